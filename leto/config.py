@@ -1,0 +1,96 @@
+"""Every setting of a node, validated: the one value that the command line, file and environment become."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ReadMode = Literal["linearizable", "lease", "local"]
+FollowerPolicy = Literal["refuse", "moved", "proxy"]
+FsyncPolicy = Literal["always", "everysec", "no"]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """host:port; the host may be "" (all interfaces, or "as seen by the other side"). IPv6 hosts carry no brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Parse ":5379", "127.0.0.1:5379", "[::1]:5379" or "host:5379".
+
+        Raises ValueError with a sentence that names the text.
+        """
+        host, colon, port = text.rpartition(":")
+        if not colon:
+            raise ValueError(f"{text!r} is not an address: it has no :port")
+        if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
+            raise ValueError(f"{text!r} is not an address: the port must be a number from 0 to 65535")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+            if ":" not in host:
+                raise ValueError(f"{text!r} is not an address: brackets are for IPv6 hosts")
+        elif ":" in host or "[" in host or "]" in host:
+            raise ValueError(f"{text!r} is not an address: write an IPv6 host in brackets, [::1]:5379")
+        if any(c.isspace() or not c.isprintable() or c == "/" for c in host):
+            raise ValueError(f"{text!r} is not an address: the host has a character that no host has")
+        return cls(host, int(port))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Durations are seconds, sizes are bytes, unless a name says otherwise."""
+
+    id: str
+    listen: Address = Address("", 5379)
+    raftbind: Address = Address("", 15379)
+    raftdir: str = "./"
+    join: Address | None = None
+    advertise: Address | None = None  # what peers dial, where it is not raftbind (a proxy, a NAT)
+    advertise_client: Address | None = None  # what clients dial, where it is not listen
+
+    # consensus
+    election_timeout: float = 0.8  # lower bound; each timeout is drawn from [1, 1.5) times it
+    heartbeat_interval: float = 0.1
+    read_timeout: float = 2.0  # a read that no quorum confirms fails after this
+    write_timeout: float = 5.0  # after losing leadership: how long an appended write may wait for its fate
+    reads: ReadMode = "linearizable"
+    on_follower: FollowerPolicy = "refuse"
+    on_removed: Literal["exit", "wait"] = "exit"
+    snapshot_bytes: int = 64 << 20  # log bytes since the last snapshot that start the next one
+    snapshot_entries: int = 200_000
+    trailing_entries: int = 10_000  # kept behind a snapshot for slow followers
+    snapshot_rate: int = 64 << 20  # bytes a second, streamed to one follower
+    max_batch_bytes: int = 1 << 20  # one log entry gathers at most this (one command may exceed it)
+    max_uncommitted_bytes: int = 256 << 20
+
+    # disk
+    fsync: FsyncPolicy = "always"
+    flush: Literal["thread", "inline"] = "thread"
+    segment_bytes: int = 64 << 20
+
+    # clients
+    compat: Literal["redis", "leto"] = "redis"
+    password: str | None = None  # read from requirepass_file
+    requirepass_file: str | None = None
+    protected_mode: bool = True
+    maxclients: int = 10_000
+    max_bulk_bytes: int = 512 << 20
+    client_output_bytes: int = 64 << 20  # a client that leaves more than this unread is closed
+    client_pending_bytes: int = 16 << 20  # a client with more than this unanswered is not read from
+
+    # peers
+    cluster_secret: bytes | None = None  # read from cluster_secret_file or LETO_CLUSTER_SECRET
+    cluster_secret_file: str | None = None
+
+    # operations
+    admin_listen: Address | None = None
+    log_level: Literal["debug", "info", "warn", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    log_file: str | None = None
+    config_file: str | None = None

@@ -1,0 +1,94 @@
+"""The errors that cross rooms, named by what they mean to the caller.
+
+`str(error)` of every LetoError is one clear line, fit for an operator or a client.
+"""
+
+from __future__ import annotations
+
+
+class LetoError(Exception):
+    """Base of all errors that Leto raises on purpose."""
+
+
+# Consensus: what became of a request ---------------------------------------------------
+
+
+class NotLeader(LetoError):
+    """The request was not accepted: never appended, it will never apply.
+
+    `leader_id` and `leader_address` (the leader's client address) are hints and may be None.
+    """
+
+    def __init__(self, leader_id: str | None = None, leader_address: str | None = None) -> None:
+        super().__init__("not leader")
+        self.leader_id = leader_id
+        self.leader_address = leader_address
+
+
+class OutcomeUnknown(LetoError):
+    """Leadership was lost (or the node stops) after the request was appended: it may or may not apply."""
+
+
+class NoQuorum(LetoError):
+    """A read could not be confirmed by a quorum within its bounded wait; nothing was answered."""
+
+
+class Overloaded(LetoError):
+    """Too much is waiting already: the request was refused before it was appended."""
+
+
+class Stopping(LetoError):
+    """The node is stopping: the request was refused before it was appended."""
+
+
+class ConfigurationRefused(LetoError):
+    """A membership change that must not be made now, or ever; the message says why."""
+
+
+class TransferFailed(LetoError):
+    """Leadership was not handed over; this node leads on (or another was elected)."""
+
+
+class NothingToSnapshot(LetoError):
+    """Nothing was applied since the last snapshot."""
+
+    def __init__(self) -> None:
+        super().__init__("nothing new to snapshot")
+
+
+# Disk ------------------------------------------------------------------------------------
+
+
+class StorageError(LetoError):
+    """The data directory cannot be used: the message names file, offset, index and what to do."""
+
+
+class CorruptStorage(StorageError):
+    """Bytes that were durable are damaged, missing, foreign or out of order. Leto refuses to start."""
+
+
+class DirectoryLocked(StorageError):
+    """Another process holds the data directory."""
+
+
+class ForeignDirectory(StorageError):
+    """The data directory belongs to another node or cluster."""
+
+
+class Compacted(LetoError):
+    """The log index asked for was compacted into a snapshot."""
+
+
+class Unavailable(LetoError):
+    """The log index asked for is beyond the log's end."""
+
+
+# Start-up and the edges ----------------------------------------------------------------------
+
+
+class ConfigError(LetoError):
+    """A bad option, file or environment variable; the message names it."""
+
+
+class ProtocolError(LetoError):
+    """A client or a peer sent bytes that are no message of the protocol; its connection closes."""

@@ -1,0 +1,313 @@
+"""The seams between rooms: what replica asks of storage, peers and the keyspace, and what the edges ask of replica.
+
+Every interface has a memory twin, and one contract suite runs against both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.defer import Deferred
+
+from leto.raft.configuration import Configuration
+from leto.raft.messages import Entry, HardState, Message, SnapshotMeta
+
+if TYPE_CHECKING:
+    from leto.keyspace.replies import Reply
+
+
+# Storage ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose data directory it is. Written once, checked at every start."""
+
+    cluster_id: str  # 32 lower-case hex digits
+    server_id: str
+
+
+class LogReader(Protocol):
+    """What the core may ask of the durable log. Never blocks for long: reads are of cached or mapped pages."""
+
+    @property
+    def first_index(self) -> int:
+        """Index of the first entry that is still stored (last_index + 1 if there is none)."""
+
+    @property
+    def last_index(self) -> int:
+        """Index of the last stored entry, or the snapshot's index, or 0."""
+
+    def term(self, index: int) -> int:
+        """Term of the entry at `index`; 0 for index 0; the snapshot's for its index. Raises Compacted, Unavailable."""
+
+    def entries(self, low: int, high: int, max_bytes: int) -> list[Entry]:
+        """Entries low <= index < high, at least one, then as many as fit max_bytes. Raises Compacted, Unavailable."""
+
+    def configurations(self) -> list[Entry]:
+        """Every stored entry of kind CONFIGURATION, in order."""
+
+
+class SnapshotSink(Protocol):
+    """A snapshot being written: temp file, CRC-framed; nothing is visible before commit()."""
+
+    offset: int  # bytes of payload durable so far: where a resumed transfer goes on
+
+    def write(self, data: bytes) -> None:
+        """Append payload. Syncs every few megabytes so that commit() is short."""
+
+    def commit(self) -> None:
+        """Sync, read back and verify, rename, sync the directory, keep the previous snapshot. The snapshot is durable."""
+
+    def abort(self, keep_partial: bool = False) -> None:
+        """Give up; keep_partial leaves the file for a later resume (receive_snapshot only)."""
+
+
+class SnapshotSource(Protocol):
+    """A durable snapshot being read; stays readable after a newer one replaces it, until close()."""
+
+    meta: SnapshotMeta
+    size: int  # payload bytes
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Up to `size` payload bytes from `offset`, CRC-checked; b"" at the end. Raises CorruptStorage."""
+
+    def close(self) -> None: ...
+
+
+class Store(LogReader, Protocol):
+    """One locked data directory. Mutators block (disk) and are called in order, from one thread at a time,
+    through a Flusher; readers may run in the reactor's thread meanwhile, and ask only for what is durable."""
+
+    identity: Identity | None
+    hard_state: HardState
+    snapshot: SnapshotMeta | None  # newest durable one
+
+    def identify(self, identity: Identity) -> None:
+        """Make the directory this node's: durable once it returns. Raises ForeignDirectory if it is another's."""
+
+    def write(self, hard_state: HardState | None, entries: Sequence[Entry], sync: bool) -> None:
+        """Append (truncating a conflicting suffix durably first, so that it never comes back), save the hard
+        state, and make all of it durable if `sync` (and the fsync policy says so; term and vote always are)."""
+
+    def create_snapshot(self, meta: SnapshotMeta) -> SnapshotSink:
+        """A snapshot of this node's own. May be written from another thread than the log's."""
+
+    def receive_snapshot(self, meta: SnapshotMeta, size: int) -> SnapshotSink:
+        """A snapshot that the leader streams; resumes a partial one of the same meta and size.
+        Its commit() makes it durable but not yet this node's: install_snapshot does."""
+
+    def install_snapshot(self, meta: SnapshotMeta) -> None:
+        """The received snapshot replaces the node's state: the whole log below and beyond it is dropped
+        (paper 7, figure 13) unless the log has an entry of meta.index with meta.term, whose suffix is kept."""
+
+    def open_snapshot(self) -> SnapshotSource | None:
+        """The newest durable snapshot, or None."""
+
+    def compact(self, index: int) -> None:
+        """Drop what can be dropped of the log up to and including `index` (whole segments). Refuses beyond the snapshot."""
+
+    def log_bytes(self) -> int:
+        """Size of the stored log."""
+
+    def close(self) -> None:
+        """Sync and release the lock."""
+
+
+class Flusher(Protocol):
+    """Runs the store's mutators in order, off or on the reactor's thread (the flush seam)."""
+
+    def submit(self, job: Callable[[], None]) -> Deferred[None]:
+        """Fires in the reactor's thread when `job` has run; errbacks with what it raised. FIFO."""
+
+    def stop(self) -> Deferred[None]:
+        """Fires when all that was submitted has run; nothing may be submitted after."""
+
+
+# Peers ------------------------------------------------------------------------------------------
+
+
+class PeerListener(Protocol):
+    """What the transport tells replica. All in the reactor's thread."""
+
+    def peer_message(self, message: Message) -> None:
+        """A valid Raft message from an authenticated peer of this cluster, its sender checked."""
+
+    def peer_request(self, sender: str, body: bytes) -> Deferred[bytes]:
+        """A request that wants an answer (a forwarded write, a snapshot chunk, a status query)."""
+
+    def peer_connected(self, server_id: str) -> None:
+        """Our connection to that peer is up (messages sent from now on may arrive)."""
+
+    def peer_disconnected(self, server_id: str) -> None:
+        """The connection from that peer, or ours to it, was closed or reset."""
+
+    def removed_by(self, server_id: str, configuration_index: int) -> None:
+        """That member refused us: we are in no configuration that it knows, the last set at that index."""
+
+    def admits(self, server_id: str) -> bool:
+        """Whether that id may connect: a member of the configuration, or this node has none yet."""
+
+    @property
+    def configuration_index(self) -> int:
+        """Index of the configuration this node knows."""
+
+
+class Transport(Protocol):
+    """Peers' connections: best effort, ordered within a connection, bounded queues; what does not fit is dropped."""
+
+    def start(self, listener: PeerListener) -> None: ...
+
+    def set_peers(self, addresses: Mapping[str, str]) -> None:
+        """server id -> host:port to dial; ids left out are disconnected."""
+
+    def send(self, messages: Iterable[Message]) -> None:
+        """Queue Raft messages, each to its `to`. Never blocks or raises for an absent peer."""
+
+    def request(self, server_id: str, body: bytes, timeout: float) -> Deferred[bytes]:
+        """Send `body` and fire with the peer's answer. Errbacks with ConnectionError or TimeoutError; never retried."""
+
+    def is_connected(self, server_id: str) -> bool: ...
+
+    def client_address(self, server_id: str) -> str:
+        """The client address that peer gave in its handshake, "" when unknown."""
+
+    def stop(self) -> Deferred[None]: ...
+
+
+# The keyspace --------------------------------------------------------------------------------------
+
+
+class SnapshotWriter(Protocol):
+    """One instant of the keyspace, in slices, while it goes on changing."""
+
+    def next_slice(self, max_bytes: int) -> bytes:
+        """About max_bytes more of it; b"" when complete."""
+
+    def close(self) -> None:
+        """Done or given up: the keyspace stops keeping old values for it."""
+
+
+class StateMachine(Protocol):
+    """The deterministic database. Same entries in, same state and replies out, on every node."""
+
+    applied: int  # index of the last applied entry
+    time_ms: int  # log time: the highest stamp applied
+
+    def apply(self, entry: Entry) -> list[Reply]:
+        """Apply a COMMAND entry: one reply a request of the batch. Other kinds only move `applied`; reply []."""
+
+    def query(self, command: Sequence[bytes], clock_ms: int) -> Reply:
+        """Run one read-only command now, judging expiry by max(time_ms, clock_ms)."""
+
+    def query_transaction(
+        self, commands: Sequence[Sequence[bytes]], watched: Mapping[bytes, int], clock_ms: int
+    ) -> Reply:
+        """A MULTI/EXEC of reads alone, at one instant; None (aborted) if a watched key changed after its index."""
+
+    def expired(self, clock_ms: int, limit: int) -> bytes | None:
+        """The packed internal command that deletes up to `limit` keys expired by clock_ms, or None if there are none."""
+
+    def digest(self) -> tuple[int, int]:
+        """(index, 64-bit digest of the whole state at it)."""
+
+    def snapshot(self) -> SnapshotWriter:
+        """Begin one. Only one at a time."""
+
+    def restore(self, chunks: Iterable[bytes], index: int) -> None:
+        """Replace the whole state by a snapshot's payload; all or nothing. Raises CorruptStorage."""
+
+
+# Replica, as the edges see it ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """One member as this node sees it. match/next/state are known to the leader only."""
+
+    id: str
+    address: str
+    client_address: str
+    role: str  # "voter" | "learner" | "outgoing"
+    connected: bool = False
+    state: str = ""  # "probe" | "replicate" | "snapshot" | ""
+    match: int = 0
+    next: int = 0
+    last_contact: float = -1.0  # seconds ago; -1 unknown
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaStatus:
+    id: str
+    cluster_id: str
+    role: str  # "leader" | "candidate" | "pre-candidate" | "follower" | "learner" | "removed"
+    term: int
+    leader_id: str  # "" when unknown
+    leader_address: str  # the leader's client address, "" when unknown
+    commit: int
+    applied: int
+    first_index: int
+    last_index: int
+    persisted: int
+    snapshot_index: int
+    snapshot_term: int
+    configuration: Configuration
+    configuration_index: int
+    has_quorum: bool  # leader: heard from a quorum within the election timeout; others: hears a leader
+    digest: int
+    digest_index: int
+    members: tuple[PeerStatus, ...] = ()
+    transferring_to: str = ""
+    snapshot_in_progress: bool = False
+    log_bytes: int = 0
+    counters: Mapping[str, int] = field(default_factory=dict)
+
+
+class Replica(Protocol):
+    """What resp, admin and service ask of the replica."""
+
+    machine: StateMachine
+
+    @property
+    def is_leader(self) -> bool: ...
+
+    def write(self, payload: bytes, count: int) -> Deferred[list[Reply]]:
+        """Append `count` requests (RESP, as leto.keyspace.batch frames them) and fire with their replies, in order,
+        once committed and applied here. Calls are appended in the order they are made.
+
+        Errbacks: NotLeader, Overloaded, Stopping (never appended); OutcomeUnknown (appended, fate unknown).
+        """
+
+    def read(self) -> Deferred[int]:
+        """Fires with clock_ms once `machine` holds every write acknowledged before this call, cluster-wide:
+        query it in that callback. Errbacks NoQuorum, Stopping. Honours --reads (linearizable, lease, local)."""
+
+    def read_local(self) -> int:
+        """clock_ms for a possibly stale read right now (READONLY connections)."""
+
+    def add_member(
+        self, server_id: str, address: str, *, voter: bool, client_address: str = "", reached_at: str = ""
+    ) -> Deferred[None]:
+        """Add a learner (voter=True: promoted when caught up), or move a known id to a new address. Fires when
+        committed. `reached_at`: the host at which the asker reached this node: from it a bootstrapped node learns
+        its own address. Errbacks NotLeader, ConfigurationRefused, OutcomeUnknown."""
+
+    def remove_member(self, server_id: str) -> Deferred[None]:
+        """Fires when committed; an unknown id is fine. A leader that removes itself hands over first."""
+
+    def promote(self, server_id: str) -> Deferred[None]: ...
+
+    def demote(self, server_id: str) -> Deferred[None]: ...
+
+    def transfer(self, server_id: str | None) -> Deferred[str]:
+        """Hand leadership to that voter (None: the most caught-up). Fires with its id. Errbacks TransferFailed, NotLeader."""
+
+    def snapshot(self) -> Deferred[SnapshotMeta]:
+        """Snapshot now and compact the log. Errbacks NothingToSnapshot."""
+
+    def status(self) -> ReplicaStatus: ...
+
+    def cluster_status(self) -> Deferred[dict[str, Any]]:
+        """This node's view and every other member's own, gathered from them."""

@@ -1,0 +1,1 @@
+"""The peers' wire: frames, handshake, connections."""

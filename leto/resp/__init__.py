@@ -1,0 +1,1 @@
+"""The Redis protocol: codec, one client's session, the Twisted protocol."""
