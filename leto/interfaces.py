@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 
 from leto.raft.configuration import Configuration
 from leto.raft.messages import Entry, HardState, Message, SnapshotMeta
+from leto.raft.reader import LogReader
 
 if TYPE_CHECKING:
     from leto.keyspace.replies import Reply
@@ -29,27 +30,6 @@ class Identity:
     server_id: str
 
 
-class LogReader(Protocol):
-    """What the core may ask of the durable log. Never blocks for long: reads are of cached or mapped pages."""
-
-    @property
-    def first_index(self) -> int:
-        """Index of the first entry that is still stored (last_index + 1 if there is none)."""
-
-    @property
-    def last_index(self) -> int:
-        """Index of the last stored entry, or the snapshot's index, or 0."""
-
-    def term(self, index: int) -> int:
-        """Term of the entry at `index`; 0 for index 0; the snapshot's for its index. Raises Compacted, Unavailable."""
-
-    def entries(self, low: int, high: int, max_bytes: int) -> list[Entry]:
-        """Entries low <= index < high, at least one, then as many as fit max_bytes. Raises Compacted, Unavailable."""
-
-    def configurations(self) -> list[Entry]:
-        """Every stored entry of kind CONFIGURATION, in order."""
-
-
 class SnapshotSink(Protocol):
     """A snapshot being written: temp file, CRC-framed; nothing is visible before commit()."""
 
@@ -59,7 +39,7 @@ class SnapshotSink(Protocol):
         """Append payload. Syncs every few megabytes so that commit() is short."""
 
     def commit(self) -> None:
-        """Sync, read back and verify, rename, sync the directory, keep the previous snapshot. The snapshot is durable."""
+        """Sync, read back and verify, rename, sync the directory, keep the previous snapshot."""
 
     def abort(self, keep_partial: bool = False) -> None:
         """Give up; keep_partial leaves the file for a later resume (receive_snapshot only)."""
@@ -107,7 +87,7 @@ class Store(LogReader, Protocol):
         """The newest durable snapshot, or None."""
 
     def compact(self, index: int) -> None:
-        """Drop what can be dropped of the log up to and including `index` (whole segments). Refuses beyond the snapshot."""
+        """Drop the log up to and including `index`, by whole segments. Refuses to go beyond the snapshot."""
 
     def log_bytes(self) -> int:
         """Size of the stored log."""
@@ -208,7 +188,7 @@ class StateMachine(Protocol):
         """A MULTI/EXEC of reads alone, at one instant; None (aborted) if a watched key changed after its index."""
 
     def expired(self, clock_ms: int, limit: int) -> bytes | None:
-        """The packed internal command that deletes up to `limit` keys expired by clock_ms, or None if there are none."""
+        """The packed internal command that deletes up to `limit` keys expired by clock_ms; None if there are none."""
 
     def digest(self) -> tuple[int, int]:
         """(index, 64-bit digest of the whole state at it)."""
@@ -302,7 +282,10 @@ class Replica(Protocol):
     def demote(self, server_id: str) -> Deferred[None]: ...
 
     def transfer(self, server_id: str | None) -> Deferred[str]:
-        """Hand leadership to that voter (None: the most caught-up). Fires with its id. Errbacks TransferFailed, NotLeader."""
+        """Hand leadership to that voter (None: the most caught-up). Fires with its id.
+
+        Errbacks TransferFailed, NotLeader.
+        """
 
     def snapshot(self) -> Deferred[SnapshotMeta]:
         """Snapshot now and compact the log. Errbacks NothingToSnapshot."""

@@ -9,8 +9,6 @@ term 0 mean "before the first entry". `now` in this package is always monotonic 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Union
-
 import msgspec
 
 from leto.raft.configuration import Configuration
@@ -145,13 +143,13 @@ class ReadIndexReply(msgspec.Struct, frozen=True, array_like=True, gc=False, tag
     clock_ms: int = 0
 
 
-Message = Union[
-    AppendEntries,
-    AppendEntriesReply,
-    RequestVote,
-    RequestVoteReply,
-    InstallSnapshot,
-    TimeoutNow,
-    ReadIndex,
-    ReadIndexReply,
-]
+Message = (
+    AppendEntries
+    | AppendEntriesReply
+    | RequestVote
+    | RequestVoteReply
+    | InstallSnapshot
+    | TimeoutNow
+    | ReadIndex
+    | ReadIndexReply
+)
