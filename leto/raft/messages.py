@@ -9,6 +9,7 @@ term 0 mean "before the first entry". `now` in this package is always monotonic 
 from __future__ import annotations
 
 from enum import IntEnum
+
 import msgspec
 
 from leto.raft.configuration import Configuration
