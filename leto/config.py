@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
+
+from leto.errors import ConfigError
 
 ReadMode = Literal["linearizable", "lease", "local"]
 FollowerPolicy = Literal["refuse", "moved", "proxy"]
@@ -19,6 +24,11 @@ class Address:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_unspecified(self) -> bool:
+        """Whether the host names no one host: "", 0.0.0.0 and [::] mean all interfaces."""
+        return self.host in ("", "*", "0.0.0.0", "::")
 
     @classmethod
     def parse(cls, text: str) -> Address:
@@ -94,3 +104,61 @@ class Config:
     log_format: Literal["text", "json"] = "text"
     log_file: str | None = None
     config_file: str | None = None
+
+    def validate(self) -> None:
+        """Raise ConfigError with a sentence for each setting, or pair of settings, that makes no sense."""
+        wrong = list(_violations(self))
+        if wrong:
+            raise ConfigError("; ".join(wrong))
+
+
+# An id travels in handshakes, log lines, RESP replies and metrics' labels: nothing that needs quoting anywhere.
+_SERVER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,127}", re.ASCII)
+_AT_LEAST: Mapping[str, int] = {
+    "snapshot_bytes": 1 << 10,
+    "snapshot_entries": 1,
+    "snapshot_rate": 1 << 10,
+    "max_batch_bytes": 1 << 10,
+    "max_uncommitted_bytes": 1 << 20,
+    "segment_bytes": 4 << 10,
+    "maxclients": 1,
+    "max_bulk_bytes": 1 << 10,
+    "client_output_bytes": 1 << 10,
+    "client_pending_bytes": 1 << 10,
+}
+
+
+def is_server_id(text: str) -> bool:
+    """Whether a node may be called that."""
+    return _SERVER_ID.fullmatch(text) is not None
+
+
+def _violations(config: Config) -> Iterator[str]:
+    if not is_server_id(config.id):
+        yield (
+            f"the id {config.id!r} is no name for a node: use 1 to 128 letters, digits and _ . : @ - "
+            "(the first a letter, a digit or _)"
+        )
+    for name in ("join", "advertise", "advertise_client"):
+        address: Address | None = getattr(config, name)
+        if address is not None and address.port == 0:
+            yield f"{name.replace('_', '-')} {address} names no port that can be dialled"
+        if address is not None and name != "join" and address.is_unspecified:
+            yield f"{name.replace('_', '-')} {address} names no host that others can dial"
+    served = (("listen", config.listen), ("raftbind", config.raftbind), ("admin-listen", config.admin_listen))
+    for (one, a), (other, b) in combinations(served, 2):
+        if a is not None and b is not None and a.port == b.port != 0 and (a.host == b.host or "" in (a.host, b.host)):
+            yield f"{one} and {other} cannot both be {a}"
+    for name in ("election_timeout", "heartbeat_interval", "read_timeout", "write_timeout"):
+        if getattr(config, name) <= 0:
+            yield f"the {name.replace('_', ' ')} must be more than 0"
+    if config.heartbeat_interval * 2 > config.election_timeout:
+        yield (
+            f"the election timeout ({config.election_timeout * 1000:g} ms) must be at least twice "
+            f"the heartbeat interval ({config.heartbeat_interval * 1000:g} ms)"
+        )
+    for name, least in _AT_LEAST.items():
+        if getattr(config, name) < least:
+            yield f"{name.replace('_', '-')} must be at least {least}"
+    if config.max_uncommitted_bytes < config.max_batch_bytes:
+        yield "max-uncommitted-bytes must hold at least one batch (max-batch-bytes)"

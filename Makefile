@@ -1,0 +1,41 @@
+# `make run` and `make test` need Debian, Python 3.11 or later, and nothing set up beforehand.
+PYTHON ?= python3
+PYTEST_ARGS ?=
+BIN := .venv/bin
+
+.PHONY: help run test lint types unit clean
+
+help:
+	@echo 'make run     a cluster of three nodes on ports 5379, 6379 and 7379, data in ./data; Ctrl-C stops it'
+	@echo 'make test    lint, types and tests (PYTEST_ARGS="-k word" for some of them)'
+	@echo 'make clean   remove what the other targets made, but not ./data'
+
+run: .venv/run.stamp
+	@exec $(BIN)/python -m leto.localcluster
+
+test: lint types unit
+
+lint: .venv/test.stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/test.stamp
+	$(BIN)/mypy
+
+unit: .venv/test.stamp
+	@command -v redis-cli >/dev/null || scripts/apt-install redis-tools || \
+		echo 'leto: no redis-cli on PATH; the tests that drive it will say so' >&2
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The environment is made anew when what it is made from changes. The one for tests serves `make run` too.
+.venv/run.stamp: setup.cfg pyproject.toml scripts/venv
+	@scripts/venv $(PYTHON) ""
+	@touch $@
+
+.venv/test.stamp: setup.cfg pyproject.toml scripts/venv
+	@scripts/venv $(PYTHON) test
+	@touch .venv/run.stamp $@
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis twisted/plugins/dropin.cache
+	find leto tests twisted -name __pycache__ -prune -exec rm -rf {} +
