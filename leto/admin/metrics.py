@@ -1,0 +1,157 @@
+"""The metrics page: everything is read when Prometheus asks; nothing is counted here, so a request costs nothing.
+
+All names begin with leto_. Times are seconds, sizes are bytes, as Prometheus has it.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from prometheus_client import ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+    StateSetMetricFamily,
+)
+from prometheus_client.registry import Collector
+
+import leto
+from leto.admin.lateness import ReactorLateness
+from leto.config import Config
+from leto.interfaces import PeerStatus, Replica, ReplicaStatus
+
+ROLES = ("leader", "candidate", "pre-candidate", "follower", "learner", "removed")
+
+# name, what it tells, how to read it from a ReplicaStatus
+STATUS_GAUGES: tuple[tuple[str, str, Callable[[ReplicaStatus], float]], ...] = (
+    ("leto_raft_term", "Current term of this node.", lambda s: s.term),
+    ("leto_raft_is_leader", "1 while this node leads.", lambda s: s.role == "leader"),
+    ("leto_raft_has_leader", "1 while this node knows a leader.", lambda s: s.leader_id != ""),
+    (
+        "leto_raft_has_quorum",
+        "1 while a leader hears from a quorum, or a follower from its leader.",
+        lambda s: s.has_quorum,
+    ),
+    ("leto_raft_commit_index", "Highest log index known to be committed.", lambda s: s.commit),
+    ("leto_raft_applied_index", "Highest log index applied to the keyspace.", lambda s: s.applied),
+    ("leto_raft_persisted_index", "Highest log index durable on this node's disk.", lambda s: s.persisted),
+    ("leto_raft_first_index", "First log index that is still stored.", lambda s: s.first_index),
+    ("leto_raft_last_index", "Last index of this node's log.", lambda s: s.last_index),
+    ("leto_raft_snapshot_index", "Log index of the newest durable snapshot.", lambda s: s.snapshot_index),
+    ("leto_raft_configuration_index", "Log index of the configuration in force.", lambda s: s.configuration_index),
+    (
+        "leto_raft_voters",
+        "Voters of the configuration in force.",
+        lambda s: sum(member.voter for member in s.configuration.members),
+    ),
+    (
+        "leto_raft_learners",
+        "Learners of the configuration in force.",
+        lambda s: sum(not member.voter for member in s.configuration.members),
+    ),
+    (
+        "leto_raft_configuration_joint",
+        "1 while the configuration is joint (members are being replaced).",
+        lambda s: bool(s.configuration.outgoing),
+    ),
+    ("leto_raft_transferring", "1 while leadership is being handed over.", lambda s: s.transferring_to != ""),
+    ("leto_log_bytes", "Size of the stored log.", lambda s: s.log_bytes),
+    ("leto_snapshot_in_progress", "1 while a snapshot is being written.", lambda s: s.snapshot_in_progress),
+)
+
+PEER_GAUGES: tuple[tuple[str, str, Callable[[PeerStatus], float | None]], ...] = (
+    ("leto_peer_connected", "1 while this node is connected to that member.", lambda p: p.connected),
+    (
+        "leto_peer_match_index",
+        "Highest log index known to be on that member; reported by the leader.",
+        lambda p: p.match if p.state else None,
+    ),
+    (
+        "leto_peer_next_index",
+        "Next log index to send to that member; reported by the leader.",
+        lambda p: p.next if p.state else None,
+    ),
+    (
+        "leto_peer_last_contact_seconds",
+        "Time since that member was last heard from.",
+        lambda p: p.last_contact if p.last_contact >= 0 else None,
+    ),
+)
+
+
+class LetoCollector(Collector):
+    """Reads replica.status(), the RESP factory's counters and the process at every scrape."""
+
+    def __init__(self, replica: Replica, config: Config, *, resp_factory: Any, lateness: ReactorLateness) -> None:
+        self._replica = replica
+        self._config = config
+        self._resp_factory = resp_factory
+        self._lateness = lateness
+        self._process = ProcessCollector(namespace="leto", registry=None)
+
+    def collect(self) -> Iterable[Metric]:
+        status = self._replica.status()
+        yield from self._node(status)
+        yield from self._peers(status)
+        yield from counter_families("leto_replica", "of the replica", status.counters)
+        if self._resp_factory is not None:
+            yield from self._clients(self._resp_factory)
+        yield from self._runtime()
+        yield from self._process.collect()
+
+    def _node(self, status: ReplicaStatus) -> Iterator[Metric]:
+        yield InfoMetricFamily(
+            "leto_node",
+            "This node's names and version.",
+            value={"id": status.id, "cluster_id": status.cluster_id, "version": leto.__version__},
+        )
+        yield StateSetMetricFamily(
+            "leto_raft_role", "Role of this node.", value={role: role == status.role for role in ROLES}
+        )
+        for name, text, read in STATUS_GAUGES:
+            yield GaugeMetricFamily(name, text, value=float(read(status)))
+
+    def _peers(self, status: ReplicaStatus) -> Iterator[Metric]:
+        for name, text, read in PEER_GAUGES:
+            family = GaugeMetricFamily(name, text, labels=("peer",))
+            for peer in status.members:
+                value = None if peer.id == status.id else read(peer)
+                if value is not None:
+                    family.add_metric((peer.id,), float(value))
+            yield family
+
+    def _clients(self, factory: Any) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "leto_clients_max", "Highest number of client connections taken.", self._config.maxclients
+        )
+        yield from counter_families("leto_clients", "of the client port", factory.counters)
+        calls = CounterMetricFamily("leto_commands", "Commands received from clients.", labels=("command",))
+        for name, count in sorted(factory.command_calls.items()):
+            calls.add_metric((name.decode("ascii", "replace").lower(),), count)
+        yield calls
+
+    def _runtime(self) -> Iterator[Metric]:
+        yield HistogramMetricFamily(
+            "leto_reactor_lateness_seconds",
+            "How much later than asked the reactor calls back, looked at four times a second.",
+            buckets=self._lateness.buckets(),
+            sum_value=self._lateness.total,
+        )
+        collections = CounterMetricFamily(
+            "leto_gc_collections", "Runs of Python's cyclic garbage collector.", labels=("generation",)
+        )
+        for generation, stats in enumerate(gc.get_stats()):
+            collections.add_metric((str(generation),), stats["collections"])
+        yield collections
+
+
+def counter_families(prefix: str, whose: str, counters: Mapping[str, int]) -> Iterator[Metric]:
+    """One counter a name: {"reads": 3} becomes leto_replica_reads_total."""
+    for name, value in sorted(counters.items()):
+        words = name.removesuffix("_total").replace("_", " ")
+        yield CounterMetricFamily(f"{prefix}_{name}", f"Number of {words} {whose} since it started.", value=value)

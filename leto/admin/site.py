@@ -1,0 +1,128 @@
+"""The admin port: status, health and metrics over HTTP. Off unless --admin-listen is given; it changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from twisted.internet.defer import Deferred
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from leto.admin.health import readiness
+from leto.admin.lateness import ReactorLateness
+from leto.admin.metrics import LetoCollector
+from leto.admin.pages import NOT_FOUND, Answer, Page, error_answer, json_answer
+from leto.config import Address, Config
+from leto.errors import LetoError
+from leto.interfaces import Replica
+from leto.status import cluster_leader, cluster_problems
+
+
+def bind_address(address: Address) -> Address:
+    """Where the admin port listens: loopback, unless the address names a host ("*" for all interfaces)."""
+    if address.host == "":
+        return Address("127.0.0.1", address.port)
+    return Address("", address.port) if address.host == "*" else address
+
+
+class Root(Resource):
+    """Looks paths up in `pages`, the page of "/" included. A page at "/x" also gets what lies below it."""
+
+    def __init__(self, pages: dict[bytes, Resource]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._pages = pages
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        below = [part for part in request.postpath or () if part]
+        page = self._pages.get(path)
+        if page is None or (path == b"" and below):
+            return NOT_FOUND
+        return page
+
+    def render(self, request: Request) -> bytes | int:
+        return NOT_FOUND.render(request)
+
+
+class AdminSite(Site):
+    """A twisted.web Site: / (index), /status, /livez, /readyz, /metrics.
+
+    `failure` tells why the node's disk is given up ("" while it works). Further pages, such as a dashboard, are added
+    with add_page; a page for "" replaces the index.
+    """
+
+    noisy = False
+    displayTracebacks = False
+
+    def __init__(
+        self,
+        replica: Replica,
+        config: Config,
+        *,
+        resp_factory: Any = None,
+        reactor: Any,
+        failure: Callable[[], str] | None = None,
+    ) -> None:
+        self._replica = replica
+        self._clock = reactor
+        self._failure = failure
+        self._lateness = ReactorLateness(reactor)
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(LetoCollector(replica, config, resp_factory=resp_factory, lateness=self._lateness))
+        self._pages: dict[bytes, Resource] = {}
+        super().__init__(Root(self._pages), reactor=reactor)  # type: ignore[no-untyped-call]
+        self.add_page("", Page(self._index))
+        self.add_page("status", Page(self._status))
+        self.add_page("livez", Page(self._livez))
+        self.add_page("readyz", Page(self._readyz))
+        self.add_page("metrics", Page(self._metrics))
+
+    def add_page(self, name: str, page: Resource) -> None:
+        """Serve `page` at /name, in place of what was there."""
+        self._pages[name.encode()] = page
+
+    def startFactory(self) -> None:
+        super().startFactory()
+        self._lateness.start()
+
+    def stopFactory(self) -> None:
+        self._lateness.stop()
+        super().stopFactory()
+
+    def log(self, request: Any) -> None:
+        """No line a request: probes and scrapes come every few seconds for ever."""
+
+    def _index(self, request: Request) -> Answer:
+        return json_answer({"pages": sorted(f"/{name.decode()}" for name in self._pages if name)})
+
+    async def _status(self, request: Request) -> Answer:
+        try:
+            cluster = await self._replica.cluster_status()
+        except LetoError as error:
+            return error_answer(503, str(error))
+        problems = cluster_problems(cluster)
+        return json_answer(
+            {"leader": cluster_leader(cluster), "healthy": not problems, "problems": problems, **cluster}
+        )
+
+    def _livez(self, request: Request) -> Answer:
+        failure = self._failure() if self._failure is not None else ""
+        if failure:
+            return json_answer({"live": False, "reason": failure}, 503)
+        return json_answer({"live": True})
+
+    def _readyz(self, request: Request) -> Deferred[Answer]:
+        return Deferred.fromCoroutine(self._evaluate_readiness())
+
+    async def _evaluate_readiness(self) -> Answer:
+        reason = await readiness(self._replica, self._clock)
+        if reason:
+            return json_answer({"ready": False, "reason": reason}, 503)
+        return json_answer({"ready": True})
+
+    def _metrics(self, request: Request) -> Answer:
+        accept = request.getHeader(b"accept") or b""
+        encoder, content_type = choose_encoder(accept.decode("latin-1"))
+        return Answer(200, content_type.encode("ascii"), encoder(self._registry))

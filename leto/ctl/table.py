@@ -1,0 +1,53 @@
+"""A cluster's view as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from leto.status import cluster_leader, cluster_members, cluster_problems
+
+COLUMNS = ("id", "raft address", "client address", "role", "term", "commit", "applied", "lag", "connected", "snapshot")
+_NUMBERS = {"term", "commit", "applied", "lag", "snapshot"}
+
+
+def print_cluster(cluster: Mapping[str, Any], console: Console) -> None:
+    """The members as a table, then one line for each problem, or one that there is none."""
+    table = Table(title=f"cluster as {escape(str(cluster.get('id', '')))} sees it", title_justify="left")
+    for column in COLUMNS:
+        table.add_column(column, justify="right" if column in _NUMBERS else "left", no_wrap=True)
+    for row in member_rows(cluster):
+        style = "bold" if row[3] == "leader" else ("red" if row[8].startswith("no") else None)
+        table.add_row(*map(escape, row), style=style)
+    console.print(table)
+    problems = cluster_problems(cluster)
+    for problem in problems:
+        console.print(f"[red]degraded:[/red] {escape(problem)}", soft_wrap=True)
+    if not problems:
+        console.print(f"healthy, led by {escape(cluster_leader(cluster))}", soft_wrap=True)
+
+
+def member_rows(cluster: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """One row of texts a member, in the order of COLUMNS; "-" for what is not known."""
+    nodes: Mapping[str, Mapping[str, Any]] = cluster["nodes"]
+    highest = max((node["commit"] for node in nodes.values()), default=0)
+    members = cluster_members(cluster)
+    rows: list[tuple[str, ...]] = []
+    for server_id in sorted({*members, *nodes}):
+        member = members.get(server_id, {})
+        node = nodes.get(server_id)
+        addresses = (member.get("address") or "-", member.get("client_address") or "-")
+        if node is None:
+            role = member.get("role", "-")
+            rows.append((server_id, *addresses, role, "-", "-", "-", "-", "no", "-"))
+            continue
+        lag = max(0, highest - node["applied"])
+        numbers = [node["term"], node["commit"], node["applied"], lag]
+        state = member.get("state", "")
+        connected = "yes" if not state or state == "replicate" else f"yes ({state})"
+        rows.append((server_id, *addresses, node["role"], *map(str, numbers), connected, str(node["snapshot_index"])))
+    return rows
