@@ -1,0 +1,99 @@
+"""Which clusters are healthy, and what is said of the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cluster_views import cluster_view, healthy_cluster, node_view
+
+from leto.ctl.table import COLUMNS, member_rows
+from leto.status import LAG_LIMIT, cluster_leader, cluster_members, cluster_problems
+
+LOST = cluster_view(node_view("id1"), node_view("id2"), unreachable={"id3": "connection refused"})
+NO_LEADER = cluster_view(*(node_view(i, leader="", role="follower", leader_id="") for i in ("id1", "id2", "id3")))
+
+
+@pytest.mark.parametrize(
+    ("cluster", "problems"),
+    [
+        (healthy_cluster(), []),
+        (LOST, ["id3 does not answer: connection refused"]),
+        (cluster_view(node_view("id1"), node_view("id2")), ["id3 does not answer"]),
+        (NO_LEADER, ["no leader is known"]),
+        (
+            cluster_view(node_view("id1", has_quorum=False), node_view("id2"), node_view("id3")),
+            ["the leader id1 does not hear from a quorum"],
+        ),
+        (
+            cluster_view(node_view("id1"), node_view("id2", leader_id=""), node_view("id3")),
+            ["id2 follows nobody, not the leader id1"],
+        ),
+        (
+            cluster_view(
+                node_view("id1", commit=LAG_LIMIT + 51, applied=LAG_LIMIT + 51), node_view("id2"), node_view("id3")
+            ),
+            [f"id2 is {LAG_LIMIT + 1} entries behind", f"id3 is {LAG_LIMIT + 1} entries behind"],
+        ),
+        (
+            cluster_view(node_view("id1"), node_view("id2"), node_view("id3", digest=98)),
+            ["the states of id1/id2 and id3 differ at index 50"],
+        ),
+        (
+            cluster_view(node_view("id1"), node_view("id2"), node_view("id3", digest=98, digest_index=49)),
+            [],
+        ),
+        (
+            cluster_view(node_view("id1"), node_view("id2"), node_view("id3"), node_view("id4", role="removed")),
+            ["id4 is no member of the cluster"],
+        ),
+    ],
+)
+def test_problems(cluster: dict[str, Any], problems: list[str]) -> None:
+    assert cluster_problems(cluster) == problems
+
+
+def test_an_old_leader_that_does_not_know_it_yet_is_not_the_leader() -> None:
+    cluster = cluster_view(
+        node_view("id1", has_quorum=False),
+        node_view("id2", leader="id2", term=4),
+        node_view("id3", leader="id2", term=4),
+    )
+    assert cluster_leader(cluster) == "id2"
+    assert cluster_problems(cluster) == ["id1 follows id1, not the leader id2"]
+
+
+def test_a_leader_that_did_not_answer_is_known_by_name() -> None:
+    cluster = cluster_view(node_view("id2"), node_view("id3"), unreachable={"id1": "timed out"})
+    assert cluster_leader(cluster) == "id1"
+    assert list(cluster_members(cluster)) == ["id1", "id2", "id3"]
+
+
+def test_members_come_from_the_leader_not_from_one_that_missed_a_change() -> None:
+    late = node_view("id2", ids=("id1", "id2"), configuration_index=4)
+    cluster = cluster_view(late, node_view("id1"), node_view("id3"))
+    assert list(cluster_members(cluster)) == ["id1", "id2", "id3"]
+
+
+def test_rows_show_every_member_also_those_that_do_not_answer() -> None:
+    rows = [dict(zip(COLUMNS, row, strict=True)) for row in member_rows(LOST)]
+    assert [row["id"] for row in rows] == ["id1", "id2", "id3"]
+    assert rows[0]["role"] == "leader"
+    assert rows[1] == {
+        "id": "id2",
+        "raft address": "10.0.0.2:15379",
+        "client address": "10.0.0.2:5379",
+        "role": "follower",
+        "term": "3",
+        "commit": "50",
+        "applied": "50",
+        "lag": "0",
+        "connected": "yes",
+        "snapshot": "20",
+    }
+    assert (rows[2]["role"], rows[2]["connected"], rows[2]["applied"]) == ("voter", "no", "-")
+
+
+def test_lag_counts_from_the_highest_commit_index_known() -> None:
+    rows = member_rows(cluster_view(node_view("id1", commit=70, applied=70), node_view("id2"), node_view("id3")))
+    assert [row[COLUMNS.index("lag")] for row in rows] == ["0", "20", "20"]
