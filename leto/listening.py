@@ -46,13 +46,17 @@ class Listener:
         for bound in self._sockets:
             self._ports.append(reactor.adoptStreamPort(bound.fileno(), bound.family, factory))
 
+    def pause(self) -> Deferred[None]:
+        """Accept no more for now: connections wait in the backlog for the next serve()."""
+        closing = [maybeDeferred(port.stopListening) for port in self._ports]
+        self._ports.clear()
+        return gatherResults(closing, consumeErrors=True).addCallback(lambda _: None)
+
     def close(self) -> Deferred[None]:
         """Stop listening; connections already accepted go on. Fires when the reactor has let go of the ports."""
         for bound in self._sockets:
             bound.close()
-        closing = [maybeDeferred(port.stopListening) for port in self._ports]
-        self._ports.clear()
-        return gatherResults(closing, consumeErrors=True).addCallback(lambda _: None)
+        return self.pause()
 
 
 def _bind_all(address: Address) -> list[socket.socket]:

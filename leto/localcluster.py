@@ -1,0 +1,166 @@
+"""Three nodes on this machine, for a first look: what `make run` runs.
+
+Each node is a `leto` process of its own, with its data under ./data; what it logs shows here behind its name. The
+second and third join the first; nodes that have data come back as what they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from leto.config import Address
+from leto.errors import ConfigError
+from leto.listening import Listener
+
+HOST = "127.0.0.1"
+CLIENT_PORTS = (5379, 6379, 7379)
+RAFT_PORT_OFFSET = 10_000
+POLL_SECONDS = 0.1
+STOP_SECONDS = 20.0  # a node that takes longer to stop is killed
+LONGEST_LINE = 1 << 20
+_PR_SET_PDEATHSIG = 1
+
+Say = Callable[[str], None]
+
+
+def write_line(line: str) -> None:
+    """One whole line on stdout, at once."""
+    os.write(1, line.encode("utf-8", "backslashreplace") + b"\n")
+
+
+class LocalNode:
+    """One node: its process and its ports."""
+
+    def __init__(self, name: str, port: int, directory: Path, say: Say) -> None:
+        self.name = name
+        self.clients = Address(HOST, port)
+        self.peers = Address(HOST, port + RAFT_PORT_OFFSET)
+        self.directory = directory
+        self.process: asyncio.subprocess.Process | None = None
+        self._say = say
+
+    def check_ports(self) -> None:
+        """Raises ConfigError if one is taken."""
+        for address, use in ((self.clients, "clients"), (self.peers, "peers")):
+            Listener.bind(address, f"{use} of {self.name}").close()
+
+    async def run(self, join: Address | None) -> None:
+        """Start the process, pass its output on, return when it has ended."""
+        argv = ["-m", "leto.main", "--id", self.name, "--raftdir", str(self.directory)]
+        argv += ["--listen", str(self.clients), "--raftbind", str(self.peers)]
+        if join is not None:
+            argv += ["--join", str(join)]
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            limit=LONGEST_LINE,
+            # Ctrl-C reaches this process alone, which then stops the nodes in order; they never outlive it.
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            self._say(f"{self.name} | {line.decode('utf-8', 'backslashreplace').rstrip()}")
+        status = await self.process.wait()
+        self._say(f"{self.name} | has ended ({f'signal {-status}' if status < 0 else f'status {status}'})")
+
+    async def answers(self) -> None:
+        """Return once the node answers PING: it has data, or has joined."""
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection(HOST, self.clients.port)
+                writer.write(b"*1\r\n$4\r\nPING\r\n")
+                answer = await reader.readline()
+                writer.close()
+            except OSError:
+                answer = b""
+            if answer == b"+PONG\r\n":
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def stop(self) -> None:
+        """TERM, and KILL if that is not enough."""
+        if self.process is None or self.process.returncode is not None:
+            return
+        self.process.terminate()
+        try:
+            await asyncio.wait_for(self.process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            self._say(f"{self.name} | did not stop within {STOP_SECONDS:g} s: killing it")
+            self.process.kill()
+            await self.process.wait()
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+async def run(data: Path, ports: Sequence[int], say: Say = write_line) -> int:
+    """Run the cluster until TERM, INT, or the end of its last node; returns the exit status."""
+    nodes = [LocalNode(f"id{n}", port, data / f"id{n}", say) for n, port in enumerate(ports, start=1)]
+    try:
+        for node in nodes:
+            node.check_ports()
+    except ConfigError as error:
+        sys.stderr.write(f"leto: {error}\n")
+        return 1
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked.set)
+
+    seed = nodes[0].clients
+    running = [asyncio.create_task(node.run(None if node is nodes[0] else seed)) for node in nodes]
+    greeting = asyncio.create_task(_greet(nodes, data, say))
+    all_ended = asyncio.gather(*running)
+    stopping = asyncio.create_task(asked.wait())
+    first: list[asyncio.Future[Any]] = [all_ended, stopping]
+    await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+    greeting.cancel()
+    if not asked.is_set():
+        stopping.cancel()
+        say("leto | no node is left")
+        return 1
+    say("leto | stopping")
+    for node in reversed(nodes):
+        await node.stop()
+    await all_ended
+    say(f"leto | all have stopped; their data is in {data}")
+    return 0
+
+
+async def _greet(nodes: Sequence[LocalNode], data: Path, say: Say) -> None:
+    for node in nodes:
+        await node.answers()
+    ports = [node.clients.port for node in nodes]
+    script = Path(sys.executable).with_name("leto")
+    say(f"leto | {len(nodes)} nodes serve on the ports {', '.join(map(str, ports))}; their data is in {data}")
+    say(f"leto | try:  redis-cli -p {ports[0]} set a b    redis-cli -p {ports[-1]} get a")
+    say(f"leto | see:  {script} status --addr {HOST}:{ports[0]}")
+    victim = nodes[0].process
+    if victim is not None:
+        say(f"leto | stop one node with `kill {victim.pid}` and see another lead; Ctrl-C here stops them all")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line: where the data goes, and the client ports (a peers' port is 10000 above)."""
+    parser = argparse.ArgumentParser(prog="python -m leto.localcluster", description="Run a cluster on this machine.")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="directory of the nodes' data [./data]")
+    parser.add_argument("--ports", type=int, nargs="+", default=CLIENT_PORTS, help="the nodes' client ports")
+    arguments = parser.parse_args(argv)
+    return asyncio.run(run(arguments.data, arguments.ports))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

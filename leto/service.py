@@ -1,0 +1,301 @@
+"""One node as a Twisted service: takes hold of its directory and ports, starts what serves, stops it in order."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import sys
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import ILogObserver, Logger, globalLogBeginner
+from twisted.python.failure import Failure
+
+from leto import __version__
+from leto.admin.site import AdminSite, bind_address
+from leto.config import Address, Config
+from leto.errors import ConfigError, ForeignDirectory, LetoError
+from leto.interfaces import Flusher, Identity
+from leto.keyspace.machine import Machine
+from leto.listening import Listener
+from leto.logs import LogSink, observer
+from leto.monotonic import use_monotonic_clock
+from leto.notify import Notifier
+from leto.peer.transport import TcpTransport
+from leto.replica import Replica
+from leto.replica.joining import Joiner, bootstrap, needs_bootstrap
+from leto.resp.protocol import RespFactory
+from leto.signals import Signals
+from leto.storage import FileStore, InlineFlusher, ThreadFlusher
+from leto.waiting import WaitingFactory
+
+DRAIN_SECONDS = 2.0  # how long a stopping node goes on answering what its clients have sent
+DRAIN_POLL_SECONDS = 0.02
+# The writer thread must get the interpreter back soon after its fdatasync; measured against the default of 5 ms.
+SWITCH_INTERVAL = 0.0002
+
+
+class LetoService(Service):
+    """Made by `open`, which does all that may fail before twistd goes into the background."""
+
+    name = "leto"
+    _log = Logger()
+
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        store: FileStore,
+        clients: Listener,
+        peers: Listener,
+        admin: Listener | None,
+        sink: LogSink | None,
+        warnings: Sequence[str] = (),
+        exit: Callable[[int], Any] = os._exit,
+    ) -> None:
+        self.config = config
+        self._reactor = reactor
+        self._store = store
+        self._clients = clients
+        self._peers = peers
+        self._admin = admin
+        self._sink = sink
+        self._warnings = warnings
+        self._exit = exit
+        self._notifier = Notifier(reactor)
+        self._signals = Signals(reactor, self.stop_process, self.reopen_log, exit)
+        self._flushers: list[Flusher] = []
+        self._serving: Deferred[None] | None = None
+        self._stop_asked = False
+        self.replica: Replica | None = None
+        self.clients_factory: RespFactory | None = None
+        self._transport: TcpTransport | None = None
+
+    # before the fork ---------------------------------------------------------------------------------
+
+    @classmethod
+    def open(
+        cls,
+        config: Config,
+        reactor: Any,
+        *,
+        warnings: Sequence[str] = (),
+        daemon: Mapping[str, Any] | None = None,
+    ) -> LetoService:
+        """Open the log, lock and recover the directory, bind the ports, load the data.
+
+        `daemon`: twistd's own options, None outside twistd. Raises LetoError or OSError with one clear line.
+        """
+        use_monotonic_clock(reactor)
+        with ExitStack() as undo:
+            sink = _log_sink(config, daemon)
+            if sink is not None:
+                undo.callback(sink.close)
+            store = FileStore.open(config.raftdir, fsync=config.fsync, segment_bytes=config.segment_bytes)
+            undo.callback(store.close)
+            if store.identity is not None and store.identity.server_id != config.id:
+                raise ForeignDirectory(
+                    f"{config.raftdir} is the directory of the node {store.identity.server_id}, not of {config.id}: "
+                    "give each node its own --raftdir"
+                )
+            clients = Listener.bind(config.listen, "--listen")
+            undo.callback(clients.close)
+            peers = Listener.bind(config.raftbind, "--raftbind")
+            undo.callback(peers.close)
+            admin = None
+            if config.admin_listen is not None:
+                admin = Listener.bind(bind_address(config.admin_listen), "--admin-listen")
+                undo.callback(admin.close)
+            # From here on the ports are the real ones, also where the system picked them.
+            config = replace(
+                config,
+                listen=Address(config.listen.host, clients.address.port),
+                raftbind=Address(config.raftbind.host, peers.address.port),
+            )
+            service = cls(config, reactor, store, clients, peers, admin, sink, warnings)
+            if needs_bootstrap(store, config):
+                bootstrap(store, config, lambda: uuid.uuid4().hex)
+            if store.identity is not None:
+                service._build(store.identity)
+            undo.pop_all()
+        return service
+
+    def _build(self, identity: Identity) -> None:
+        """Everything that runs on the store's data; starts no thread and listens to nobody yet."""
+        config, reactor = self.config, self._reactor
+        source = random.Random()
+        threaded = config.flush == "thread"
+        log_flusher: Flusher = ThreadFlusher(reactor) if threaded else InlineFlusher()
+        snapshot_flusher: Flusher = ThreadFlusher(reactor) if threaded else InlineFlusher()
+        self._flushers = [snapshot_flusher, log_flusher]
+        machine = Machine(random=source.random)
+        self._transport = TcpTransport(reactor, identity=identity, config=config, listener=self._peers)
+        self.replica = Replica(
+            reactor,
+            config,
+            self._store,
+            log_flusher,
+            snapshot_flusher,
+            machine,
+            self._transport,
+            random=source.random,
+            on_fatal=self.fail,
+            on_removed=self._removed,
+        )
+        self.clients_factory = RespFactory(self.replica, config, reactor, shutdown=self.stop_process)
+        # What was loaded lives long: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+
+    # logs ------------------------------------------------------------------------------------------------
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Become twistd's; it then logs as Leto's options say, unless its own log options are given."""
+        if self._sink is not None:
+            parent.setComponent(ILogObserver, observer(self.config, self._sink))
+        super().setServiceParent(parent)
+
+    def reopen_log(self) -> None:
+        """Let go of a log file that was moved away."""
+        if self._sink is None or self._sink.path is None:
+            self._log.info("asked to reopen the log, but it goes to no file of Leto's")
+            return
+        try:
+            self._sink.reopen()
+        except ConfigError as error:
+            self._log.error("still logging to the old file: {error}", error=error)
+        else:
+            self._log.info("reopened the log file {path}", path=self._sink.path)
+
+    # life ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Serve in the foreground until stopped; returns the exit status."""
+        if self._sink is not None:
+            globalLogBeginner.beginLoggingTo([observer(self.config, self._sink)], redirectStandardIO=False)
+        self.startService()
+        self._reactor.addSystemEventTrigger("before", "shutdown", self.stopService)
+        self._reactor.run()
+        return 0
+
+    def startService(self) -> None:
+        """Begin to serve; from here on the process may have threads."""
+        super().startService()
+        if self.config.flush == "thread":
+            sys.setswitchinterval(SWITCH_INTERVAL)
+        self._reactor.callWhenRunning(self._signals.install)
+        config = self.config
+        self._log.info(
+            "leto {version} {id}: clients on {listen}, peers on {raftbind}, data in {raftdir}, process {pid}",
+            version=__version__,
+            id=config.id,
+            listen=str(config.listen),
+            raftbind=str(config.raftbind),
+            raftdir=config.raftdir,
+            pid=os.getpid(),
+        )
+        for line in (*self._store.recovered, *self._warnings):
+            self._log.warn("{line}", line=line)
+        self._serving = Deferred.fromCoroutine(self._serve())
+        self._serving.addErrback(self._start_failed)
+
+    async def _serve(self) -> None:
+        if self.replica is None:
+            await self._join()
+        replica, factory, transport = self.replica, self.clients_factory, self._transport
+        assert replica is not None and factory is not None and transport is not None
+        transport.start(replica)
+        replica.start()
+        self._clients.serve(self._reactor, factory)
+        if self._admin is not None:
+            site = AdminSite(replica, self.config, resp_factory=factory, reactor=self._reactor)
+            self._admin.serve(self._reactor, site)
+        self._notifier.ready(f"{self.config.id} serves clients on {self.config.listen}")
+
+    async def _join(self) -> None:
+        incarnation = uuid.uuid4().hex
+        waiting = WaitingFactory()
+        self._clients.serve(self._reactor, waiting)
+        try:
+            identity = await Joiner(self._reactor, self.config, incarnation).join()
+        finally:
+            await self._clients.pause()
+            waiting.close()
+        self._store.identify(identity)
+        self._build(identity)
+
+    def _start_failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError) is None:
+            if failure.check(LetoError) is None:
+                self._log.failure("the start failed", failure)
+            self.fail(failure.getErrorMessage())
+
+    # the end ------------------------------------------------------------------------------------------------------
+
+    def stop_process(self) -> None:
+        """Stop in order and end the process; asked once, whoever asks."""
+        if not self._stop_asked:
+            self._stop_asked = True
+            self._reactor.stop()
+
+    def stopService(self) -> Deferred[None]:
+        """Fires when the node has let go of everything."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        self._log.info("{id} stops", id=self.config.id)
+        self._notifier.stopping()
+        await self._clients.close()
+        if self._serving is not None:
+            self._serving.cancel()
+        if self.replica is not None and self.clients_factory is not None and self._transport is not None:
+            await self._drain(self.clients_factory)
+            await self.replica.stop()
+            self.clients_factory.close()
+            await self._transport.stop()
+        await self._peers.close()
+        if self._admin is not None:
+            await self._admin.close()
+        for flusher in self._flushers:
+            await flusher.stop()
+        self._store.close()
+        self._notifier.stop()
+        self._log.info("{id} has stopped", id=self.config.id)
+
+    async def _drain(self, factory: RespFactory) -> None:
+        """Wait until every request that came has its answer, for at most DRAIN_SECONDS."""
+        deadline = self._reactor.seconds() + DRAIN_SECONDS
+        while factory.unanswered and self._reactor.seconds() < deadline:
+            await deferLater(self._reactor, DRAIN_POLL_SECONDS)
+
+    def _removed(self, reason: str) -> None:
+        if self.config.on_removed == "exit":
+            self._log.warn("{id} ends: {reason}", id=self.config.id, reason=reason)
+            self.stop_process()
+
+    def fail(self, message: str) -> None:
+        """End at once, whatever is under way: nothing may be acknowledged after this. Does not return."""
+        self._log.critical("stopping at once: {message}", message=message)
+        if self._sink is None or not self._sink.is_stderr:
+            os.write(2, f"leto: {message}\n".encode("utf-8", "backslashreplace"))
+        self._exit(1)
+
+
+def _log_sink(config: Config, daemon: Mapping[str, Any] | None) -> LogSink | None:
+    """Where Leto logs by itself; None when twistd's own options say where."""
+    twistds = [name for name in ("logfile", "logger", "syslog") if daemon is not None and daemon.get(name)]
+    if twistds and config.log_file is not None:
+        raise ConfigError(f"twistd's --{twistds[0]} and the log-file option are both given: keep one")
+    if twistds:
+        return None
+    if config.log_file is None and daemon is not None and not daemon.get("nodaemon") and not daemon.get("debug"):
+        return LogSink(os.path.join(daemon.get("rundir") or ".", "twistd.log"))  # where twistd itself would log
+    return LogSink(config.log_file)

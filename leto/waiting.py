@@ -1,0 +1,47 @@
+"""What clients hear while the node waits for a cluster to take it: it has no data yet, and says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+# Redis clients know LOADING: they wait and try again.
+_ANSWER = b"-LOADING this node waits for the cluster to take it\r\n"
+
+
+class WaitingProtocol(Protocol):
+    """Answers whatever comes first, and closes."""
+
+    transport: Any
+
+    def __init__(self, connections: set[WaitingProtocol]) -> None:
+        self._connections = connections
+
+    def connectionMade(self) -> None:
+        self._connections.add(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.write(_ANSWER)
+        self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._connections.discard(self)
+
+
+class WaitingFactory(Factory):
+    """Serves the client port until the node has joined."""
+
+    noisy = False
+
+    def __init__(self) -> None:
+        self._connections: set[WaitingProtocol] = set()
+
+    def buildProtocol(self, addr: Any) -> WaitingProtocol:
+        return WaitingProtocol(self._connections)
+
+    def close(self) -> None:
+        """The node has joined, or stops: those still connected come again."""
+        for connection in tuple(self._connections):
+            connection.transport.loseConnection()
