@@ -268,11 +268,19 @@ class Replica(Protocol):
         """clock_ms for a possibly stale read right now (READONLY connections)."""
 
     def add_member(
-        self, server_id: str, address: str, *, voter: bool, client_address: str = "", reached_at: str = ""
+        self,
+        server_id: str,
+        address: str,
+        *,
+        voter: bool,
+        client_address: str = "",
+        reached_at: str = "",
+        incarnation: str = "",
     ) -> Deferred[None]:
         """Add a learner (voter=True: promoted when caught up), or move a known id to a new address. Fires when
         committed. `reached_at`: the host at which the asker reached this node: from it a bootstrapped node learns
-        its own address. Errbacks NotLeader, ConfigurationRefused, OutcomeUnknown."""
+        its own address. `incarnation` names the data directory that joins: a known id with another one lost its
+        disk, and starts over as a learner. Errbacks NotLeader, ConfigurationRefused, OutcomeUnknown."""
 
     def remove_member(self, server_id: str) -> Deferred[None]:
         """Fires when committed; an unknown id is fine. A leader that removes itself hands over first."""

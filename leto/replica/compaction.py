@@ -1,0 +1,148 @@
+"""Snapshots of the own keyspace, written while it serves, and the compaction of the log that they allow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from leto.errors import NothingToSnapshot, Stopping
+from leto.interfaces import Flusher, SnapshotWriter, StateMachine, Store
+from leto.raft.messages import SnapshotMeta
+
+T = TypeVar("T")
+
+SLICE_BYTES = 64 << 10  # a slice is about a millisecond of the reactor's time
+
+
+async def run_on(flusher: Flusher, job: Callable[[], T]) -> T:
+    """Run `job` by the flusher and give its result."""
+    result: list[T] = []
+    await flusher.submit(lambda: result.append(job()))
+    return result[0]
+
+
+class Compaction:
+    """Takes one snapshot at a time. `begin()` says what a snapshot taken now stands for."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        store: Store,
+        machine: StateMachine,
+        log_flusher: Flusher,
+        snapshot_flusher: Flusher,
+        *,
+        begin: Callable[[], SnapshotMeta],
+        taken: Callable[[SnapshotMeta], None],
+        compacted: Callable[[int], None],
+        max_bytes: int,
+        max_entries: int,
+        trailing_entries: int,
+    ) -> None:
+        self._clock = clock
+        self._store = store
+        self._machine = machine
+        self._log_flusher = log_flusher
+        self._snapshot_flusher = snapshot_flusher
+        self._begin = begin
+        self._taken = taken
+        self._compacted = compacted
+        self._max_bytes = max_bytes
+        self._max_entries = max_entries
+        self._trailing_entries = trailing_entries
+        self._bytes_since = 0
+        self._snapshot_index = store.snapshot.index if store.snapshot else 0
+        self._running: list[Deferred[SnapshotMeta]] | None = None
+        self._writer: SnapshotWriter | None = None
+        self._cancelled = False
+
+    @property
+    def in_progress(self) -> bool:
+        return self._running is not None
+
+    def applied(self, index: int, payload_bytes: int) -> bool:
+        """Account for applied entries up to `index`; True if a snapshot is due."""
+        self._bytes_since += payload_bytes
+        return self._running is None and (
+            self._bytes_since >= self._max_bytes or index - self._snapshot_index >= self._max_entries
+        )
+
+    def installed(self, index: int) -> None:
+        """A leader's snapshot replaced the state: one of our own in progress is pointless."""
+        self.cancel()
+        self._snapshot_index = index
+        self._bytes_since = 0
+
+    def cancel(self) -> None:
+        """Abandon the snapshot in progress, if any. The keyspace may be replaced at once afterwards."""
+        if self._writer is not None:
+            self._cancelled = True
+            self._writer.close()
+            self._writer = None
+
+    def take(self) -> Deferred[SnapshotMeta]:
+        """Snapshot now, or join the one in progress. Errbacks NothingToSnapshot, Stopping (cancelled), StorageError."""
+        waiter: Deferred[SnapshotMeta] = Deferred()
+        if self._running is not None:
+            self._running.append(waiter)
+            return waiter
+        if self._machine.applied <= self._snapshot_index:
+            waiter.errback(NothingToSnapshot())
+            return waiter
+        self._running = [waiter]
+        Deferred.fromCoroutine(self._take()).addCallbacks(self._finish, self._fail)
+        return waiter
+
+    def _finish(self, meta: SnapshotMeta) -> None:
+        waiting, self._running = self._running or [], None
+        for waiter in waiting:
+            waiter.callback(meta)
+
+    def _fail(self, reason: Any) -> None:
+        waiting, self._running = self._running or [], None
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        for waiter in waiting:
+            waiter.errback(reason)
+
+    async def _take(self) -> SnapshotMeta:
+        meta = self._begin()
+        self._cancelled = False
+        self._bytes_since = 0
+        started = self._clock.seconds()
+        writer = self._writer = self._machine.snapshot()
+        sink = await run_on(self._snapshot_flusher, lambda: self._store.create_snapshot(meta))
+        size = 0
+        while not self._cancelled:
+            data = writer.next_slice(SLICE_BYTES)
+            if not data:
+                break
+            size += len(data)
+            await run_on(self._snapshot_flusher, lambda data=data: sink.write(data))  # type: ignore[misc]
+            await deferLater(self._clock, 0)  # others' turn, also where the flusher is inline
+        if self._cancelled:
+            await run_on(self._snapshot_flusher, sink.abort)
+            raise Stopping("the snapshot was abandoned: the keyspace is being replaced, or the node stops")
+        writer.close()
+        self._writer = None
+        await run_on(self._snapshot_flusher, sink.commit)
+        self._snapshot_index = meta.index
+        self._taken(meta)
+        await run_on(self._log_flusher, lambda: self._store.compact(max(0, meta.index - self._trailing_entries)))
+        self._compacted(self._store.first_index)
+        self.log.info(
+            "snapshot of {size} bytes at index {index} in {seconds:.2f} s; the log now starts at {first}",
+            size=size,
+            index=meta.index,
+            seconds=self._clock.seconds() - started,
+            first=self._store.first_index,
+        )
+        return meta

@@ -1,0 +1,282 @@
+"""Does what the core's Readys ask for, in their order: send, write, apply. Turn by turn, one flush in flight.
+
+The duties are those of leto.raft.ready. What the owner does with the outcome (whom to answer, when to snapshot) is
+the owner's; what must happen before what is decided here alone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from leto.errors import ProtocolError
+from leto.interfaces import Flusher, SnapshotSource, StateMachine, Store, Transport
+from leto.raft.messages import Entry, InstallSnapshot, Message, SnapshotMeta
+from leto.raft.node import Node
+from leto.raft.ready import ReadState, Ready
+
+APPLY_SECONDS = 0.008  # how long one turn may apply entries before others have theirs
+RESTORE_CHUNK = 1 << 20
+
+
+class Owner(Protocol):
+    """Whom the driver works for."""
+
+    def begin_turn(self, now: float) -> None:
+        """Hand the core whatever waits for it: called before each Ready is asked for."""
+
+    def entry_applied(self, entry: Entry, replies: list[Any]) -> None: ...
+
+    def applied_up_to(self, index: int, payload_bytes: int) -> None:
+        """Some entries were applied, this many bytes of them."""
+
+    def read_answered(self, state: ReadState) -> None: ...
+
+    def snapshot_wanted(self, message: InstallSnapshot) -> None:
+        """The core wants the newest snapshot streamed to a follower."""
+
+    def snapshot_installing(self, meta: SnapshotMeta) -> None:
+        """The keyspace is about to be replaced by the leader's snapshot."""
+
+    def end_turn(self, now: float) -> None:
+        """The core has nothing more to do for now: see what changed, arm the timers."""
+
+    def fatal(self, message: str) -> None: ...
+
+
+class Driver:
+    """One node's core, disk and keyspace, kept in step. `fatal` is the end: nothing happens here after it."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        node: Node,
+        store: Store,
+        flusher: Flusher,
+        machine: StateMachine,
+        transport: Transport,
+        wall_clock: Callable[[], float],
+        owner: Owner,
+    ) -> None:
+        self._clock = clock
+        self._node = node
+        self._store = store
+        self._flusher = flusher
+        self._machine = machine
+        self._transport = transport
+        self._wall_clock = wall_clock
+        self._owner = owner
+        self._running = False
+        self._failed = False
+        self._scheduled = False
+        self._in_turn = False
+        self._tick_due = False
+        self._to_write: list[Ready] = []
+        self._in_flight: list[Ready] = []
+        self._flush_started = 0.0
+        self._to_apply: deque[Entry] = deque()
+        self.flushes = 0
+        self.entries_applied = 0
+
+    @property
+    def is_flushing(self) -> bool:
+        return bool(self._in_flight)
+
+    @property
+    def has_failed(self) -> bool:
+        return self._failed
+
+    def flush_seconds(self) -> float:
+        """How long the flush in flight has taken so far; 0.0 without one."""
+        return self._clock.seconds() - self._flush_started if self._in_flight else 0.0
+
+    def wall_ms(self) -> int:
+        return int(self._wall_clock() * 1000)
+
+    def start(self) -> None:
+        self._running = True
+        self.turn()
+
+    def stop(self) -> None:
+        """No turn after this one. A flush in flight ends by itself; nothing is sent or answered for it."""
+        self._running = False
+
+    def schedule(self) -> None:
+        """Have a turn once everything that this turn of the reactor brought has been handed in."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._clock.callLater(0, self._scheduled_turn)
+
+    def tick(self) -> None:
+        """A timer fired: have a turn that begins with the core's clockwork."""
+        self._tick_due = True
+        self.turn()
+
+    def step(self, message: Message) -> None:
+        """A peer's message. Raises ProtocolError, nothing changed, for one that no correct peer sends."""
+        if not self._running or self._failed:
+            return
+        try:
+            self._node.step(message, self._clock.seconds())
+        except ProtocolError:
+            raise
+        except Exception:  # noqa: BLE001 - as in turn()
+            self._broken()
+        self.schedule()
+
+    def turn(self) -> None:
+        if self._failed or not self._running or self._in_turn:
+            return
+        self._in_turn = True
+        try:
+            self._run()
+        except Exception:  # noqa: BLE001 - whatever it is, to go on could break a promise
+            self._broken()
+        finally:
+            self._in_turn = False
+
+    def fail(self, message: str) -> None:
+        """Fail-stop: nothing is written, sent or acknowledged from here on."""
+        if not self._failed:
+            self._failed = True
+            self._owner.fatal(message)
+
+    def restore(self) -> None:
+        """Make the keyspace the store's snapshot, in one step. Raises CorruptStorage."""
+        source = self._store.open_snapshot()
+        if source is None:
+            raise RuntimeError("the store names a snapshot that it cannot open")
+        try:
+            self._machine.restore(_chunks(source), source.meta.index)
+        finally:
+            source.close()
+
+    def _scheduled_turn(self) -> None:
+        self._scheduled = False
+        self.turn()
+
+    def _run(self) -> None:
+        node, owner = self._node, self._owner
+        now = self._clock.seconds()
+        if self._tick_due:
+            self._tick_due = False
+            node.tick(now)
+        while True:
+            owner.begin_turn(now)
+            ready = node.ready(self.wall_ms())
+            if ready is not None:
+                self._process(ready)
+                if self._to_write and not self._in_flight:
+                    self._start_flush()
+            elif not self._to_apply or not self._apply():
+                break
+        owner.end_turn(now)
+
+    def _process(self, ready: Ready) -> None:
+        if ready.messages:
+            self._transport.send(ready.messages)
+        for message in ready.snapshots_to_send:
+            self._owner.snapshot_wanted(message)
+        if self._to_write or self._in_flight or _has_content(ready):
+            self._to_write.append(ready)
+        else:
+            self._written(ready)
+        if ready.committed:
+            self._to_apply.extend(ready.committed)
+        for state in ready.reads:
+            self._owner.read_answered(state)
+
+    def _start_flush(self) -> None:
+        readies = self._to_write
+        while readies and not _has_content(readies[0]):
+            self._written(readies.pop(0))
+        if not readies:
+            return
+        self._to_write = []
+        self._in_flight = readies
+        self._flush_started = self._clock.seconds()
+        self.flushes += 1
+        flush = self._flusher.submit(partial(_write, self._store, readies))
+        flush.addCallback(self._flushed).addErrback(self._disk_failed)
+
+    def _flushed(self, _: None) -> None:
+        readies, self._in_flight = self._in_flight, []
+        if self._failed or not self._running:
+            return
+        for ready in readies:
+            if ready.snapshot is not None:
+                self._installed(ready.snapshot)
+            self._written(ready)
+        if self._to_write:
+            self._start_flush()
+        self.turn()
+
+    def _written(self, ready: Ready) -> None:
+        self._node.persisted(ready.number)
+        if ready.messages_after_persist:
+            self._transport.send(ready.messages_after_persist)
+
+    def _installed(self, meta: SnapshotMeta) -> None:
+        """The store holds the leader's snapshot as this node's own: the keyspace becomes it."""
+        while self._to_apply and self._to_apply[0].index <= meta.index:
+            self._to_apply.popleft()
+        self._owner.snapshot_installing(meta)
+        self.restore()
+        self._node.applied(meta.index)
+        self._owner.applied_up_to(meta.index, 0)
+        self.log.info("installed the leader's snapshot at index {index}", index=meta.index)
+
+    def _apply(self) -> bool:
+        """Apply what is committed; True when all of it was, False when others must have their turn first."""
+        queue, apply, applied = self._to_apply, self._machine.apply, self._owner.entry_applied
+        until = self._clock.seconds() + APPLY_SECONDS
+        size = 0
+        while queue:
+            entry = queue.popleft()
+            applied(entry, apply(entry))
+            size += len(entry.payload)
+            self.entries_applied += 1
+            if queue and self._clock.seconds() > until:
+                self.schedule()
+                break
+        self._node.applied(self._machine.applied)
+        self._owner.applied_up_to(self._machine.applied, size)
+        return not queue
+
+    def _disk_failed(self, reason: Failure) -> None:
+        self.log.failure("a flush failed", reason)
+        self.fail(reason.getErrorMessage())
+
+    def _broken(self) -> None:
+        self.log.failure("the replica failed")
+        self.fail(f"internal error, see the log: {Failure().getErrorMessage()}")
+
+
+def _has_content(ready: Ready) -> bool:
+    return bool(ready.entries) or ready.hard_state is not None or ready.snapshot is not None
+
+
+def _chunks(source: SnapshotSource) -> Iterator[bytes]:
+    offset = 0
+    while data := source.read(offset, RESTORE_CHUNK):
+        offset += len(data)
+        yield data
+
+
+def _write(store: Store, readies: list[Ready]) -> None:
+    """One flush: everything that gathered since the last, made durable by one fsync."""
+    last = max((i for i, ready in enumerate(readies) if ready.entries or ready.hard_state), default=-1)
+    must_sync = any(ready.must_sync for ready in readies)
+    for i, ready in enumerate(readies):
+        if ready.snapshot is not None:
+            store.install_snapshot(ready.snapshot)
+        if ready.entries or ready.hard_state:
+            store.write(ready.hard_state, ready.entries, must_sync and i == last)

@@ -1,0 +1,50 @@
+"""Active expiry goes through the log: the leader proposes the deletions, every node decides them by the log's time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from leto.errors import LetoError
+from leto.replica.timers import LazyTimer
+
+if TYPE_CHECKING:
+    from leto.replica.replica import Replica
+
+LOOK_SECONDS = 0.1  # how often the leader looks for expired keys
+KEYS_AT_ONCE = 1000  # how many it deletes by one command, so that a million at one instant stall nobody
+
+
+class Expiry:
+    """One deletion in flight; the next one is proposed as soon as it is applied."""
+
+    def __init__(self, clock: IReactorTime, replica: Replica) -> None:
+        self._clock = clock
+        self._replica = replica
+        self._timer = LazyTimer(clock, self._look)
+        self._in_flight = False
+
+    def start(self) -> None:
+        self._timer.expect(self._clock.seconds() + LOOK_SECONDS)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        self._timer.expect(self._clock.seconds() + LOOK_SECONDS)
+        replica = self._replica
+        if self._in_flight or not replica.takes_writes:
+            return
+        command = replica.machine.expired(replica.read_local(), KEYS_AT_ONCE)
+        if command is not None:
+            self._in_flight = True
+            replica.write(command, 1).addBoth(self._done)
+
+    def _done(self, result: Any) -> None:
+        self._in_flight = False
+        if isinstance(result, Failure):
+            result.trap(LetoError)  # refused, or its fate unknown: this leader or the next looks again
+        else:
+            self._timer.expect(self._clock.seconds())

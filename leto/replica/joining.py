@@ -1,0 +1,141 @@
+"""How a node comes to its first log: by bootstrapping a cluster of one, or by asking members until one takes it.
+
+The order of a join is what makes a wiped disk harmless: the node asks first, says nothing to its peers until the
+cluster has committed it as a learner of this incarnation, and only then makes the directory its own. A crash before
+that leaves an empty directory, and the next attempt is a new incarnation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.error import ConnectError, ConnectionClosed
+from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from txredisapi import RedisError, RedisProtocol, ResponseError
+
+from leto.config import Address, Config
+from leto.errors import ConfigError
+from leto.interfaces import Identity, Store
+from leto.raft.configuration import Configuration, Member, encode
+from leto.raft.messages import Entry, EntryKind, HardState
+from leto.replica.membership import advertised, advertised_client
+
+NOT_THE_LEADER = "node is not the leader"
+RETRY_SECONDS = 0.5
+ANSWER_SECONDS = 15.0
+
+
+def needs_bootstrap(store: Store, config: Config) -> bool:
+    """An empty directory without --join, or one whose bootstrap was cut short.
+
+    The vote for oneself with an empty log is the mark of the latter: a joiner never votes for itself before it has
+    entries.
+    """
+    if store.last_index > 0 or store.snapshot is not None:
+        return False
+    if store.identity is None:
+        return config.join is None
+    return store.hard_state.vote == config.id
+
+
+def bootstrap(store: Store, config: Config, new_cluster_id: Callable[[], str]) -> None:
+    """Make the directory a cluster of one, durably. May be repeated after a crash at any step."""
+    member = Member(config.id, str(advertised(config)), True, False, str(advertised_client(config)))
+    store.identify(store.identity or Identity(new_cluster_id(), config.id))
+    store.write(HardState(term=1, vote=config.id, commit=0), [], True)
+    entry = Entry(1, 1, int(EntryKind.CONFIGURATION), encode(Configuration(members=(member,))))
+    store.write(None, [entry], True)
+
+
+class Joiner:
+    """Asks the member at config.join, and whoever it names as the leader, until the cluster has taken this node."""
+
+    log = Logger()
+
+    def __init__(self, reactor: Any, config: Config, incarnation: str) -> None:
+        if config.join is None:
+            raise ConfigError("a node without data and without --join has no cluster to join")
+        self._reactor = reactor
+        self._config = config
+        self._incarnation = incarnation
+        self._seed = config.join
+        self._said = ""
+
+    async def join(self) -> Identity:
+        """Retries for ever; says what it waits for, once a reason. Gives the identity to store."""
+        member = self._seed
+        while True:
+            try:
+                cluster_id, leader = await self._ask(member)
+            except ResponseError as error:
+                self._say(f"{member} answers: {error}")
+            except (RedisError, ConnectError, ConnectionClosed, OSError) as error:
+                self._say(f"{member} cannot be reached: {error or type(error).__name__}")
+            else:
+                if leader is None:
+                    self.log.info("joined cluster {cluster} through {member}", cluster=cluster_id, member=str(member))
+                    return Identity(cluster_id, self._config.id)
+                if leader != member:
+                    member = leader
+                    continue
+            member = self._seed
+            await deferLater(self._reactor, RETRY_SECONDS)
+
+    async def _ask(self, member: Address) -> tuple[str, Address | None]:
+        """(cluster id, None) once taken; (cluster id, leader) if another member must be asked."""
+        connection = await self._connect(member)
+        try:
+            cluster_id = _field(await self._call(connection, "INFO", "raft"), "raft_cluster_id")
+            if not cluster_id:
+                raise ResponseError("it is no Leto node: INFO raft names no cluster")
+            try:
+                await self._call(
+                    connection,
+                    "JOIN",
+                    str(advertised(self._config)),
+                    self._config.id,
+                    str(advertised_client(self._config)),
+                    self._incarnation,
+                )
+            except ResponseError as error:
+                text = str(error)
+                if not text.startswith(NOT_THE_LEADER):
+                    raise
+                named = text[len(NOT_THE_LEADER) :].strip()
+                if not named:
+                    raise ResponseError("the cluster has no leader at the moment") from None
+                return cluster_id, Address.parse(named)
+            return cluster_id, None
+        finally:
+            connection.transport.loseConnection()
+
+    def _say(self, reason: str) -> None:
+        if reason != self._said:
+            self._said = reason
+            self.log.info("waiting for the cluster to take this node: {reason}", reason=reason)
+
+    async def _connect(self, member: Address) -> RedisProtocol:
+        endpoint = HostnameEndpoint(self._reactor, member.host or "127.0.0.1", member.port, timeout=ANSWER_SECONDS)
+        factory = Factory.forProtocol(lambda: RedisProtocol(errors="replace", replyTimeout=ANSWER_SECONDS))
+        factory.noisy = False
+        connection = await endpoint.connect(factory)
+        if self._config.password is not None:
+            await self._call(connection, "AUTH", self._config.password)
+        return connection
+
+    async def _call(self, connection: RedisProtocol, *words: str) -> str:
+        answer = await connection.execute_command(*words)
+        return answer if isinstance(answer, str) else str(answer)
+
+
+def _field(info: str, name: str) -> str:
+    """One value of an INFO text; "" if it is not there."""
+    for line in info.splitlines():
+        key, colon, value = line.partition(":")
+        if colon and key == name:
+            return value
+    return ""

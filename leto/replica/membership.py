@@ -1,0 +1,187 @@
+"""Membership as users ask for it: each wish becomes a target configuration, proposed when the cluster can take it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+
+import msgspec
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from leto.config import Address, Config
+from leto.errors import ConfigurationRefused, NotLeader, OutcomeUnknown
+from leto.raft.configuration import Configuration, Member, demoted, promoted, with_member, without_member
+from leto.raft.node import Node
+from leto.raft.state import Role
+
+UNKNOWN = "the membership change was appended, but leadership was lost before it committed: it may or may not happen"
+UNSPECIFIED = ("", "0.0.0.0", "::")
+
+
+def advertised(config: Config) -> Address:
+    """What peers dial, as far as this node can tell by itself: an unspecified host stays empty."""
+    return _named(config.advertise or config.raftbind)
+
+
+def advertised_client(config: Config) -> Address:
+    """What clients dial, likewise."""
+    return _named(config.advertise_client or config.listen)
+
+
+def _named(address: Address) -> Address:
+    return Address("", address.port) if address.host in UNSPECIFIED else address
+
+
+def with_host(address: str, host: str) -> str:
+    """`address` (host:port) with `host` in the place of an unspecified one."""
+    parsed = Address.parse(address)
+    return str(Address(host, parsed.port)) if parsed.host in UNSPECIFIED else address
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Membership:
+    """One change at a time: the others wait for it, for at most the write timeout.
+
+    `propose` appends a target configuration and gives (index, term); `node` is asked for what is in force.
+    """
+
+    def __init__(self, clock: IReactorTime, config: Config, node: Node, wake: Callable[[], None]) -> None:
+        self._clock = clock
+        self._config = config
+        self._node = node
+        self._wake = wake
+        self._lock = DeferredLock()
+        self._waiting: list[tuple[int, int, Deferred[None]]] = []  # (index, term, who waits)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._waiting
+
+    def add(
+        self, server_id: str, address: str, *, voter: bool, client_address: str, reached_at: str, incarnation: str
+    ) -> Deferred[None]:
+        """Add a learner (voter: promoted once caught up), or move a known id to `address`."""
+        host = Address.parse(address).host
+        client = with_host(client_address, host) if client_address else ""
+
+        def target(configuration: Configuration) -> Configuration:
+            known = configuration.member(server_id)
+            if known is None or (incarnation and known.incarnation != incarnation):
+                if server_id == self._config.id:
+                    raise ConfigurationRefused(f"{server_id} is the id of the leader itself: give the new node another")
+                # Also the way back for a server that lost its disk: whatever it acknowledged before is void.
+                member = Member(server_id, address, False, voter, client, incarnation)
+            else:
+                member = msgspec.structs.replace(
+                    known,
+                    address=address,
+                    client_address=client or known.client_address,
+                    joining=known.joining or (voter and not known.voter),
+                )
+            return with_member(self._with_own_address(configuration, reached_at), member)
+
+        return self._change(target)
+
+    def remove(self, server_id: str) -> Deferred[None]:
+        return self._change(
+            lambda configuration: (
+                without_member(configuration, server_id) if configuration.member(server_id) else configuration
+            )
+        )
+
+    def promote(self, server_id: str) -> Deferred[None]:
+        return self._change(lambda configuration: promoted(configuration, self._known(configuration, server_id)))
+
+    def demote(self, server_id: str) -> Deferred[None]:
+        return self._change(lambda configuration: demoted(configuration, self._known(configuration, server_id)))
+
+    def applied(self, index: int, term: int, configuration: Configuration) -> None:
+        """The configuration entry at `index` was applied. A joint one is only half of the change."""
+        if configuration.is_joint:
+            return
+        done = [item for item in self._waiting if item[0] <= index]
+        self._waiting = [item for item in self._waiting if item[0] > index]
+        for _, asked_in_term, waiter in done:
+            if asked_in_term == term:
+                waiter.callback(None)
+            else:
+                waiter.errback(OutcomeUnknown(UNKNOWN))
+
+    def abandon(self) -> None:
+        """Nobody will say what became of the changes that were appended."""
+        waiting, self._waiting = self._waiting, []
+        for _, _, waiter in waiting:
+            waiter.errback(OutcomeUnknown(UNKNOWN))
+
+    def _known(self, configuration: Configuration, server_id: str) -> str:
+        if configuration.member(server_id) is None:
+            raise ConfigurationRefused(f"{server_id} is no member of the cluster")
+        return server_id
+
+    def _with_own_address(self, configuration: Configuration, reached_at: str) -> Configuration:
+        """A bootstrapped node learns its own host from the address that a join reached it at; a later join from
+        another machine corrects a loopback one."""
+        own = configuration.member(self._config.id)
+        if own is None or not reached_at or self._config.advertise is not None:
+            return configuration
+
+        def learnt(address: str, bound: Address) -> str:
+            host = Address.parse(address).host if address else ""
+            correctable = is_loopback(host) and bound.host in UNSPECIFIED and not is_loopback(reached_at)
+            if address and (host in UNSPECIFIED or correctable):
+                return str(Address(reached_at, Address.parse(address).port))
+            return address
+
+        return with_member(
+            configuration,
+            msgspec.structs.replace(
+                own,
+                address=learnt(own.address, self._config.raftbind),
+                client_address=learnt(own.client_address, self._config.listen),
+            ),
+        )
+
+    def _change(self, target: Callable[[Configuration], Configuration]) -> Deferred[None]:
+        return self._lock.run(lambda: Deferred.fromCoroutine(self._change_in_turn(target)))
+
+    async def _change_in_turn(self, target: Callable[[Configuration], Configuration]) -> None:
+        node = self._node
+        deadline = self._clock.seconds() + self._config.write_timeout
+        while True:
+            if node.role is not Role.LEADER:
+                raise NotLeader()
+            wanted = target(node.configuration)
+            settled = node.can_change_configuration
+            if wanted == node.configuration and settled:
+                return
+            if settled or self._clock.seconds() >= deadline:
+                break
+            await deferLater(self._clock, self._config.heartbeat_interval / 4)
+        check_addresses(wanted)
+        index = node.propose_configuration(wanted, self._clock.seconds())
+        waiter: Deferred[None] = Deferred()
+        self._waiting.append((index, node.term, waiter))
+        self._wake()
+        await waiter
+
+
+def check_addresses(configuration: Configuration) -> None:
+    """A cluster of several must be able to dial every member. Raises ConfigurationRefused, naming the member."""
+    if len(configuration.members) < 2:
+        return
+    for member in configuration.members:
+        if Address.parse(member.address).host in UNSPECIFIED:
+            raise ConfigurationRefused(
+                f"{member.id} has the address {member.address!r}, which others cannot dial: "
+                "give the node an --advertise address, or one with a host"
+            )

@@ -1,0 +1,131 @@
+"""Reads that wait: for a leader, for a quorum, for the log to be applied far enough. Batched and bounded."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+
+from twisted.internet.defer import Deferred
+
+from leto.errors import LetoError, NoQuorum
+from leto.raft.ready import ReadState
+
+
+class _Batch:
+    """All reads that arrived in one turn: they share one read index."""
+
+    __slots__ = ("deadline", "asked_at", "waiting")
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.asked_at = 0.0
+        self.waiting: list[Deferred[int]] = []
+
+
+class Reads:
+    """Every read waits at most `timeout` seconds; one that got no answer within `retry` seconds is asked again."""
+
+    def __init__(self, timeout: float, retry: float) -> None:
+        self._timeout = timeout
+        self._retry = retry
+        self._gathering: _Batch | None = None
+        self._unasked: list[_Batch] = []  # to be asked at the next chance
+        self._refused: list[_Batch] = []  # to be asked when the leader changes or the retry is due
+        self._asked: dict[int, _Batch] = {}  # context -> batch, in the order asked
+        self._confirmed: list[tuple[int, int, int, _Batch]] = []  # heap: (index, context, clock_ms, batch)
+        self._next_context = 1
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self._gathering or self._unasked or self._refused or self._asked or self._confirmed)
+
+    @property
+    def wants_to_ask(self) -> bool:
+        return self._gathering is not None or bool(self._unasked)
+
+    def gather(self, now: float) -> Deferred[int]:
+        """One more read; fires with clock_ms when it may be served."""
+        batch = self._gathering
+        if batch is None:
+            batch = self._gathering = _Batch(now + self._timeout)
+        waiter: Deferred[int] = Deferred()
+        batch.waiting.append(waiter)
+        return waiter
+
+    def ask(self, now: float) -> Iterator[int]:
+        """The contexts to hand to the core now, one a batch."""
+        batches, self._unasked = self._unasked, []
+        if self._gathering is not None:
+            batches.append(self._gathering)
+            self._gathering = None
+        for batch in batches:
+            context = self._next_context
+            self._next_context += 1
+            batch.asked_at = now
+            self._asked[context] = batch
+            yield context
+
+    def answered(self, state: ReadState, applied: int) -> None:
+        """The core's answer: serve now, once applied, or (index 0) ask again later."""
+        batch = self._asked.pop(state.context, None)
+        if batch is None:
+            return  # timed out, or asked again under another context
+        if state.index == 0:
+            self._refused.append(batch)
+        elif state.index <= applied:
+            _serve(batch, state.clock_ms)
+        else:
+            heapq.heappush(self._confirmed, (state.index, state.context, state.clock_ms, batch))
+
+    def applied(self, index: int) -> None:
+        """The keyspace holds everything up to `index`."""
+        confirmed = self._confirmed
+        while confirmed and confirmed[0][0] <= index:
+            _, _, clock_ms, batch = heapq.heappop(confirmed)
+            _serve(batch, clock_ms)
+
+    def leader_changed(self) -> None:
+        """Whoever was asked may never answer: ask the new one."""
+        self._unasked += self._refused
+        self._refused = []
+        self._unasked += self._asked.values()
+        self._asked.clear()
+
+    def tick(self, now: float) -> None:
+        """Fail what waited too long, ask again what got no answer."""
+        for context, batch in list(self._asked.items()):
+            if now - batch.asked_at >= self._retry:
+                del self._asked[context]
+                self._refused.append(batch)
+        self._unasked += self._refused
+        self._refused = []
+        late = [batch for batch in self._unasked if batch.deadline <= now]
+        self._unasked = [batch for batch in self._unasked if batch.deadline > now]
+        late += [item[3] for item in self._confirmed if item[3].deadline <= now]
+        self._confirmed = [item for item in self._confirmed if item[3].deadline > now]
+        heapq.heapify(self._confirmed)
+        if self._gathering is not None and self._gathering.deadline <= now:
+            late.append(self._gathering)
+            self._gathering = None
+        for batch in late:
+            _fail(batch, NoQuorum("no quorum confirmed the read in time; nothing was read"))
+
+    def fail_all(self, error: LetoError) -> None:
+        batches = [*self._unasked, *self._refused, *self._asked.values(), *(item[3] for item in self._confirmed)]
+        if self._gathering is not None:
+            batches.append(self._gathering)
+        self._gathering = None
+        self._unasked, self._refused, self._confirmed = [], [], []
+        self._asked.clear()
+        for batch in batches:
+            _fail(batch, error)
+
+
+def _serve(batch: _Batch, clock_ms: int) -> None:
+    for waiter in batch.waiting:
+        waiter.callback(clock_ms)
+
+
+def _fail(batch: _Batch, error: LetoError) -> None:
+    for waiter in batch.waiting:
+        waiter.errback(error)

@@ -1,0 +1,467 @@
+"""One node of the cluster, as its clients, operators and peers see it.
+
+Everything happens in turns (leto.replica.driver). What arrives in one turn of the reactor is gathered and proposed as
+one entry; what comes while a flush runs forms the next (group commit). Here is decided who is answered what, and when.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from leto.config import Address, Config
+from leto.errors import LetoError, NotLeader, Overloaded, Stopping
+from leto.interfaces import Flusher, ReplicaStatus, StateMachine, Store, Transport
+from leto.keyspace import batch
+from leto.raft.configuration import Configuration, decode
+from leto.raft.messages import Entry, EntryKind, InstallSnapshot, Message, SnapshotMeta
+from leto.raft.node import Node
+from leto.raft.ready import ReadState
+from leto.raft.settings import Settings
+from leto.raft.state import Role
+from leto.replica.compaction import Compaction
+from leto.replica.driver import Driver
+from leto.replica.expiry import Expiry
+from leto.replica.membership import UNSPECIFIED, Membership, advertised, advertised_client, with_host
+from leto.replica.peering import Peering
+from leto.replica.proposals import Proposals
+from leto.replica.reads import Reads
+from leto.replica.status import describe
+from leto.replica.timers import LazyTimer
+from leto.replica.transfer import Handover
+
+CONFIGURATION = int(EntryKind.CONFIGURATION)
+FAREWELL_SECONDS = 3.0  # how long a removed peer stays connected, to hear of its removal
+
+
+class Replica:
+    """See leto.interfaces.Replica for what the edges may ask. Made with an open store that has an identity."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        config: Config,
+        store: Store,
+        log_flusher: Flusher,
+        snapshot_flusher: Flusher,
+        machine: StateMachine,
+        transport: Transport,
+        *,
+        wall_clock: Callable[[], float] = time.time,
+        random: Callable[[], float],
+        on_fatal: Callable[[str], None],
+        on_removed: Callable[[str], None],
+    ) -> None:
+        self.config = config
+        self.machine = machine
+        self._reactor = reactor
+        self._store = store
+        self._transport = transport
+        self._on_fatal = on_fatal
+        self._on_removed = on_removed
+        snapshot = store.snapshot
+        self.node = Node(
+            Settings(
+                id=config.id,
+                election_timeout=config.election_timeout,
+                heartbeat_interval=config.heartbeat_interval,
+                max_uncommitted_bytes=config.max_uncommitted_bytes,
+                lease=config.reads == "lease",
+            ),
+            store,
+            hard_state=store.hard_state,
+            snapshot=snapshot,
+            applied=snapshot.index if snapshot else 0,
+            random=random,
+            now=reactor.seconds(),
+        )
+        self.driver = Driver(reactor, self.node, store, log_flusher, machine, transport, wall_clock, self)
+        self._applied_term = 0
+        self._applied_configuration = Configuration()
+        self._applied_configuration_index = 0
+        if snapshot is not None:
+            self.driver.restore()
+            self._restored(snapshot)
+        wake = self.driver.schedule
+        self.membership = Membership(reactor, config, self.node, wake)
+        self.compaction = Compaction(
+            reactor,
+            store,
+            machine,
+            log_flusher,
+            snapshot_flusher,
+            begin=self._snapshot_meta,
+            taken=self.node.snapshot_taken,
+            compacted=self.node.compacted,
+            max_bytes=config.snapshot_bytes,
+            max_entries=config.snapshot_entries,
+            trailing_entries=config.trailing_entries,
+        )
+        self.peering = Peering(reactor, config, self, store, transport, snapshot_flusher)
+        self._handover = Handover(reactor, self.node, config.election_timeout, transport.is_connected, wake)
+        self._expiry = Expiry(reactor, self)
+        self._proposals = Proposals(config.max_batch_bytes)
+        self._reads = Reads(config.read_timeout, retry=config.election_timeout)
+        self._election_timer = LazyTimer(reactor, self.driver.tick)
+        self._heartbeat_timer = LazyTimer(reactor, self._heartbeat_due)
+        self._reads_timer = LazyTimer(reactor, self._reads_due)
+        self._fate_timer = LazyTimer(reactor, self._fate_overdue)
+
+        self._started = False
+        self._stopping = False
+        self._said_removed = False
+        self._seen_leadership: tuple[int, str, Role] = (-1, "", Role.FOLLOWER)
+        self._seen_configuration: Configuration | None = None
+        self._counters = dict.fromkeys(("writes", "entries_proposed", "reads", "elections_won", "snapshots_sent"), 0)
+
+    # life ----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to take part in the cluster."""
+        self._started = True
+        self._transport.start(self)
+        self.driver.start()
+        self._expiry.start()
+
+    async def stop(self) -> None:
+        """Refuse new requests, finish what was appended, hand over leadership, then fall silent.
+
+        Bounded by about three election timeouts. The store stays open, and whole, until its owner closes it.
+        """
+        if self._stopping:
+            return
+        self._stopping = True
+        self._proposals.refuse_gathered(lambda: Stopping("the node is stopping"))
+        deadline = self._reactor.seconds() + self.config.election_timeout
+        while self._proposals.awaits_fate and not self.driver.has_failed and self._reactor.seconds() < deadline:
+            await deferLater(self._reactor, 0.005)
+        if self.is_leader and not self.driver.has_failed and self._handover.most_caught_up() is not None:
+            try:
+                await self._handover.to(None)
+            except LetoError as error:
+                self.log.warn("stopping without handing leadership over: {error}", error=error)
+        self._started = False
+        self.driver.stop()
+        self.compaction.cancel()
+        self._expiry.stop()
+        self.peering.stop()
+        for timer in (self._election_timer, self._heartbeat_timer, self._reads_timer, self._fate_timer):
+            timer.cancel()
+        self._proposals.abandon_appended()
+        self.membership.abandon()
+        self._reads.fail_all(Stopping("the node is stopping"))
+
+    def fatal(self, message: str) -> None:
+        self._on_fatal(message)
+
+    # what the edges ask ----------------------------------------------------------------------
+
+    @property
+    def is_leader(self) -> bool:
+        return self.node.role is Role.LEADER
+
+    @property
+    def takes_writes(self) -> bool:
+        """It leads, and neither stops nor hands over."""
+        return self.is_leader and not self._stopping and not self.node.transferring_to
+
+    def write(self, payload: bytes, count: int) -> Deferred[list[Any]]:
+        if self._stopping:
+            return fail(Stopping("the node is stopping"))
+        node = self.node
+        if node.role is not Role.LEADER:
+            if self.config.on_follower == "proxy" and node.leader_id:
+                return self.peering.forward(node.leader_id, payload, count)
+            return fail(self._not_leader())
+        if self._proposals.gathered_bytes + node.uncommitted_bytes > self.config.max_uncommitted_bytes:
+            return fail(Overloaded("too many writes wait to be committed, try again later"))
+        self._counters["writes"] += count
+        self.driver.schedule()
+        return self._proposals.gather(payload, count)
+
+    def read(self) -> Deferred[int]:
+        if self.config.reads == "local":
+            return succeed(self.read_local())
+        if self._stopping:
+            return fail(Stopping("the node is stopping"))
+        self._counters["reads"] += 1
+        self.driver.schedule()
+        return self._reads.gather(self._reactor.seconds())
+
+    def read_local(self) -> int:
+        return max(self.node.clock_ms, self.driver.wall_ms())
+
+    def add_member(
+        self,
+        server_id: str,
+        address: str,
+        *,
+        voter: bool,
+        client_address: str = "",
+        reached_at: str = "",
+        incarnation: str = "",
+    ) -> Deferred[None]:
+        return self.membership.add(
+            server_id,
+            address,
+            voter=voter,
+            client_address=client_address,
+            reached_at=reached_at,
+            incarnation=incarnation,
+        )
+
+    def remove_member(self, server_id: str) -> Deferred[None]:
+        return self.membership.remove(server_id)
+
+    def promote(self, server_id: str) -> Deferred[None]:
+        return self.membership.promote(server_id)
+
+    def demote(self, server_id: str) -> Deferred[None]:
+        return self.membership.demote(server_id)
+
+    def transfer(self, server_id: str | None) -> Deferred[str]:
+        if self.node.role is not Role.LEADER:
+            return fail(self._not_leader())
+        return Deferred.fromCoroutine(self._handover.to(server_id))
+
+    def snapshot(self) -> Deferred[SnapshotMeta]:
+        return self.compaction.take()
+
+    def status(self) -> ReplicaStatus:
+        return describe(
+            self.node,
+            self._store,
+            self.machine,
+            self._transport,
+            now=self._reactor.seconds(),
+            client_address_of=self.client_address_of,
+            snapshot_in_progress=self.compaction.in_progress,
+            counters=self._counters | {"flushes": self.driver.flushes, "entries_applied": self.driver.entries_applied},
+        )
+
+    def cluster_status(self) -> Deferred[dict[str, Any]]:
+        return self.peering.cluster_status()
+
+    # addresses --------------------------------------------------------------------------------
+
+    def leader_address(self) -> str:
+        """The leader's client address, "" when unknown."""
+        return self.client_address_of(self.node.leader_id) if self.node.leader_id else ""
+
+    def client_address_of(self, server_id: str) -> str:
+        """What clients dial at that member: what it said in its handshake, else what the log says."""
+        member = self.node.configuration.member(server_id)
+        address = member.client_address if member else ""
+        if server_id == self.node.id:
+            address = address or str(advertised_client(self.config))
+        else:
+            address = self._transport.client_address(server_id) or address
+        if address and member is not None and Address.parse(address).host in UNSPECIFIED:
+            address = with_host(address, Address.parse(member.address).host)
+        return address
+
+    def advertised_address(self) -> str:
+        """What peers dial at this node: what the configuration says, else what it can tell by itself."""
+        member = self.node.configuration.member(self.node.id)
+        return member.address if member else str(advertised(self.config))
+
+    def _not_leader(self) -> NotLeader:
+        return NotLeader(self.node.leader_id or None, self.leader_address() or None)
+
+    # what the driver tells (Owner) ---------------------------------------------------------------
+
+    def begin_turn(self, now: float) -> None:
+        node = self.node
+        if self._proposals.is_gathering and not self.driver.is_flushing and not node.transferring_to:
+            self._propose(now)
+        if self._reads.wants_to_ask and node.leader_id:
+            for context in self._reads.ask(now):
+                node.read(context, now)
+
+    def _propose(self, now: float) -> None:
+        node = self.node
+        while self._proposals.is_gathering:
+            if node.role is not Role.LEADER:
+                self._proposals.refuse_gathered(self._not_leader)
+                return
+            requests, count, waiting = self._proposals.next_batch()
+            stamp = max(self.driver.wall_ms(), node.clock_ms, self.machine.time_ms)
+            try:
+                index = node.propose(batch.encode(stamp, count, requests), now)
+            except (NotLeader, Overloaded) as error:
+                for _, waiter in waiting:
+                    waiter.errback(error)
+                continue
+            self._counters["entries_proposed"] += 1
+            self._proposals.appended(index, node.term, waiting)
+
+    def entry_applied(self, entry: Entry, replies: list[Any]) -> None:
+        self._applied_term = entry.term
+        if entry.kind == CONFIGURATION:
+            self._applied_configuration = decode(entry.payload)
+            self._applied_configuration_index = entry.index
+            self.membership.applied(entry.index, entry.term, self._applied_configuration)
+        self._proposals.applied(entry, replies)
+
+    def applied_up_to(self, index: int, payload_bytes: int) -> None:
+        self._reads.applied(index)
+        self.peering.applied(index)
+        if self.node.removed:
+            self._removed(f"{self.config.id} was removed from the cluster")
+        if self.compaction.applied(index, payload_bytes):
+            self.compaction.take().addErrback(self._snapshot_failed)
+
+    def read_answered(self, state: ReadState) -> None:
+        self._reads.answered(state, self.machine.applied)
+
+    def snapshot_wanted(self, message: InstallSnapshot) -> None:
+        self._counters["snapshots_sent"] += 1
+        self.peering.send_snapshot(message)
+
+    def snapshot_installing(self, meta: SnapshotMeta) -> None:
+        self.compaction.installed(meta.index)
+        self._proposals.abandon_appended(meta.index)
+        self._restored(meta)
+
+    def end_turn(self, now: float) -> None:
+        node = self.node
+        if (node.term, node.leader_id, node.role) != self._seen_leadership:
+            self._leadership_changed()
+        if node.configuration is not self._seen_configuration:
+            self._configuration_changed()
+        self._election_timer.expect(node.election_deadline)
+        self._heartbeat_timer.expect(node.heartbeat_deadline)
+        if not self._reads.is_empty:
+            self._reads_timer.expect(now + self.config.heartbeat_interval)
+
+    def _restored(self, meta: SnapshotMeta) -> None:
+        self._applied_term = meta.term
+        self._applied_configuration = meta.configuration
+        self._applied_configuration_index = meta.configuration_index
+
+    def _snapshot_meta(self) -> SnapshotMeta:
+        return SnapshotMeta(
+            self.machine.applied, self._applied_term, self._applied_configuration, self._applied_configuration_index
+        )
+
+    # what changed ---------------------------------------------------------------------------------
+
+    def _leadership_changed(self) -> None:
+        node = self.node
+        term, leader, role = self._seen_leadership
+        self._seen_leadership = (node.term, node.leader_id, node.role)
+        if role is Role.LEADER and node.role is not Role.LEADER:
+            self.log.warn("{id} no longer leads term {term}", id=node.id, term=term)
+            self._fate_timer.expect(self._reactor.seconds() + self.config.write_timeout)
+        if node.role is Role.LEADER and role is not Role.LEADER:
+            self._counters["elections_won"] += 1
+            self.log.info("{id} leads term {term}", id=node.id, term=node.term)
+        elif node.leader_id and node.leader_id != leader:
+            self.log.info("{id} follows {leader} in term {term}", id=node.id, leader=node.leader_id, term=node.term)
+        elif leader and not node.leader_id:
+            self.log.warn("{id} lost its leader {leader} in term {term}", id=node.id, leader=leader, term=node.term)
+        if node.role is not Role.LEADER:
+            self._proposals.refuse_gathered(self._not_leader)
+        if (node.term, node.leader_id) != (term, leader):
+            self._reads.leader_changed()
+            if node.leader_id and self._reads.wants_to_ask:
+                self.driver.schedule()
+        self._handover.changed()
+
+    def _configuration_changed(self) -> None:
+        before, configuration = self._seen_configuration, self.node.configuration
+        self._seen_configuration = configuration
+        if before is not None and set(before.ids()) - set(configuration.ids()):
+            self._dial(configuration, before)
+            self._reactor.callLater(FAREWELL_SECONDS, self._dial_current)
+        else:
+            self._dial(configuration)
+        if before is not None:
+            self.log.info("members: {members}", members=", ".join(map(_describe, configuration.members)))
+
+    def _dial_current(self) -> None:
+        if self._started:
+            self._dial(self.node.configuration)
+
+    def _dial(self, *configurations: Configuration) -> None:
+        """Connect to the members of all these; where one has two addresses, the first one's counts."""
+        addresses: dict[str, str] = {}
+        for configuration in configurations:
+            for member in (*configuration.members, *configuration.outgoing):
+                addresses.setdefault(member.id, member.address)
+        addresses.pop(self.node.id, None)
+        self._transport.set_peers(addresses)
+
+    def _removed(self, reason: str) -> None:
+        if not self._said_removed:
+            self._said_removed = True
+            self.log.warn("{reason}", reason=reason)
+            self._on_removed(reason)
+
+    # timers -----------------------------------------------------------------------------------------
+
+    def _heartbeat_due(self) -> None:
+        stuck = self.driver.flush_seconds()
+        if stuck > self.config.election_timeout and self.is_leader and len(self.node.configuration.voter_ids()) > 1:
+            # A leader that cannot write must not hold the cluster up by its heartbeats.
+            self.log.error("stepping down: the disk has not answered for {seconds:.1f} s", seconds=stuck)
+            self.node.step_down(self._reactor.seconds())
+        self.driver.tick()
+
+    def _reads_due(self) -> None:
+        self._reads.tick(self._reactor.seconds())
+        self.driver.turn()
+
+    def _fate_overdue(self) -> None:
+        if not self.is_leader:
+            self._proposals.abandon_appended()
+            self.membership.abandon()
+
+    def _snapshot_failed(self, reason: Failure) -> None:
+        if reason.check(Stopping) is None:
+            self.log.failure("the snapshot failed", reason)
+            self.driver.fail(f"the snapshot failed: {reason.getErrorMessage()}")
+
+    # what the transport tells (PeerListener) --------------------------------------------------------------
+
+    def peer_message(self, message: Message) -> None:
+        self.driver.step(message)
+
+    def peer_request(self, sender: str, body: bytes) -> Deferred[bytes]:
+        return self.peering.answer(sender, body)
+
+    def peer_connected(self, server_id: str) -> None:
+        self.log.debug("connected to {peer}", peer=server_id)
+
+    def peer_disconnected(self, server_id: str) -> None:
+        if self._started:
+            if server_id == self.node.leader_id:
+                self.node.leader_lost(self._reactor.seconds())
+            self.node.peer_unreachable(server_id)
+            self.driver.schedule()
+
+    def removed_by(self, server_id: str, configuration_index: int) -> None:
+        named = self._applied_configuration.member(self.config.id) is not None
+        if named and configuration_index > self.node.configuration_index:
+            self._removed(f"{self.config.id} was removed from the cluster, says {server_id}")
+
+    def admits(self, server_id: str) -> bool:
+        known = {*self.node.configuration.ids(), *self._applied_configuration.ids()}
+        return not self.node.configuration.members or server_id in known
+
+    @property
+    def configuration_index(self) -> int:
+        return self._applied_configuration_index
+
+
+def _describe(member: Any) -> str:
+    kind = "voter" if member.voter else "joining" if member.joining else "learner"
+    return f"{member.id} {member.address} ({kind})"

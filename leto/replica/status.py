@@ -1,0 +1,86 @@
+"""What a node says of itself: INFO raft, RAFT STATUS, /status and the metrics are all made from this."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+from leto.interfaces import PeerStatus, ReplicaStatus, StateMachine, Store, Transport
+from leto.raft.configuration import Member
+from leto.raft.node import Node
+from leto.raft.state import Role
+
+ROLES = {
+    Role.LEADER: "leader",
+    Role.CANDIDATE: "candidate",
+    Role.PRE_CANDIDATE: "pre-candidate",
+    Role.FOLLOWER: "follower",
+}
+
+
+def describe(
+    node: Node,
+    store: Store,
+    machine: StateMachine,
+    transport: Transport,
+    *,
+    now: float,
+    client_address_of: Callable[[str], str],
+    snapshot_in_progress: bool,
+    counters: Mapping[str, int],
+) -> ReplicaStatus:
+    """One instant of the node, as plain values."""
+    configuration = node.configuration
+    own = configuration.member(node.id)
+    role = ROLES[node.role]
+    if node.removed:
+        role = "removed"
+    elif node.role is Role.FOLLOWER and own is not None and not own.voter:
+        role = "learner"
+    digest_index, digest = machine.digest()
+    voting = {member.id for member in configuration.members}
+
+    def peer(member: Member, kind: str) -> PeerStatus:
+        progress = node.progress.get(member.id) if node.role is Role.LEADER else None
+        itself = member.id == node.id
+        contact = progress.last_contact if progress is not None else -math.inf
+        return PeerStatus(
+            id=member.id,
+            address=member.address,
+            client_address=client_address_of(member.id),
+            role=kind,
+            connected=itself or transport.is_connected(member.id),
+            state=progress.state if progress is not None else "",
+            match=progress.match if progress is not None else (node.persisted_index if itself else 0),
+            next=progress.next if progress is not None else 0,
+            last_contact=0.0 if itself else (now - contact if math.isfinite(contact) else -1.0),
+        )
+
+    members = [peer(member, "voter" if member.voter else "learner") for member in configuration.members]
+    members += [peer(member, "outgoing") for member in configuration.outgoing if member.id not in voting]
+    snapshot = store.snapshot
+    return ReplicaStatus(
+        id=node.id,
+        cluster_id=store.identity.cluster_id if store.identity else "",
+        role=role,
+        term=node.term,
+        leader_id=node.leader_id,
+        leader_address=client_address_of(node.leader_id) if node.leader_id else "",
+        commit=node.commit,
+        applied=machine.applied,
+        first_index=store.first_index,
+        last_index=node.last_index,
+        persisted=node.persisted_index,
+        snapshot_index=snapshot.index if snapshot else 0,
+        snapshot_term=snapshot.term if snapshot else 0,
+        configuration=configuration,
+        configuration_index=node.configuration_index,
+        has_quorum=node.has_quorum(now),
+        digest=digest,
+        digest_index=digest_index,
+        members=tuple(members),
+        transferring_to=node.transferring_to,
+        snapshot_in_progress=snapshot_in_progress,
+        log_bytes=store.log_bytes(),
+        counters=counters,
+    )

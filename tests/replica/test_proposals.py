@@ -1,0 +1,81 @@
+"""Writes on their way: each client gets its own replies, and every fate is told truthfully."""
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from leto.errors import LetoError, NotLeader, OutcomeUnknown
+from leto.raft.messages import Entry
+from leto.replica.proposals import Proposals
+
+
+def result_of(deferred: Deferred):
+    results = []
+    deferred.addBoth(results.append)
+    return results[0] if results else None
+
+
+def error_of(deferred: Deferred) -> type[LetoError] | None:
+    failure = result_of(deferred)
+    return None if failure is None else failure.type
+
+
+def test_one_entry_carries_many_clients_in_the_order_they_asked():
+    proposals = Proposals(1000)
+    first = proposals.gather(b"aa", 2)
+    second = proposals.gather(b"b", 1)
+    requests, count, waiting = proposals.next_batch()
+    assert (requests, count) == (b"aab", 3)
+    proposals.appended(7, 1, waiting)
+    proposals.applied(Entry(7, 1, 1), ["r1", "r2", "r3"])
+    assert result_of(first) == ["r1", "r2"]
+    assert result_of(second) == ["r3"]
+    assert proposals.is_empty
+
+
+def test_a_batch_is_bounded_but_takes_at_least_one_run():
+    proposals = Proposals(4)
+    for payload in (b"xxxxxxxx", b"aa", b"bb", b"c"):
+        proposals.gather(payload, 1)
+    assert [proposals.next_batch()[0] for _ in range(3)] == [b"xxxxxxxx", b"aabb", b"c"]
+    assert proposals.gathered_bytes == 0
+
+
+def test_an_overwritten_entry_is_an_unknown_outcome_and_not_a_refusal():
+    proposals = Proposals(100)
+    waiter = proposals.gather(b"a", 1)
+    proposals.appended(5, 2, proposals.next_batch()[2])
+    proposals.applied(Entry(5, 3, 0), [])
+    assert error_of(waiter) is OutcomeUnknown
+
+
+def test_an_entry_below_the_own_one_resolves_nothing():
+    proposals = Proposals(100)
+    waiter = proposals.gather(b"a", 1)
+    proposals.appended(5, 2, proposals.next_batch()[2])
+    proposals.applied(Entry(4, 2, 0), [])
+    assert result_of(waiter) is None
+    proposals.applied(Entry(5, 2, 1), ["r"])
+    assert result_of(waiter) == ["r"]
+
+
+def test_what_was_only_gathered_is_refused_and_what_was_appended_is_not():
+    proposals = Proposals(100)
+    appended = proposals.gather(b"a", 1)
+    proposals.appended(5, 2, proposals.next_batch()[2])
+    gathered = proposals.gather(b"b", 1)
+    proposals.refuse_gathered(NotLeader)
+    assert error_of(gathered) is NotLeader
+    proposals.abandon_appended()
+    assert error_of(appended) is OutcomeUnknown
+
+
+@pytest.mark.parametrize(("up_to", "abandoned"), [(4, []), (5, [5]), (6, [5, 6]), (None, [5, 6])])
+def test_abandoning_up_to_an_index(up_to, abandoned):
+    proposals = Proposals(1)
+    waiters = {}
+    for index in (5, 6):
+        waiters[index] = proposals.gather(b"a", 1)
+        proposals.appended(index, 1, proposals.next_batch()[2])
+    proposals.abandon_appended(up_to)
+    errors = {index: error_of(waiter) for index, waiter in waiters.items()}
+    assert [index for index, error in errors.items() if error is OutcomeUnknown] == abandoned
