@@ -1,0 +1,140 @@
+"""Imports go down only, and the pure rooms stay pure. Reads the sources; imports nothing of them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LEAVES = {"errors", "config", "interfaces"}
+
+# room (or module directly under leto/) -> what it may import besides itself. "raft.messages" allows that module only.
+MAY_IMPORT: dict[str, set[str]] = {
+    "errors": set(),
+    "config": {"errors"},
+    "interfaces": {"raft.configuration", "raft.messages", "raft.reader", "keyspace.replies"},
+    "raft": {"errors"},
+    "keyspace": {"errors", "raft.messages"},
+    "storage": LEAVES | {"raft.configuration", "raft.messages", "raft.reader"},
+    "peer": LEAVES | {"raft.configuration", "raft.messages", "keyspace.replies"},
+    "catchup": LEAVES | {"raft.messages", "peer.requests"},
+    "replica": LEAVES | {"raft", "keyspace", "peer.requests", "catchup", "status"},
+    "memory": LEAVES | {"raft.configuration", "raft.messages", "keyspace"},
+    "resp": LEAVES | {"keyspace", "raft.configuration", "raft.messages", "status"},
+    "status": LEAVES | {"raft.configuration"},
+    "admin": LEAVES | {"status"},
+    "ctl": {"errors", "config", "status"},
+    "listening": {"errors", "config"},
+    "logs": {"errors", "config"},
+    "monotonic": set(),
+    "notify": set(),
+    "signals": set(),
+    "waiting": set(),
+    "service": LEAVES
+    | {"keyspace", "storage", "peer", "replica", "resp", "admin", "catchup"}
+    | {"listening", "logs", "monotonic", "notify", "signals", "waiting"},
+    "options": {"errors", "config"},
+    "tap": {"errors", "options", "service"},
+    "main": {"tap", "ctl"},
+    "localcluster": {"errors", "config", "listening"},
+}
+PURE = {"raft", "keyspace"}
+OUTSIDE_WORLD = {"twisted", "time", "random", "os", "socket", "asyncio", "threading"}
+
+
+def imports(source: str) -> Iterator[tuple[int, str]]:
+    """(line, dotted module) of every import in `source`, wherever it stands."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, name.name) for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide what they import"
+            # `from leto import config` imports leto.config; `from leto.config import Config` imports leto.config too.
+            yield node.lineno, node.module or ""
+            yield from ((node.lineno, f"{node.module}.{name.name}") for name in node.names)
+
+
+def violations(path: str, source: str) -> list[str]:
+    """What the module at `path` (relative to leto/) imports and must not."""
+    room = path.split("/")[0].removesuffix(".py")
+    if room == "__init__":
+        return [f"leto/{path}:{line} imports {module}" for line, module in imports(source) if module != "__future__"]
+    allowed = MAY_IMPORT[room] | {room}
+    found = []
+    for line, module in imports(source):
+        if room in PURE and module.split(".")[0] in OUTSIDE_WORLD:
+            found.append(f"leto/{path}:{line}: {room} is pure and must not import {module}")
+        inner = module.removeprefix("leto.") if module.startswith("leto.") else ""
+        is_module = inner.split(".")[0] in MAY_IMPORT  # names such as leto.__version__ are no modules
+        if is_module and not any(inner == name or inner.startswith(f"{name}.") for name in allowed):
+            parents = [name for name in allowed if name.startswith(f"{inner}.")]
+            if not parents:  # `from leto.raft import messages` names leto.raft first
+                found.append(f"leto/{path}:{line}: {room} must not import leto.{inner}")
+    return found
+
+
+def sources() -> list[Path]:
+    return sorted((ROOT / "leto").rglob("*.py"))
+
+
+@pytest.mark.parametrize("source", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_down_only(source: Path) -> None:
+    assert violations(source.relative_to(ROOT / "leto").as_posix(), source.read_text()) == []
+
+
+def test_the_plugin_imports_nothing_of_leto() -> None:
+    source = (ROOT / "twisted/plugins/leto_plugin.py").read_text()
+    assert [module for _, module in imports(source) if module.startswith("leto")] == []
+
+
+@pytest.mark.parametrize("folder", ["twisted", "twisted/plugins"])
+def test_the_plugin_folders_are_no_packages(folder: str) -> None:
+    assert not (ROOT / folder / "__init__.py").exists()  # it would hide Twisted itself
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("raft/election.py", "import time"),
+        ("raft/election.py", "from os import path"),
+        ("raft/election.py", "def f():\n    import random"),
+        ("keyspace/strings.py", "from twisted.internet import defer"),
+        ("keyspace/strings.py", "import threading as t"),
+        ("keyspace/strings.py", "from leto.config import Config"),
+        ("raft/node.py", "from leto.storage.store import FileStore"),
+        ("raft/node.py", "from leto import storage"),
+        ("keyspace/machine.py", "from leto.raft.node import Node"),
+        ("keyspace/machine.py", "from leto.raft import node"),
+        ("peer/transport.py", "from leto.raft.node import Node"),
+        ("replica/replica.py", "from leto.peer.transport import TcpTransport"),
+        ("replica/replica.py", "from leto.storage import FileStore"),
+        ("resp/session.py", "import leto.service"),
+        ("admin/site.py", "from leto.resp.protocol import RespFactory"),
+        ("service.py", "from leto.tap import Options"),
+        ("__init__.py", "import twisted"),
+    ],
+)
+def test_a_bad_import_is_found(path: str, source: str) -> None:
+    assert len(violations(path, source)) >= 1
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("raft/election.py", "from leto.raft.messages import Entry\nfrom collections import deque"),
+        ("keyspace/machine.py", "from leto.raft import messages"),
+        ("replica/replica.py", "from leto.raft.node import Node\nimport time"),
+        ("tap.py", "from leto import __version__"),
+        ("service.py", "from leto.resp.protocol import RespFactory"),
+    ],
+)
+def test_a_good_import_passes(path: str, source: str) -> None:
+    assert violations(path, source) == []
+
+
+def test_a_new_room_must_be_placed() -> None:
+    with pytest.raises(KeyError):
+        violations("attic/box.py", "import leto.config")
