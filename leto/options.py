@@ -196,27 +196,26 @@ OPTIONS: Mapping[str, Option] = {option.name: option for group in GROUPS.values(
 def double_dashes(argv: Sequence[str], flags: frozenset[str] = frozenset({"help", "version"})) -> list[str]:
     """Rewrite Go's option forms into getopt's: `-id id1` and `-raftdir=./id1` become `--id=id1`, `--raftdir=./id1`.
 
-    The value of an option is never taken for an option itself. What is no known option is left as it is, for
-    getopt to refuse.
+    The value of an option is never taken for an option itself. What does not begin with a dash ends the options.
+    Raises ConfigError for what is no option, abbreviations included (getopt would take `--requirepass SECRET`).
     """
     result: list[str] = []
     rest = list(argv)
-    while rest:
-        token = rest.pop(0)
-        if token == "-h":
-            token = "--help"
+    while rest and rest[0].startswith("-"):
+        token = "--help" if rest[0] == "-h" else rest[0]
+        del rest[0]
         name, equals, value = token.removeprefix("-").removeprefix("-").partition("=")
-        if not token.startswith("-") or (name not in OPTIONS and name not in flags):
-            # getopt words the refusal; "-nonsense" must not be read as the letters n, o, n...
-            is_word = token.startswith("-") and not token.startswith("--") and len(token) > 1
-            return [*result, f"-{token}" if is_word else token, *rest]
         if name in flags:
             result.append(f"--{name}{equals}{value}")
-        elif equals or rest:
-            result.append(f"--{name}={value if equals else rest.pop(0)}")
+        elif name not in OPTIONS:
+            raise ConfigError(f"{token.partition('=')[0]} is no option{_meant(name, OPTIONS)}")
+        elif equals:
+            result.append(f"--{name}={value}")
+        elif rest:
+            result.append(f"--{name}={rest.pop(0)}")
         else:
-            result.append(f"--{name}")
-    return result
+            raise ConfigError(f"--{name} wants a value")
+    return result + rest
 
 
 def help_text(command: str) -> str:

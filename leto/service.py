@@ -136,8 +136,18 @@ class LetoService(Service):
         snapshot_flusher: Flusher = ThreadFlusher(reactor) if threaded else InlineFlusher()
         self._flushers = [snapshot_flusher, log_flusher]
         machine = Machine(random=source.random)
-        self._transport = TcpTransport(reactor, identity=identity, config=config, listener=self._peers)
-        self.replica = Replica(
+        self._transport = TcpTransport(
+            reactor,
+            identity=identity,
+            bind=config.raftbind,
+            advertised=lambda: replica.advertised_address(),
+            client_address=lambda: replica.client_address_of(config.id),
+            secret=config.cluster_secret,
+            heartbeat_interval=config.heartbeat_interval,
+            election_timeout=config.election_timeout,
+            protected_mode=config.protected_mode,
+        )
+        replica = self.replica = Replica(
             reactor,
             config,
             self._store,
@@ -212,6 +222,7 @@ class LetoService(Service):
         replica, factory, transport = self.replica, self.clients_factory, self._transport
         assert replica is not None and factory is not None and transport is not None
         transport.start(replica)
+        transport.listen(self._peers)
         replica.start()
         self._clients.serve(self._reactor, factory)
         if self._admin is not None:

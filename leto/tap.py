@@ -42,10 +42,9 @@ class Options(usage.Options):
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parse; a mistake ends the process with one line instead of twistd's page of help."""
-        argv = double_dashes(sys.argv[1:] if options is None else options)
         try:
-            super().parseOptions(argv)
-        except usage.UsageError as error:
+            super().parseOptions(double_dashes(sys.argv[1:] if options is None else options))
+        except (usage.UsageError, ConfigError) as error:
             refuse(f"{error} (--help lists the options)")
 
     def parseArgs(self, *arguments: str) -> None:
