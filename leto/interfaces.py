@@ -33,7 +33,7 @@ class Identity:
 class SnapshotSink(Protocol):
     """A snapshot being written: temp file, CRC-framed; nothing is visible before commit()."""
 
-    offset: int  # bytes of payload durable so far: where a resumed transfer goes on
+    offset: int  # bytes of payload held so far (a resumed one: durable so far): where the transfer goes on
 
     def write(self, data: bytes) -> None:
         """Append payload. Syncs every few megabytes so that commit() is short."""
@@ -50,6 +50,7 @@ class SnapshotSource(Protocol):
 
     meta: SnapshotMeta
     size: int  # payload bytes
+    token: int  # random; tells two nodes' snapshots of one index apart: hand it to receive_snapshot
 
     def read(self, offset: int, size: int) -> bytes:
         """Up to `size` payload bytes from `offset`, CRC-checked; b"" at the end. Raises CorruptStorage."""
@@ -63,7 +64,11 @@ class Store(LogReader, Protocol):
 
     identity: Identity | None
     hard_state: HardState
-    snapshot: SnapshotMeta | None  # newest durable one
+    recovered: list[str]  # lines for the log: what opening the directory mended
+
+    @property
+    def snapshot(self) -> SnapshotMeta | None:
+        """The newest durable one that is this node's."""
 
     def identify(self, identity: Identity) -> None:
         """Make the directory this node's: durable once it returns. Raises ForeignDirectory if it is another's."""
@@ -75,8 +80,8 @@ class Store(LogReader, Protocol):
     def create_snapshot(self, meta: SnapshotMeta) -> SnapshotSink:
         """A snapshot of this node's own. May be written from another thread than the log's."""
 
-    def receive_snapshot(self, meta: SnapshotMeta, size: int) -> SnapshotSink:
-        """A snapshot that the leader streams; resumes a partial one of the same meta and size.
+    def receive_snapshot(self, meta: SnapshotMeta, size: int, token: int = 0) -> SnapshotSink:
+        """A snapshot that the leader streams; resumes a partial one of the same meta, size and token.
         Its commit() makes it durable but not yet this node's: install_snapshot does."""
 
     def install_snapshot(self, meta: SnapshotMeta) -> None:

@@ -1,0 +1,262 @@
+"""The log: segments in a row, appended to by one writer, read through an index.
+
+A suffix is cut by writing over it, not by touching the file: a record whose index is not beyond the log's end
+voids every record from that index on. So the cut and its first new entry are one record, durable together or not
+at all, and a suffix cannot come back once what replaced it is durable.
+"""
+
+from __future__ import annotations
+
+import os.path
+import threading
+from collections.abc import Callable, Sequence
+
+from leto.errors import Compacted, CorruptStorage
+from leto.raft.messages import Entry, EntryKind
+from leto.storage import records
+from leto.storage.disk import Disk
+from leto.storage.faultpoints import reach
+from leto.storage.identity import Owner
+from leto.storage.log_index import LogIndex, place, position
+from leto.storage.segments import HEADER_BYTES, PAD, Segment, SegmentHeader, name_of
+
+TEMPORARY = ".tmp"
+_READ_BYTES = 4 << 20  # at most this in one read of several entries
+
+
+class Log:
+    """`index` is for readers; all else belongs to the writer thread. Raises OSError as it comes."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        directory: str,
+        owner: Owner,
+        segment_bytes: int,
+        salt: Callable[[], int],
+        segments: dict[int, Segment],
+        index: LogIndex,
+        written: int,
+    ) -> None:
+        self._disk = disk
+        self._directory = directory
+        self._owner = owner
+        self._segment_bytes = segment_bytes
+        self._salt = salt
+        self._segments = segments  # by sequence number, oldest first
+        self._active = segments[max(segments)]
+        self.index = index
+        self.written = written  # records in the log, voided ones too
+        self.durable = written  # of them durable
+        self._staged: list[tuple[Entry, int]] = []
+        self._durable_lock = threading.Lock()
+
+    # writing ---------------------------------------------------------------------------------------
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Write `entries`, which index.check() has passed. They are seen by readers after publish()."""
+        segment = self._active
+        salt = segment.header.salt
+        previous = segment.last_crc
+        durable = self.durable
+        staged = self._staged
+        buffers: list[bytes] = []
+        size = count = 0
+        for entry in entries:
+            payload = entry.payload
+            length = records.HEADER_BYTES + len(payload)
+            if (segment.count or count) and segment.end + size + length > segment.limit:
+                self._write(buffers, size, count, previous)
+                segment = self._rotate()
+                salt = segment.header.salt
+                previous = segment.last_crc
+                durable = self.durable
+                buffers = []
+                size = count = 0
+            header, previous = records.encode(salt, previous, entry.kind, entry.term, entry.index, durable, payload)
+            staged.append((entry, position(segment.header.sequence, segment.end + size)))
+            buffers.append(header)
+            buffers.append(payload)
+            size += length
+            count += 1
+        self._write(buffers, size, count, previous)
+
+    def _write(self, buffers: list[bytes], size: int, count: int, last_crc: int) -> None:
+        if not count:
+            return
+        segment = self._active
+        segment.append(buffers, size)
+        segment.last_crc = last_crc
+        segment.count += count
+        self.written += count
+
+    def sync(self) -> None:
+        """Make what is written durable. May also run in another thread than the writer's: records counted in
+        `written` before the active segment is looked at are in it, or in older ones, which a rotation synced."""
+        written = self.written
+        self._active.file.sync()
+        with self._durable_lock:
+            if written > self.durable:
+                self.durable = written
+
+    def publish(self) -> None:
+        """Show readers what was appended."""
+        staged = self._staged
+        if not staged:
+            return
+        index = self.index
+        first = staged[0][0].index
+        if first <= index.last:
+            index = index.before(first)
+        for entry, at in staged:
+            index.append(entry.term, len(entry.payload), at)
+            if entry.kind == EntryKind.CONFIGURATION:
+                index.configurations.append(entry)
+        self.index = index
+        self._staged = []
+
+    def _rotate(self) -> Segment:
+        reach("rotate.start")
+        self.sync()  # so that damage in any segment but the last is never a torn tail
+        reach("rotate.old-synced")
+        staged = self._staged
+        if staged:
+            last, term = staged[-1][0].index, staged[-1][0].term
+        else:
+            last, term = self.index.last, self.index.last_term or 0
+        segment = self._create(first_index=last + 1, previous_term=term, reset=False)
+        reach("rotate.done")
+        return segment
+
+    def _create(self, *, first_index: int, previous_term: int, reset: bool) -> Segment:
+        header = SegmentHeader(
+            owner=self._owner,
+            sequence=self._active.sequence + 1,
+            first_index=first_index,
+            previous_term=previous_term,
+            records_before=self.written,
+            chain=self._active.last_crc,
+            salt=self._salt(),
+            reset=reset,
+        )
+        self._active = create_segment(self._disk, self._directory, header, self._segment_bytes)
+        self._segments[header.sequence] = self._active
+        return self._active
+
+    # dropping --------------------------------------------------------------------------------------
+
+    def compact(self, index: int) -> None:
+        """Drop the entries up to and including `index` by whole segments; the newest segment stays."""
+        reach("compact.start")
+        for sequence in sorted(self._segments)[:-1]:
+            entries = self.index
+            count = entries.count_in(sequence)
+            last = entries.first + count - 1
+            if last > index:
+                break
+            if count:
+                self.index = entries.after(last)
+            self._unlink(sequence, "compact.unlinked")
+        reach("compact.done")
+
+    def reset(self, index: int, term: int) -> None:
+        """Void the whole log: it goes on after a snapshot at (index, term)."""
+        reach("reset.start")
+        self.sync()
+        old = sorted(self._segments)
+        self._create(first_index=index + 1, previous_term=term, reset=True)
+        reach("reset.segment-created")
+        self.index = LogIndex(index + 1, term)
+        for sequence in old:
+            self._unlink(sequence, "reset.old-unlinked")
+        reach("reset.done")
+
+    def _unlink(self, sequence: int, point: str) -> None:
+        # one at a time, oldest first, each durable before the next: no gap can be left
+        self._disk.unlink(self._segments[sequence].file.path)
+        reach(point)
+        self._disk.sync_directory(self._directory)
+        del self._segments[sequence]
+
+    # reading (any thread: see log_index) -----------------------------------------------------------
+
+    def entries(self, low: int, high: int, max_bytes: int) -> list[Entry]:
+        """Entries low <= index < high, at least one, as many as fit max_bytes. Raises Compacted, Unavailable."""
+        index = self.index
+        found: list[Entry] = []
+        if low >= high:
+            return found
+        index.term(low)
+        if low < index.first:
+            raise Compacted(f"entry {low} was compacted: the log starts at {index.first}")
+        index.term(high - 1)
+        at = low - index.first
+        end = high - index.first
+        budget = max_bytes
+        while at < end and (not found or index.sizes[at] <= budget):
+            stop = at
+            length = 0
+            start = index.positions[at]
+            # one read for records that stand one after another
+            while (
+                stop < end
+                and index.positions[stop] == start + length
+                and (index.sizes[stop] <= budget or (stop == at and not found))
+                and (length < _READ_BYTES or stop == at)
+            ):
+                budget -= index.sizes[stop]
+                length += records.HEADER_BYTES + index.sizes[stop]
+                stop += 1
+            found += self._read(index.first + at, index.first + stop, start, length)
+            at = stop
+        return found
+
+    def _read(self, low: int, high: int, at: int, length: int) -> list[Entry]:
+        sequence, offset = place(at)
+        segment = self._segments.get(sequence)
+        if segment is None:
+            raise Compacted(f"entry {low} was compacted")
+        data = segment.file.read_at(offset, length)
+        view = memoryview(data)
+        found: list[Entry] = []
+        here = 0
+        for expected in range(low, high):
+            try:
+                record = records.decode(view, here, segment.header.salt)
+                if record.index != expected:
+                    raise records.Damage(f"entry {record.index} stands here", torn=False)
+            except records.Damage as damage:
+                raise CorruptStorage(
+                    f"{segment.file.path}: entry {expected} at offset {offset + here}: {damage.reason}, though it was"
+                    " good before: the disk or another program changed it"
+                ) from None
+            start = here + records.HEADER_BYTES
+            here = start + record.length
+            found.append(Entry(record.index, record.term, record.kind, data[start:here]))
+        return found
+
+    def size(self) -> int:
+        """Bytes of records and headers in the stored segments."""
+        return sum([segment.end for segment in list(self._segments.values())])
+
+    def close(self) -> None:
+        for segment in self._segments.values():
+            segment.file.close()
+
+
+def create_segment(disk: Disk, directory: str, header: SegmentHeader, segment_bytes: int) -> Segment:
+    """A new, durable, empty segment: temporary file, sync, rename, sync of the directory."""
+    path = os.path.join(directory, name_of(header.sequence))
+    file = disk.create(path + TEMPORARY)
+    size = max(HEADER_BYTES, min(PAD, segment_bytes))
+    file.write_at(0, [header.encode().ljust(size, b"\0")])
+    reach("rotate.new-written")
+    file.sync()
+    reach("rotate.new-synced")
+    disk.rename(path + TEMPORARY, path)
+    reach("rotate.renamed")
+    disk.sync_directory(directory)
+    file.path = path
+    segment = Segment(file, header, segment_bytes)
+    segment.zeroed = size
+    return segment

@@ -1,0 +1,210 @@
+"""Bringing the log back from its files: what is believed, what is cut, and what is refused.
+
+- Every segment but the last is wholly durable: any damage in it is refused.
+- The last segment may end in a torn write: bytes after its last valid record that are no valid record. They are
+  cut only if nothing says that they were durable: not the watermark, and no valid header beyond them. Such a header
+  tells how many records were durable when it was written, and the records of one interrupted write may have reached
+  the disk in any order: so a later record alone proves nothing, its `durable` does.
+- A cut tail is first copied beside its segment (`<name>.torn-<n>`).
+"""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from leto.errors import CorruptStorage
+from leto.raft.messages import Entry, EntryKind
+from leto.storage import records
+from leto.storage.disk import Disk, File
+from leto.storage.identity import Owner
+from leto.storage.log import TEMPORARY, Log
+from leto.storage.log_index import LogIndex, position
+from leto.storage.segments import (
+    HEADER_BYTES,
+    RESTORE,
+    Scan,
+    Segment,
+    SegmentHeader,
+    decode_header,
+    name_of,
+    scan,
+    sequence_of,
+)
+from leto.storage.watermark import Mark
+
+TORN = ".torn-"
+
+
+class Replay:
+    """Rebuilds the index from scanned segments, oldest first, checking each against those before it."""
+
+    def __init__(self, first: SegmentHeader) -> None:
+        self.index = LogIndex(first.first_index, first.previous_term)
+        self.records = first.records_before
+        self.chain = first.chain
+        self._sequence = first.sequence
+        # what stood before the first segment may have been compacted; then its first record may replace entries
+        # of a segment that is gone
+        self._prefix_gone = first.sequence > 1 and not first.reset
+
+    def begin(self, path: str, header: SegmentHeader) -> None:
+        """Raises CorruptStorage unless the segment continues the ones before."""
+        if header.sequence != self._sequence:
+            missing = name_of(self._sequence)
+            raise CorruptStorage(
+                f"{os.path.join(os.path.dirname(path), missing)}: this log segment is missing; {RESTORE}"
+            )
+        if header.chain != self.chain or header.records_before != self.records:
+            raise CorruptStorage(
+                f"{path}: at offset 0: this log segment does not continue the one before it, which ends with entry"
+                f" {self.index.last}; {RESTORE}"
+            )
+        self.chain = header.crc
+
+    def add(self, path: str, header: SegmentHeader, data: bytes, found: Scan) -> None:
+        """Take a segment's records. Raises CorruptStorage."""
+        sequence = header.sequence
+        index = self.index
+        for offset, record in found.found:
+            if record.index <= index.last:
+                if record.index >= index.first:
+                    index = index.before(record.index)
+                elif self._prefix_gone:
+                    index = LogIndex(record.index, None)
+            if record.index != index.last + 1:
+                raise CorruptStorage(
+                    f"{path}: entry {record.index} at offset {offset} follows entry {index.last}; {RESTORE}"
+                )
+            if record.term < (index.last_term or 0):
+                raise CorruptStorage(
+                    f"{path}: entry {record.index} at offset {offset} has term {record.term}, lower than the"
+                    f" {index.last_term} of the entry before it; {RESTORE}"
+                )
+            index.append(record.term, record.length, position(sequence, offset))
+            if record.kind == EntryKind.CONFIGURATION:
+                start = offset + records.HEADER_BYTES
+                payload = data[start : start + record.length]
+                index.configurations.append(Entry(record.index, record.term, record.kind, payload))
+            self.chain = record.body
+        self.index = index
+        self.records += len(found.found)
+        self._sequence += 1
+
+
+@dataclass(slots=True)
+class _Read:
+    """A segment's file, read."""
+
+    path: str
+    file: File
+    header: SegmentHeader
+
+
+def segment_names(disk: Disk, directory: str) -> list[tuple[int, str]]:
+    """(sequence, name) of every segment, in order."""
+    return sorted((sequence, name) for name in disk.names(directory) if (sequence := sequence_of(name)) is not None)
+
+
+def recover(
+    disk: Disk,
+    directory: str,
+    owner: Owner,
+    mark: Mark,
+    segment_bytes: int,
+    salt: Callable[[], int],
+    notes: list[str],
+) -> Log:
+    """Open the log. Raises CorruptStorage, ForeignDirectory, OSError; `notes` gets a line for whatever was mended."""
+    for name in disk.names(directory):
+        if name.endswith(TEMPORARY):
+            disk.unlink(os.path.join(directory, name))
+            notes.append(f"removed {os.path.join(directory, name)}, left by an interrupted start of a segment")
+    opened: list[_Read] = []
+    for sequence, name in segment_names(disk, directory):
+        path = os.path.join(directory, name)
+        file = disk.open(path)
+        opened.append(_Read(path, file, decode_header(file.read_at(0, HEADER_BYTES), path, owner, sequence)))
+    if not opened:
+        raise CorruptStorage(f"{directory}: no log segment is there; {RESTORE}")
+    resets = [at for at, read in enumerate(opened) if read.header.reset]
+    if resets and resets[-1] > 0:
+        void, opened = opened[: resets[-1]], opened[resets[-1] :]
+        for read in void:
+            read.file.close()
+            disk.unlink(read.path)
+            disk.sync_directory(directory)
+            notes.append(f"removed {read.path}: a snapshot has replaced the log up to it")
+    replay = Replay(opened[0].header)
+    segments: dict[int, Segment] = {}
+    for read in opened:
+        replay.begin(read.path, read.header)
+        is_last = read is opened[-1]
+        data = read.file.read_at(0, read.file.size())
+        found = scan(data, read.header)
+        replay.add(read.path, read.header, data, found)
+        if found.damage is not None:
+            _judge(read.path, read.header, data, found, replay, mark, is_last)
+            notes.append(_cut(disk, directory, read, data, found, replay.index.last))
+        segment = Segment(read.file, read.header, segment_bytes)
+        segment.end = found.end
+        segment.zeroed = read.file.size()
+        segment.last_crc = replay.chain
+        segment.count = len(found.found)
+        segments[read.header.sequence] = segment
+    if replay.records < mark.records:
+        end = opened[-1]
+        raise CorruptStorage(
+            f"{end.path}: the log ends at offset {segments[end.header.sequence].end} with entry {replay.index.last},"
+            f" but {mark.records - replay.records} more records up to entry {mark.index} were durable: the file was cut"
+            f" or a later segment is missing; {RESTORE}"
+        )
+    # A process that was killed may have left records in the page cache only: they count as durable from here on.
+    segments[opened[-1].header.sequence].file.sync()
+    return Log(disk, directory, owner, segment_bytes, salt, segments, replay.index, replay.records)
+
+
+def _judge(
+    path: str, header: SegmentHeader, data: bytes, found: Scan, replay: Replay, mark: Mark, is_last: bool
+) -> None:
+    """Raises CorruptStorage unless the damage at found.end may be a torn write."""
+    damage = found.damage
+    assert damage is not None
+    reason = ""
+    if not is_last:
+        reason = "later segments show that this one was complete"
+    elif not damage.torn:
+        reason = "no interrupted write leaves that"
+    elif mark.records > replay.records:
+        reason = f"it was durable (the watermark stands at entry {mark.index})"
+    else:
+        for later in records.headers_after(data, found.end, header.salt):
+            if later.durable > replay.records:
+                reason = f"it was durable when entry {later.index}, which follows, was written"
+                break
+    if reason:
+        raise CorruptStorage(
+            f"{path}: at offset {found.end}, entry {replay.index.last + 1}: {damage.reason}; {reason}: the disk or"
+            f" another program damaged it; {RESTORE}"
+        )
+
+
+def _cut(disk: Disk, directory: str, read: _Read, data: bytes, found: Scan, last: int) -> str:
+    assert found.damage is not None
+    tail = data[found.end :].rstrip(b"\0")
+    number = 1
+    while disk.exists(f"{read.path}{TORN}{number}"):
+        number += 1
+    aside = f"{read.path}{TORN}{number}"
+    copy = disk.create(aside)
+    copy.write_at(0, [tail])
+    copy.sync()
+    copy.close()
+    disk.sync_directory(directory)
+    read.file.truncate(found.end)
+    read.file.sync()
+    return (
+        f"{read.path}: cut a torn write of {len(tail)} bytes at offset {found.end}, after entry {last}"
+        f" ({found.damage.reason}); nothing in it was acknowledged; copied to {aside}"
+    )
