@@ -1,0 +1,474 @@
+"""The facade: one Raft node, pure. Messages, time and proposals in; a Ready out.
+
+    node.step(message, now)                 a peer's message
+    node.tick(now)                          at election_deadline and heartbeat_deadline
+    index = node.propose(payload, now)
+    while (ready := node.ready(wall_ms)):   the caller's duties are in leto.raft.ready
+        ...
+    node.persisted(ready.number)            the disk has it
+    node.applied(index)                     the state machine has it
+
+The same state and the same input give the same output: time and randomness come from the caller.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+from leto.errors import NotLeader, Overloaded
+from leto.raft import election, membership, reads, replication
+from leto.raft.configuration import Configuration
+from leto.raft.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    Entry,
+    EntryKind,
+    HardState,
+    InstallSnapshot,
+    Message,
+    ReadIndex,
+    ReadIndexReply,
+    RequestVote,
+    RequestVoteReply,
+    SnapshotMeta,
+    TimeoutNow,
+)
+from leto.raft.progress import REPLICATE, Progress
+from leto.raft.reader import LogReader
+from leto.raft.ready import Ready
+from leto.raft.settings import Settings
+from leto.raft.state import Role, State
+from leto.raft.validation import check_message
+
+COMMITTED_BYTES = 8 << 20  # one Ready hands out about so much to be applied; the next one goes on
+COMMIT_HINT_ENTRIES = 256  # the hard state's commit hint is refreshed about so often
+
+
+class Node:
+    """One server's consensus. Raises only what its methods name; a caller's own mistakes are ValueError."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        log: LogReader,
+        *,
+        hard_state: HardState,
+        snapshot: SnapshotMeta | None,
+        applied: int,
+        random: Callable[[], float],
+        now: float,
+    ) -> None:
+        """`random()` is in [0, 1). `applied`: what the state machine holds already (the snapshot's index, or 0).
+
+        Raises ValueError for settings that cannot work, or a log, snapshot and hard state that do not fit together.
+        """
+        s = State(settings, log, hard_state=hard_state, snapshot=snapshot, applied=applied, random=random, now=now)
+        self._state = s
+        election.draw_timeout(s)
+        if s.voters == (s.id,) and not s.outgoing:
+            s.election_deadline = now  # alone: nobody else could be meant
+        if settings.lease and s.term > 1:
+            # Before the restart it may have promised a leader its lease (in term 1, the bootstrap's, nobody leads).
+            s.promise_until = now + settings.election_timeout
+        membership.settle(s)
+
+    # input ---------------------------------------------------------------------------------------
+
+    def step(self, message: Message, now: float) -> None:
+        """A peer's message. Raises ProtocolError, having changed nothing, for one that no correct peer can send."""
+        s = self._state
+        check_message(s, message)
+        if now > s.now:
+            s.now = now
+        elif now < s.now:
+            self._clock_went_back()
+        term = message.term
+        kind = type(message)
+        if term != s.term and (not self._adopt(message) if term > s.term else not self._answer_stale(message)):
+            return
+        _RECEIVE[kind](s, message)
+        if s.settle_due:
+            membership.settle(s)
+
+    def _adopt(self, message: Message) -> bool:
+        """A higher term (paper figure 2, all servers). Whether the message is to be processed further."""
+        s = self._state
+        kind = type(message)
+        if isinstance(message, RequestVote):
+            if message.pre:
+                return True
+            if election.withholds_vote(s) and not message.transfer:
+                return False  # a live leader stands against it (dissertation 4.2.3)
+            election.become_follower(s, message.term, "")
+            return True
+        if kind is AppendEntries or kind is InstallSnapshot:
+            election.become_follower(s, message.term, message.sender)
+            return True
+        if message.sender not in s.configuration.ids():
+            return False  # a removed server's term is no concern of those who remain
+        if isinstance(message, RequestVoteReply) and message.pre and message.granted:
+            return True
+        election.become_follower(s, message.term, "")
+        return True
+
+    def _answer_stale(self, message: Message) -> bool:
+        """A lower term: nothing changes; a request is answered, so that its sender learns of the present term."""
+        s = self._state
+        if isinstance(message, AppendEntries):
+            replication.refuse_stale(s, message.sender, message.prev_index, message.round)
+        elif isinstance(message, InstallSnapshot):
+            replication.refuse_stale(s, message.sender, message.meta.index, 0)
+        elif isinstance(message, RequestVote):
+            s.messages_after_persist.append(
+                RequestVoteReply(s.id, message.sender, s.term, False, message.pre, s.clock_ms)
+            )
+        elif isinstance(message, ReadIndex):
+            s.send_quickly(ReadIndexReply(s.id, message.sender, s.term, message.context, 0))
+        return False
+
+    def tick(self, now: float) -> None:
+        """Do what is due by `now`: election, heartbeat, check of the quorum, abort of a transfer. Idempotent."""
+        s = self._state
+        self._set_now(now)
+        if s.role is Role.LEADER:
+            if s.transferring_to and s.now >= s.transfer_deadline:
+                s.transferring_to = ""
+            if s.now >= s.heartbeat_deadline:
+                election.check_quorum(s)
+                if s.role is not Role.LEADER:
+                    return
+                s.heartbeat_deadline = s.now + s.settings.heartbeat_interval
+                s.broadcast = s.send_due = True
+                if s.settings.lease:
+                    reads.next_round(s)
+                if s.transferring_to:
+                    election.advance_transfer(s)
+        else:
+            if s.forwarded_reads:
+                reads.repeat_forwarded(s)
+            election.tick(s)
+        if s.settle_due:
+            membership.settle(s)
+
+    def propose(self, payload: bytes, now: float) -> int:
+        """Append a COMMAND entry; returns its index (its term is node.term).
+
+        Raises NotLeader (also while leadership is being handed over), Overloaded (too much waits for a quorum).
+        """
+        s = self._state
+        if now > s.now:
+            s.now = now
+        if s.role is not Role.LEADER or s.transferring_to:
+            raise NotLeader(s.leader_id if s.leader_id != s.id and s.leader_id else None)
+        if s.uncommitted_bytes and s.uncommitted_bytes + len(payload) > s.settings.max_uncommitted_bytes:
+            raise Overloaded(f"{s.uncommitted_bytes} bytes wait for a quorum already")
+        return s.append_own(EntryKind.COMMAND, payload)
+
+    def propose_configuration(self, target: Configuration, now: float) -> int:
+        """Append the change towards `target` (never joint): simply where at most one voter differs, else through
+        joint consensus, which the core also leaves by itself. Returns the entry's index.
+
+        Raises NotLeader, ConfigurationRefused.
+        """
+        self._set_now(now)
+        return membership.propose(self._state, target)
+
+    def transfer(self, target: str, now: float) -> None:
+        """Hand leadership to that voter; given up after an election timeout. Raises NotLeader, TransferFailed."""
+        self._set_now(now)
+        election.transfer(self._state, target)
+
+    def read(self, context: int, now: float) -> None:
+        """A read arrives; Ready.reads answers with `context` (index 0: ask again)."""
+        self._set_now(now)
+        reads.read(self._state, context)
+
+    def leader_lost(self, now: float) -> None:
+        """The connection to the leader closed: a pre-vote after a short random delay."""
+        self._set_now(now)
+        election.leader_lost(self._state)
+
+    def step_down(self, now: float) -> None:
+        """A leader ceases to lead, in the same term (its disk hangs)."""
+        self._set_now(now)
+        election.step_down(self._state)
+
+    def campaign(self, now: float) -> None:
+        """An election now, pre-vote first, if this node may campaign and has promised nobody a lease."""
+        self._set_now(now)
+        election.campaign(self._state)
+
+    def peer_unreachable(self, peer: str) -> None:
+        """What was sent to it since its last answer may be lost: wait for the next heartbeat's answer."""
+        progress = self._state.progress.get(peer)
+        if progress is not None and progress.state == REPLICATE:
+            progress.become_probe(progress.match + 1, wait=True)
+
+    def snapshot_sent(self, peer: str, index: int, ok: bool, now: float) -> None:
+        """The stream of the snapshot at `index` to that peer is complete, or failed."""
+        self._set_now(now)
+        replication.snapshot_sent(self._state, peer, index, ok)
+
+    def snapshot_taken(self, meta: SnapshotMeta) -> None:
+        """A snapshot of this node's own is durable: followers may be offered it."""
+        s = self._state
+        if meta.index > s.applied:
+            raise ValueError(f"a snapshot at {meta.index}, but only {s.applied} is applied")
+        if s.snapshot is None or meta.index > s.snapshot.index:
+            s.snapshot = meta
+
+    def compacted(self, first_index: int) -> None:
+        """The stored log now starts there."""
+        s = self._state
+        if s.snapshot is None or first_index > s.snapshot.index + 1:
+            raise ValueError(f"the log was compacted up to {first_index - 1}, beyond the last known snapshot")
+        s.log.compacted(first_index)
+
+    # output ----------------------------------------------------------------------------------------
+
+    def ready(self, wall_ms: int) -> Ready | None:
+        """What is to be done now, None if nothing. `wall_ms`: this node's wall clock, milliseconds since the epoch."""
+        s = self._state
+        if s.role is Role.LEADER:
+            if wall_ms > s.clock_ms:
+                s.clock_ms = wall_ms
+            if s.settings.lease:
+                reads.watch_clock(s, wall_ms)
+            if s.reads_waiting:
+                reads.begin_round(s)
+            if s.send_due:
+                replication.send_appends(s)
+        log = s.log
+        entries = log.take_unwritten() if log.handed < log.last_index else []
+        snapshot = s.snapshot_to_install
+        last = s.commit if s.commit < log.persisted else log.persisted
+        committed: list[Entry] = []
+        if s.applying < last and snapshot is None and not s.writes.installing:
+            committed = list(log.slice(s.applying + 1, last + 1, COMMITTED_BYTES))
+            s.applying = committed[-1].index
+        hard_state = None
+        given = s.hard_state_given
+        changed = s.term != given.term or s.vote != given.vote
+        if changed or (entries and last - given.commit >= COMMIT_HINT_ENTRIES):
+            # The hint counts only what no write under way can touch: a crash may leave any part of those behind.
+            hard_state = s.hard_state_given = HardState(s.term, s.vote, max(last, given.commit))
+        if not (
+            entries
+            or committed
+            or s.messages
+            or s.messages_after_persist
+            or hard_state is not None
+            or snapshot is not None
+            or s.reads
+            or s.snapshots_to_send
+        ):
+            return None
+        s.number = number = s.number + 1
+        if entries or hard_state is not None or snapshot is not None:
+            s.writes.add(
+                number,
+                log.handed if entries or snapshot is not None else 0,
+                hard_state if changed else None,
+                snapshot.index if snapshot is not None else 0,
+            )
+            s.snapshot_to_install = None
+        ready = Ready(
+            number,
+            s.messages,
+            s.messages_after_persist,
+            hard_state,
+            entries,
+            changed or bool(entries),
+            snapshot,
+            committed,
+            s.reads,
+            s.snapshots_to_send,
+        )
+        s.messages = []
+        s.messages_after_persist = []
+        if s.reads:
+            s.reads = []
+        if s.snapshots_to_send:
+            s.snapshots_to_send = []
+        return ready
+
+    def persisted(self, number: int) -> None:
+        """Ready `number` and all before it are durable."""
+        s = self._state
+        if number > s.number:
+            raise ValueError(f"Ready {number} was never given out, the last one is {s.number}")
+        log = s.log
+        before = log.persisted
+        for write in s.writes.finished(number):
+            if write.hard_state is not None:
+                s.durable_term = write.hard_state.term
+                s.durable_vote = write.hard_state.vote
+            if write.last_index > log.persisted:
+                log.persisted = write.last_index
+            if write.snapshot_index > s.applied:
+                s.applied = write.snapshot_index
+                s.forget_configurations(s.applied)
+        if s.role is Role.CANDIDATE:
+            election.own_vote_durable(s)
+        elif s.role is Role.LEADER and log.persisted > before and log.persisted > s.commit:
+            replication.advance_commit(s)
+        log.evict(s.applying)
+        if s.settle_due:
+            membership.settle(s)
+
+    def applied(self, index: int) -> None:
+        """The state machine holds everything up to `index`."""
+        s = self._state
+        if index > s.applying:
+            raise ValueError(f"applied {index}, but only {s.applying} was handed out")
+        if index > s.applied:
+            s.applied = index
+            if len(s.history) > 1:
+                s.forget_configurations(index)
+
+    # what it is ------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        return self._state.id
+
+    @property
+    def term(self) -> int:
+        return self._state.term
+
+    @property
+    def vote(self) -> str:
+        """Whom this node voted for in its term, "" for nobody."""
+        return self._state.vote
+
+    @property
+    def role(self) -> Role:
+        return self._state.role
+
+    @property
+    def leader_id(self) -> str:
+        """ "" while unknown."""
+        return self._state.leader_id
+
+    @property
+    def commit(self) -> int:
+        return self._state.commit
+
+    @property
+    def applied_index(self) -> int:
+        return self._state.applied
+
+    @property
+    def persisted_index(self) -> int:
+        """Last index that is durable here and matches the log in memory."""
+        return self._state.log.persisted
+
+    @property
+    def last_index(self) -> int:
+        return self._state.log.last_index
+
+    @property
+    def first_index(self) -> int:
+        return self._state.log.first_index
+
+    @property
+    def configuration(self) -> Configuration:
+        """The one in force: the last in the log, committed or not."""
+        return self._state.configuration
+
+    @property
+    def configuration_index(self) -> int:
+        return self._state.configuration_index
+
+    @property
+    def clock_ms(self) -> int:
+        """The cluster clock, milliseconds since the epoch: never behind that of any confirmed read."""
+        return self._state.clock_ms
+
+    @property
+    def transferring_to(self) -> str:
+        """Whom leadership is being handed to, "" for nobody."""
+        return self._state.transferring_to
+
+    @property
+    def progress(self) -> Mapping[str, Progress]:
+        """Leader: every other member's. Empty elsewhere."""
+        return self._state.progress
+
+    @property
+    def election_deadline(self) -> float:
+        """When to tick at the latest for the next election, seconds; inf if none can be due."""
+        return election.deadline(self._state)
+
+    @property
+    def heartbeat_deadline(self) -> float:
+        """When to tick at the latest for a leader's heartbeat or a follower's repeated question, seconds; else inf."""
+        s = self._state
+        if s.role is Role.LEADER:
+            return min(s.heartbeat_deadline, s.transfer_deadline) if s.transferring_to else s.heartbeat_deadline
+        due = reads.repeat_deadline(s)
+        return math.inf if due is None else due
+
+    @property
+    def removed(self) -> bool:
+        """A committed configuration no longer names this node, after one that did."""
+        return self._state.removed
+
+    @property
+    def uncommitted_bytes(self) -> int:
+        """Leader: payload of its own entries that wait for a quorum."""
+        return self._state.uncommitted_bytes
+
+    @property
+    def snapshot(self) -> SnapshotMeta | None:
+        """The newest durable snapshot that followers are offered."""
+        return self._state.snapshot
+
+    def has_quorum(self, now: float) -> bool:
+        """Leader: a quorum was heard within the election timeout. Others: a leader was."""
+        return election.has_quorum(self._state, now)
+
+    def snapshot_meta(self, index: int) -> SnapshotMeta:
+        """What a snapshot of the state machine at `index`, between the last snapshot and applied_index, stands for.
+
+        Raises Compacted if the log no longer holds that index.
+        """
+        s = self._state
+        if index > s.applied:
+            raise ValueError(f"only {s.applied} is applied, not {index}")
+        at, configuration = s.configuration_at(index)
+        return SnapshotMeta(index, s.log.term(index), configuration, at)
+
+    # time --------------------------------------------------------------------------------------------
+
+    def _set_now(self, now: float) -> None:
+        s = self._state
+        if now >= s.now:
+            s.now = now
+        else:
+            self._clock_went_back()
+
+    def _clock_went_back(self) -> None:
+        """A monotonic clock that is not: time stands still here meanwhile, and no lease is trusted."""
+        s = self._state
+        reads.break_lease(s)
+
+    def __repr__(self) -> str:
+        s = self._state
+        return (
+            f"<{s.id} {s.role.name.lower()} term={s.term} leader={s.leader_id or '-'} log={s.log.first_index}.."
+            f"{s.log.last_index} persisted={s.log.persisted} commit={s.commit} applied={s.applied}>"
+        )
+
+
+_RECEIVE: dict[type, Callable[..., None]] = {
+    AppendEntries: replication.receive_append,
+    AppendEntriesReply: lambda s, m: replication.receive_append_reply(s, m) if s.role is Role.LEADER else None,
+    RequestVote: lambda s, m: election.receive_pre_vote(s, m) if m.pre else election.receive_vote_request(s, m),
+    RequestVoteReply: election.receive_vote,
+    InstallSnapshot: replication.receive_snapshot,
+    TimeoutNow: election.receive_timeout_now,
+    ReadIndex: reads.receive_read_index,
+    ReadIndexReply: reads.receive_read_index_reply,
+}

@@ -1,0 +1,178 @@
+"""Linearizable reads: rounds, read indexes, leases (dissertation 6.4).
+
+A read needs proof that no newer leader existed when it arrived: a quorum that answers messages sent after its arrival.
+Every AppendEntries carries the number of the newest round and its answer echoes it, so one round serves all the reads
+that wait, and appends that fly anyway confirm reads for nothing.
+"""
+
+from __future__ import annotations
+
+from leto.raft import quorum
+from leto.raft.messages import ReadIndex, ReadIndexReply
+from leto.raft.ready import ReadState
+from leto.raft.state import ReadRound, Role, State
+
+
+def read(s: State, context: int) -> None:
+    """A read that arrived here. A follower asks its leader (dissertation 6.4, last paragraph)."""
+    if s.role is Role.LEADER:
+        s.reads_waiting.append(("", context))
+        s.send_due = True
+    elif s.leader_id:
+        s.forwarded_reads[context] = s.now + 2 * s.settings.heartbeat_interval
+        s.send_quickly(ReadIndex(s.id, s.leader_id, s.term, context))
+    else:
+        s.reads.append(ReadState(context, 0, 0))
+
+
+def receive_read_index(s: State, m: ReadIndex) -> None:
+    """A follower's read, which waits as the leader's own do. A removed server is served no more."""
+    if s.role is Role.LEADER and m.sender in s.progress and m.sender in s.configuration.ids():
+        s.reads_waiting.append((m.sender, m.context))
+        s.send_due = True
+    else:
+        s.send_quickly(ReadIndexReply(s.id, m.sender, s.term, m.context, 0))
+
+
+def receive_read_index_reply(s: State, m: ReadIndexReply) -> None:
+    """The leader's answer to a forwarded read; an answer to one that is no longer waited for is ignored."""
+    if s.forwarded_reads.pop(m.context, None) is not None:
+        s.clock_ms = max(s.clock_ms, m.clock_ms)
+        s.reads.append(ReadState(m.context, m.index, m.clock_ms))
+
+
+def repeat_deadline(s: State) -> float | None:
+    """Follower: when a forwarded read is to be asked again; None if none waits."""
+    return min(s.forwarded_reads.values()) if s.forwarded_reads else None
+
+
+def repeat_forwarded(s: State) -> None:
+    """Ask again for those whose question or answer seems lost; a second answer is ignored."""
+    for context, due in s.forwarded_reads.items():
+        if s.now >= due:
+            s.forwarded_reads[context] = s.now + 2 * s.settings.heartbeat_interval
+            s.send_quickly(ReadIndex(s.id, s.leader_id, s.term, context))
+
+
+def begin_round(s: State) -> None:
+    """Leader: a new round for the reads that wait, before appends are sent.
+
+    None before an entry of the own term is committed, for only then does the leader know what is (dissertation 6.4
+    step 1). At most one round begun for reads alone is in flight; with new entries to send a round costs nothing.
+    """
+    if s.commit < s.term_start:
+        return
+    if lease_holds(s):
+        _confirm(s, ReadRound(0, s.commit, s.confirmed_clock_ms, s.reads_waiting))
+        s.reads_waiting = []
+        return
+    flying = s.log.last_index > s.sent_index
+    if not flying:
+        if s.read_rounds and s.read_rounds[0].number <= s.pure_round:
+            return
+        s.pure_round = s.round + 1
+    next_round(s)
+    s.read_rounds.append(ReadRound(s.round, s.commit, s.clock_ms, s.reads_waiting))
+    s.reads_waiting = []
+    s.broadcast = s.send_due = True
+    confirm_rounds(s)  # a quorum of one
+
+
+def next_round(s: State) -> None:
+    """Messages from now on carry a new number; under a lease, an echo of it renews the lease."""
+    s.round += 1
+    if s.settings.lease and not s.lease_revoked:
+        s.lease_renewals.append((s.round, s.now, s.clock_ms))
+        confirm_lease(s)
+
+
+def echoed(s: State) -> int:
+    """The newest round that a quorum echoed. The leader itself, where it votes, has heard of every round."""
+    progress = s.progress
+
+    def round_of(id: str) -> int:
+        return s.round if id == s.id else progress[id].round
+
+    return quorum.agreed(s.voters, s.outgoing, round_of)
+
+
+def confirm_rounds(s: State) -> None:
+    """Answer the reads of the rounds that a quorum echoed."""
+    rounds = s.read_rounds
+    if not rounds:
+        return
+    newest = echoed(s)
+    count = 0
+    for waiting in rounds:
+        if waiting.number > newest:
+            break
+        _confirm(s, waiting)
+        count += 1
+    if count:
+        del rounds[:count]
+
+
+def confirm_lease(s: State) -> None:
+    """A quorum that echoed a round votes for no one else until an election timeout after it began."""
+    if not s.lease_renewals:
+        return
+    newest = echoed(s)
+    count = 0
+    for number, begun, clock_ms in s.lease_renewals:
+        if number > newest:
+            break
+        s.lease_since = begun
+        s.confirmed_clock_ms = max(s.confirmed_clock_ms, clock_ms)
+        count += 1
+    if count:
+        del s.lease_renewals[:count]
+
+
+def lease_holds(s: State) -> bool:
+    """Whether no other leader can exist yet, clocks drifting no more than the settings say (dissertation 6.4.1)."""
+    if not s.settings.lease or s.lease_revoked or s.lease_since < 0:
+        return False
+    return s.now < s.lease_since + s.settings.election_timeout * (1 - s.settings.clock_drift)
+
+
+def watch_clock(s: State, wall_ms: int) -> None:
+    """Under a lease: where wall clock and monotonic clock part by more than the drift allowed for, one of them
+    jumped or stood still (a suspended machine), and the lease must be earned anew."""
+    skew = wall_ms / 1000 - s.now
+    bound = s.settings.election_timeout * s.settings.clock_drift
+    if s.lease_skew is not None and abs(skew - s.lease_skew) > bound:
+        break_lease(s)
+        s.lease_skew = skew
+    elif s.lease_skew is None:
+        s.lease_skew = skew
+
+
+def break_lease(s: State) -> None:
+    """The lease must be earned anew, by messages sent from now on."""
+    s.lease_since = -1.0
+    s.lease_renewals.clear()
+
+
+def fail_all(s: State) -> None:
+    """Leadership or leader changed: every read that waits must be asked again."""
+    for waiting in s.read_rounds:
+        _answer(s, waiting.readers, 0, 0)
+    _answer(s, s.reads_waiting, 0, 0)
+    s.read_rounds = []
+    s.reads_waiting = []
+    break_lease(s)
+    s.reads.extend(ReadState(context, 0, 0) for context in s.forwarded_reads)
+    s.forwarded_reads.clear()
+
+
+def _confirm(s: State, waiting: ReadRound) -> None:
+    s.confirmed_clock_ms = max(s.confirmed_clock_ms, waiting.clock_ms)
+    _answer(s, waiting.readers, waiting.index, waiting.clock_ms)
+
+
+def _answer(s: State, readers: list[tuple[str, int]], index: int, clock_ms: int) -> None:
+    for reader, context in readers:
+        if reader:
+            s.send_quickly(ReadIndexReply(s.id, reader, s.term, context, index, clock_ms))
+        else:
+            s.reads.append(ReadState(context, index, clock_ms))

@@ -1,0 +1,322 @@
+"""The log's way from the leader to its followers: AppendEntries, conflicts, commitment, snapshots.
+
+Paper 5.3, 5.4.2, 7 and figures 2 and 13; flow control dissertation 10.2.1; conflict hints paper 5.3, end.
+Appends are built when a Ready is taken, so that all that was proposed until then shares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from leto.errors import Compacted
+from leto.raft import election, quorum, reads
+from leto.raft.messages import AppendEntries, AppendEntriesReply, Entry, InstallSnapshot
+from leto.raft.progress import PROBE, REPLICATE, SNAPSHOT, Progress
+from leto.raft.state import Role, State
+
+PROBE_BYTES = 64 << 10  # a probe carries entries only while they are small: it may be refused
+TRANSIT_BYTES_PER_SECOND = 8 << 20  # slower links than this have their big appends sent twice at worst
+SMALL_APPEND = 128 << 10  # larger ones may be overtaken by smaller ones on their way
+
+# followers ------------------------------------------------------------------------------------------
+
+
+def receive_append(s: State, m: AppendEntries) -> None:
+    """AppendEntries RPC, receiver (paper figure 2). The message is validated, and m.term is this node's term."""
+    if s.leader_id == m.sender and s.leader_connected and s.role is Role.FOLLOWER:
+        s.leader_contact = s.now
+        s.election_deadline = s.now + s.timeout
+    else:
+        hear_leader(s, m.sender)
+    if m.lease:
+        s.promise_until = s.now + s.settings.election_timeout
+    if m.clock_ms > s.clock_ms:
+        s.clock_ms = m.clock_ms
+    if m.commit > s.leader_commit:
+        s.leader_commit = m.commit
+    log = s.log
+    entries = m.entries
+    prev_index = m.prev_index
+    if prev_index > s.commit and (prev_index > log.last_index or log.term(prev_index) != m.prev_term):
+        _refuse(s, m)
+        return
+    # Rule 3 and 4: delete from the first conflict on, append what is not there. What matches stays: a late or
+    # reordered message must not cut off what came after it (and what is committed matches any leader's log).
+    matched = prev_index
+    if entries:
+        matched = entries[-1].index
+        if prev_index == log.last_index:
+            for entry in entries:
+                s.append(entry)
+        else:
+            _merge(s, entries)
+    # Rule 5
+    commit = m.commit if m.commit < matched else matched
+    if commit > s.commit:
+        s.commit_to(commit)
+    if entries:
+        # Leaves once the Ready that takes these entries is durable; up to the old commit index they are anyway.
+        s.messages_after_persist.append(
+            AppendEntriesReply(s.id, m.sender, m.term, True, max(matched, s.commit), prev_index, 0, 0, m.round)
+        )
+    else:
+        durable = min(max(matched, s.commit), log.persisted)
+        s.send_quickly(AppendEntriesReply(s.id, m.sender, m.term, True, durable, prev_index, 0, 0, m.round))
+
+
+def hear_leader(s: State, leader_id: str) -> None:
+    """A message of this term's leader, which only it can have sent: candidates give way (paper 5.2)."""
+    if s.role is not Role.FOLLOWER or s.leader_id != leader_id:
+        election.become_follower(s, s.term, leader_id)
+    s.leader_connected = True
+    s.fast_attempts = 0
+    s.leader_contact = s.now
+    s.election_deadline = s.now + s.timeout
+
+
+def _merge(s: State, entries: Sequence[Entry]) -> None:
+    """Append those of `entries` that the log does not hold yet, cutting it at the first that contradicts it."""
+    log = s.log
+    for position, entry in enumerate(entries):
+        index = entry.index
+        if index <= s.commit:
+            continue
+        if index <= log.last_index:
+            if log.term(index) == entry.term:
+                continue
+            s.truncate(index)
+        for rest in entries[position:]:
+            s.append(rest)
+        return
+
+
+def _refuse(s: State, m: AppendEntries) -> None:
+    """Rule 2, with a hint that lets the leader pass over a whole term, or all that is missing, at once."""
+    log = s.log
+    if m.prev_index > log.last_index:
+        conflict_index, conflict_term = log.last_index + 1, 0
+    else:
+        conflict_term = log.term(m.prev_index)
+        conflict_index = log.last_index_at_most(conflict_term - 1, s.commit + 1, m.prev_index) + 1
+    reply = AppendEntriesReply(s.id, m.sender, m.term, False, 0, m.prev_index, conflict_index, conflict_term, m.round)
+    if m.entries:
+        s.messages_after_persist.append(reply)
+    else:
+        s.send_quickly(reply)
+
+
+def receive_snapshot(s: State, m: InstallSnapshot) -> None:
+    """InstallSnapshot RPC, receiver (paper figure 13); its bytes are complete and durable by now."""
+    hear_leader(s, m.sender)
+    meta = m.meta
+    if meta.index > s.commit:
+        s.restore(meta)
+    s.messages_after_persist.append(AppendEntriesReply(s.id, m.sender, m.term, True, s.commit))
+
+
+def refuse_stale(s: State, sender: str, prev_index: int, round: int) -> None:
+    """Rule 1: the sender's term is over. The answer's term tells it so, and deposes a leader that goes on behind the
+    back of a newer term (pre-vote and stickiness would else let it, dissertation 9.6)."""
+    s.send_quickly(AppendEntriesReply(s.id, sender, s.term, False, 0, prev_index, s.log.last_index + 1, 0, round))
+
+
+# the leader: answers ------------------------------------------------------------------------------------
+
+
+def receive_append_reply(s: State, m: AppendEntriesReply) -> None:
+    """A follower's answer, of this term."""
+    progress = s.progress.get(m.sender)
+    if progress is None:
+        return
+    progress.last_contact = s.now
+    if m.round > progress.round:
+        progress.round = m.round
+        if s.read_rounds:
+            reads.confirm_rounds(s)
+        if s.lease_renewals:
+            reads.confirm_lease(s)
+    if not m.success:
+        _back_up(s, progress, m)
+        return
+    news = progress.acknowledged(m.match_index)
+    if progress.state is not REPLICATE:
+        if progress.state is PROBE:
+            # The logs agree at prev_index, even where the follower's disk is not that far yet.
+            progress.become_replicate(max(m.match_index, m.prev_index) + 1)
+        elif progress.match >= progress.pending_snapshot or s.log.term_or_none(progress.match) is not None:
+            progress.become_replicate(progress.match + 1)
+    s.send_due = True
+    if news:
+        if m.match_index > s.commit:
+            advance_commit(s)
+        if s.transferring_to == m.sender:
+            election.advance_transfer(s)
+    if progress.joining:
+        s.settle_due = True
+
+
+def _back_up(s: State, progress: Progress, m: AppendEntriesReply) -> None:
+    """The follower's log does not hold prev_index: find where the logs part, whole terms at a step (paper 5.3)."""
+    if m.prev_index <= progress.match or progress.state is SNAPSHOT:
+        return  # late news: that part is known to match
+    if progress.state is PROBE:
+        if m.prev_index != progress.next - 1:
+            return  # the answer to an earlier probe
+    elif m.conflict_term == 0 and s.now < progress.resend_after:
+        return  # most likely a small append that overtook a big one
+    next_index = m.conflict_index
+    if m.conflict_term:
+        # The leader's entries of the follower's term at that place, if it has any, may be the same: go on behind
+        # them; else pass over all of the follower's entries of that term.
+        low = max(progress.match + 1, s.log.first_index)
+        last = s.log.last_index_at_most(m.conflict_term, low, m.prev_index - 1)
+        if last >= low and s.log.term_or_none(last) == m.conflict_term:
+            next_index = last + 1
+    progress.become_probe(max(1, min(next_index, m.prev_index)))
+    s.send_due = True
+
+
+def advance_commit(s: State) -> None:
+    """Commit what a quorum has durable, if it is of the own term; all before it is committed with it (paper 5.4.2,
+    figure 8). The leader counts itself only for what its own disk has, and only if it votes."""
+    progress = s.progress
+    persisted = s.log.persisted
+
+    def match(id: str) -> int:
+        return persisted if id == s.id else progress[id].match
+
+    index = quorum.agreed(s.voters, s.outgoing, match)
+    if index > s.commit and index >= s.term_start:
+        s.commit_to(index)
+        s.send_due = True
+
+
+# the leader: appends ------------------------------------------------------------------------------------
+
+
+def send_appends(s: State) -> None:
+    """What is due to each follower: new entries as far as its window allows; else, if a heartbeat or a read round is
+    due or it has not been told of a commit yet, an empty append."""
+    broadcast = s.broadcast
+    s.broadcast = s.send_due = False
+    log = s.log
+    last = log.last_index
+    s.sent_index = last
+    settings = s.settings
+    for id, progress in s.progress.items():
+        state = progress.state
+        if state is REPLICATE:
+            sent = False
+            while progress.next <= last and not progress.is_full(
+                settings.max_inflight_appends, settings.max_inflight_bytes
+            ):
+                if not _send_entries(s, id, progress, settings.max_append_bytes):
+                    break
+                sent = True
+            if sent or progress.state is not REPLICATE:
+                continue
+            if broadcast or (not progress.inflight and progress.commit_sent < min(s.commit, progress.match)):
+                _send_empty(s, id, progress)
+        elif state is PROBE:
+            if not progress.probe_sent:
+                _send_probe(s, id, progress)
+            elif broadcast:
+                _send_empty(s, id, progress)
+        elif broadcast:
+            _send_empty(s, id, progress)
+
+
+def _send_entries(s: State, id: str, progress: Progress, max_bytes: int) -> bool:
+    """One append with entries from `next` on. False if they are compacted: the follower needs a snapshot."""
+    log = s.log
+    prev_index = progress.next - 1
+    try:
+        prev_term = log.term(prev_index)
+        entries = tuple(log.slice(prev_index + 1, log.last_index + 1, max_bytes))
+    except Compacted:
+        _send_snapshot(s, id, progress)
+        return False
+    size = 0
+    for entry in entries:
+        size += len(entry.payload)
+    last = entries[-1].index
+    commit = s.commit
+    s.messages.append(
+        AppendEntries(s.id, id, s.term, prev_index, prev_term, commit, entries, s.round, _lease_asked(s), s.clock_ms)
+    )
+    if progress.state is REPLICATE:
+        progress.sent(last, size)
+        if size > SMALL_APPEND:
+            progress.resend_after = max(progress.resend_after, s.now) + size / TRANSIT_BYTES_PER_SECOND
+    told = commit if commit < last else last
+    if told > progress.commit_sent:
+        progress.commit_sent = told
+    return True
+
+
+def _send_probe(s: State, id: str, progress: Progress) -> None:
+    """The one append of a probing leader, with entries if they are small."""
+    progress.probe_sent = True
+    log = s.log
+    try:
+        first = log.slice(progress.next, progress.next + 1, 0) if progress.next <= log.last_index else ()
+    except Compacted:
+        _send_snapshot(s, id, progress)
+        return
+    if first and len(first[0].payload) <= PROBE_BYTES:
+        _send_entries(s, id, progress, min(PROBE_BYTES, s.settings.max_append_bytes))
+    else:
+        _send_empty(s, id, progress)
+
+
+def _send_empty(s: State, id: str, progress: Progress) -> None:
+    """A heartbeat, read round or announced commit. A follower that awaits a snapshot is asked for nothing: every
+    log agrees at 0. Else prev_index is the last that was sent, so that a loss shows."""
+    prev_index = prev_term = 0
+    if progress.state is not SNAPSHOT:
+        prev_index = progress.next - 1
+        known = s.log.term_or_none(prev_index)
+        if known is None:
+            _send_snapshot(s, id, progress)
+            return
+        prev_term = known
+    commit = min(s.commit, progress.match)
+    progress.commit_sent = max(progress.commit_sent, commit)
+    s.messages.append(
+        AppendEntries(s.id, id, s.term, prev_index, prev_term, commit, (), s.round, _lease_asked(s), s.clock_ms)
+    )
+
+
+def _send_snapshot(s: State, id: str, progress: Progress) -> None:
+    """The follower needs what was compacted: it is offered the newest snapshot (paper 7)."""
+    if s.snapshot is None or s.snapshot.index <= progress.match:
+        return
+    progress.become_snapshot(s.snapshot.index)
+    s.snapshots_to_send.append(InstallSnapshot(s.id, id, s.term, s.snapshot))
+
+
+def _lease_asked(s: State) -> bool:
+    return s.settings.lease and not s.lease_revoked
+
+
+def snapshot_sent(s: State, peer: str, index: int, ok: bool) -> None:
+    """The snapshot's stream ended. The next heartbeat finds out how far the follower is."""
+    progress = s.progress.get(peer)
+    if progress is None or progress.state is not SNAPSHOT or progress.pending_snapshot != index:
+        return
+    progress.become_probe(index + 1 if ok else progress.match + 1, wait=True)
+
+
+def farewell(s: State, id: str) -> None:
+    """Tell a removed follower, best effort, that its removal is committed (dissertation 4.2.2 leaves it guessing)."""
+    progress = s.progress.pop(id)
+    if progress.state is SNAPSHOT:
+        return
+    if progress.next <= s.log.last_index:
+        _send_entries(s, id, progress, s.settings.max_append_bytes)
+    else:
+        prev_term = s.log.term_or_none(progress.next - 1)
+        if prev_term is not None:
+            s.messages.append(
+                AppendEntries(s.id, id, s.term, progress.next - 1, prev_term, s.commit, (), s.round, False, s.clock_ms)
+            )
