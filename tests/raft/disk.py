@@ -188,15 +188,26 @@ class Disk:
             if random.random() < 0.5:
                 self.sync(write.number)
                 continue
-            if random.random() < 0.5 and write.snapshot is None:
-                self.durable.append(write.entries[: random.randint(0, len(write.entries))])
-                if write.entries and random.random() < 0.3:  # the cut reached the platter, nothing else did
-                    del self.durable.entries[write.entries[0].index - self.durable.first :]
-            if random.random() < 0.5 and write.snapshot is None and write.hard_state is not None:
-                self._save(write.hard_state)
+            self._tear(write, random)
             break
+        if random is not None and self.hard_state.commit > 1 and random.random() < 0.5:
+            # the commit index is a hint that nobody syncs
+            hint = random.randint(1, self.hard_state.commit)
+            self.hard_state = HardState(self.hard_state.term, self.hard_state.vote, hint)
         self.waiting.clear()
         self.written = self.durable.copy()
+
+    def _tear(self, write: Write, random: Random) -> None:
+        """Some of a write's parts got there, in the order in which Store carries them out: the snapshot, then term
+        and vote, then the cut of the log, then its entries."""
+        steps = random.randint(0, 3)
+        if steps >= 1 and write.snapshot is not None:
+            self._install(write.snapshot)
+        if steps >= 2 and write.hard_state is not None:
+            self._save(write.hard_state)
+        if steps >= 3 and write.entries:
+            del self.durable.entries[write.entries[0].index - self.durable.first :]
+            self.durable.append(write.entries[: random.randint(0, len(write.entries))])
 
     def _save(self, hard_state: HardState) -> None:
         self.hard_state = hard_state
