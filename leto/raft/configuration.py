@@ -17,13 +17,15 @@ class Member(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `address` is host:port of its Raft port, host possibly empty while a bootstrapped node has not learnt
     its own. `client_address` is host:port of its Redis port, "" when unknown. `joining`: a learner that the
-    leader promotes to voter as soon as it has caught up (dissertation 4.2.1)."""
+    leader promotes to voter as soon as it has caught up (dissertation 4.2.1). `incarnation` names the data directory
+    that joined under this id, "" for the one that bootstrapped: a known id with another one lost its disk."""
 
     id: str
     address: str
     voter: bool
     joining: bool = False
     client_address: str = ""
+    incarnation: str = ""
 
 
 class Configuration(msgspec.Struct, frozen=True, array_like=True):
