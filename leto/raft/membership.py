@@ -25,9 +25,18 @@ def propose(s: State, target: Configuration) -> int:
     if s.configuration_index > s.commit:
         raise ConfigurationRefused(f"the membership change at index {s.configuration_index} is still in flight")
     configurations.check_change(s.configuration, target)
+    _check_new_voters(s, target)
     if not configurations.is_simple_change(s.configuration, target):
         target = configurations.joint(s.configuration, target)
     return _append(s, target)
+
+
+def _check_new_voters(s: State, target: Configuration) -> None:
+    """Nobody begins to vote with an empty log: it would refuse its vote for lack of a configuration, and were this
+    leader lost now, a quorum that needs it could elect nobody (dissertation 4.2.1: a learner first)."""
+    for id in target.voter_ids():
+        if id != s.id and not s.configuration.votes(id) and (id not in s.progress or not s.progress[id].match):
+            raise ConfigurationRefused(f"{id} has nothing of the log yet: add it as a learner first")
 
 
 def _append(s: State, configuration: Configuration) -> int:

@@ -19,8 +19,9 @@ def read(s: State, context: int) -> None:
         s.reads_waiting.append(("", context))
         s.send_due = True
     elif s.leader_id:
-        s.forwarded_reads[context] = s.now + 2 * s.settings.heartbeat_interval
-        s.send_quickly(ReadIndex(s.id, s.leader_id, s.term, context))
+        s.questions = number = s.questions + 1
+        s.forwarded_reads[number] = (context, s.now + 2 * s.settings.heartbeat_interval)
+        s.send_quickly(ReadIndex(s.id, s.leader_id, s.term, number))
     else:
         s.reads.append(ReadState(context, 0, 0))
 
@@ -36,22 +37,23 @@ def receive_read_index(s: State, m: ReadIndex) -> None:
 
 def receive_read_index_reply(s: State, m: ReadIndexReply) -> None:
     """The leader's answer to a forwarded read; an answer to one that is no longer waited for is ignored."""
-    if s.forwarded_reads.pop(m.context, None) is not None:
+    asked = s.forwarded_reads.pop(m.context, None)
+    if asked is not None:
         s.clock_ms = max(s.clock_ms, m.clock_ms)
-        s.reads.append(ReadState(m.context, m.index, m.clock_ms))
+        s.reads.append(ReadState(asked[0], m.index, m.clock_ms))
 
 
 def repeat_deadline(s: State) -> float | None:
     """Follower: when a forwarded read is to be asked again; None if none waits."""
-    return min(s.forwarded_reads.values()) if s.forwarded_reads else None
+    return min(due for _, due in s.forwarded_reads.values()) if s.forwarded_reads else None
 
 
 def repeat_forwarded(s: State) -> None:
     """Ask again for those whose question or answer seems lost; a second answer is ignored."""
-    for context, due in s.forwarded_reads.items():
+    for number, (context, due) in s.forwarded_reads.items():
         if s.now >= due:
-            s.forwarded_reads[context] = s.now + 2 * s.settings.heartbeat_interval
-            s.send_quickly(ReadIndex(s.id, s.leader_id, s.term, context))
+            s.forwarded_reads[number] = (context, s.now + 2 * s.settings.heartbeat_interval)
+            s.send_quickly(ReadIndex(s.id, s.leader_id, s.term, number))
 
 
 def begin_round(s: State) -> None:
@@ -161,7 +163,7 @@ def fail_all(s: State) -> None:
     s.read_rounds = []
     s.reads_waiting = []
     break_lease(s)
-    s.reads.extend(ReadState(context, 0, 0) for context in s.forwarded_reads)
+    s.reads.extend(ReadState(context, 0, 0) for context, _ in s.forwarded_reads.values())
     s.forwarded_reads.clear()
 
 

@@ -78,6 +78,7 @@ class State:
         "progress",
         "promise_until",
         "pure_round",
+        "questions",
         "random",
         "read_rounds",
         "reads",
@@ -132,7 +133,9 @@ class State:
         )
         self.snapshot = snapshot  # the newest durable one: what lagging followers are offered
         if self.log.last_term > self.term:
-            raise ValueError(f"the log's last entry has term {self.log.last_term}, the hard state only {self.term}")
+            # A crash came between a Ready's snapshot or entries and its hard state. Nothing was ever said or voted in
+            # that term here, as it never became durable: adopt it, and have the next Ready write it.
+            self.term, self.vote = self.log.last_term, ""
 
         # what of it the disk has
         self.durable_term = hard_state.term
@@ -203,7 +206,10 @@ class State:
         self.pure_round = 0  # the last round that was begun for reads alone
         self.reads_waiting: list[tuple[str, int]] = []  # leader: readers that no round serves yet
         self.read_rounds: list[ReadRound] = []
-        self.forwarded_reads: dict[int, float] = {}  # follower: context -> when to ask again
+        # Follower: number of the question -> (context, when to ask again). Numbers are never reused, also not after a
+        # restart in the same term: else the answer to an old question would confirm a newer read.
+        self.forwarded_reads: dict[int, tuple[int, float]] = {}
+        self.questions = int(random() * (1 << 61))
         self.confirmed_clock_ms = 0  # a majority has been told this clock
         self.lease_renewals: list[tuple[int, float, int]] = []  # (round, begun, clock_ms) not yet echoed by a quorum
         self.lease_since = -1.0  # when the newest round began that a quorum echoed

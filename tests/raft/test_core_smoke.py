@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from leto.errors import Compacted, NotLeader, ProtocolError, TransferFailed, Unavailable
+from leto.errors import Compacted, ConfigurationRefused, NotLeader, ProtocolError, TransferFailed, Unavailable
 from leto.raft import configuration as configurations
 from leto.raft.configuration import Configuration, Member
 from leto.raft.invariants import check
@@ -272,6 +272,12 @@ def test_several_voters_are_replaced_through_joint_consensus():
     cluster = Cluster(["a", "b", "c", "d", "e"], voters=["a", "b", "c"])
     leader = cluster.elect("a")
     target = Configuration(tuple(Member(i, f"{i}:1", True) for i in "ade"))
+    with pytest.raises(ConfigurationRefused, match="learner first"):
+        leader.propose_configuration(target, cluster.now)
+    for id in "de":
+        learner = configurations.with_member(leader.configuration, Member(id, f"{id}:1", False))
+        leader.propose_configuration(learner, cluster.now)
+        cluster.advance(0.2)
     leader.propose_configuration(target, cluster.now)
     assert leader.configuration.is_joint
     cluster.advance(1)
@@ -315,6 +321,36 @@ def test_nodes_restart_from_their_disks():
     cluster.advance(3)
     assert cluster.leader().term > 2
     assert all(cluster.payloads(id) == [b"x"] for id in "abc")
+
+
+def test_a_forwarded_read_is_never_answered_by_what_its_number_asked_before_a_restart():
+    cluster = Cluster(["a", "b", "c"])
+    cluster.elect("a")
+    follower = cluster.nodes["b"]
+    follower.read(1, cluster.now)
+    old = follower.ready(0).messages[0]
+    cluster.boot("b", cluster.disks["b"])
+    cluster.advance(0.2)
+    cluster.nodes["b"].read(1, cluster.now)
+    new = cluster.nodes["b"].ready(0).messages[0]
+    assert old.context != new.context
+
+
+def test_a_crash_between_a_snapshot_and_its_hard_state_does_not_stop_the_node():
+    members = Configuration((Member("a", "a:1", True), Member("b", "b:1", True)))
+    disk = Disk(snapshot=SnapshotMeta(7, 5, members, 1))
+    node = Node(
+        Settings(id="a"),
+        disk,
+        hard_state=HardState(3, "b", 2),
+        snapshot=disk.snapshot,
+        applied=7,
+        random=lambda: 0.5,
+        now=0.0,
+    )
+    assert (node.term, node.vote) == (5, "")
+    ready = node.ready(0)
+    assert ready.must_sync and ready.hard_state.term == 5
 
 
 def lone(stored=(), term=1, **settings):
