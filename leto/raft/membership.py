@@ -31,6 +31,14 @@ def propose(s: State, target: Configuration) -> int:
     return _append(s, target)
 
 
+def is_settled(s: State) -> bool:
+    """Whether a leader may change the configuration: it has committed in its own term (the 2015 correction) and the
+    configuration in force is committed and not joint."""
+    if s.role is not Role.LEADER or s.transferring_to:
+        return False
+    return s.commit >= s.term_start and s.configuration_index <= s.commit and not s.configuration.is_joint
+
+
 def _check_new_voters(s: State, target: Configuration) -> None:
     """Nobody begins to vote with an empty log: it would refuse its vote for lack of a configuration, and were this
     leader lost now, a quorum that needs it could elect nobody (dissertation 4.2.1: a learner first)."""

@@ -425,6 +425,11 @@ class Node:
         """The newest durable snapshot that followers are offered."""
         return self._state.snapshot
 
+    @property
+    def can_change_configuration(self) -> bool:
+        """Whether this node leads and no change is in flight: propose_configuration would weigh the target itself."""
+        return membership.is_settled(self._state)
+
     def has_quorum(self, now: float) -> bool:
         """Leader: a quorum was heard within the election timeout. Others: a leader was."""
         return election.has_quorum(self._state, now)
