@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from leto import __version__
 from leto.admin.site import AdminSite, bind_address
-from leto.config import Address, Config
+from leto.config import Address, Config, FsyncPolicy
 from leto.errors import ConfigError, ForeignDirectory, LetoError
 from leto.interfaces import Flusher, Identity
 from leto.keyspace.machine import Machine
@@ -33,7 +33,8 @@ from leto.replica import Replica
 from leto.replica.joining import Joiner, bootstrap, needs_bootstrap
 from leto.resp.protocol import RespFactory
 from leto.signals import Signals
-from leto.storage import FileStore, InlineFlusher, ThreadFlusher
+from leto.storage.flush import InlineFlusher, ThreadFlusher
+from leto.storage.store import FileStore
 from leto.waiting import WaitingFactory
 
 DRAIN_SECONDS = 2.0  # how long a stopping node goes on answering what its clients have sent
@@ -98,8 +99,8 @@ class LetoService(Service):
             sink = _log_sink(config, daemon)
             if sink is not None:
                 undo.callback(sink.close)
-            store = FileStore.open(config.raftdir, fsync=config.fsync, segment_bytes=config.segment_bytes)
-            undo.callback(store.close)
+            store = _open_store(config)
+            undo.callback(lambda: store.close())
             if store.identity is not None and store.identity.server_id != config.id:
                 raise ForeignDirectory(
                     f"{config.raftdir} is the directory of the node {store.identity.server_id}, not of {config.id}: "
@@ -119,9 +120,9 @@ class LetoService(Service):
                 listen=Address(config.listen.host, clients.address.port),
                 raftbind=Address(config.raftbind.host, peers.address.port),
             )
-            service = cls(config, reactor, store, clients, peers, admin, sink, warnings)
             if needs_bootstrap(store, config):
-                bootstrap(store, config, lambda: uuid.uuid4().hex)
+                store = _bootstrapped(store, config)
+            service = cls(config, reactor, store, clients, peers, admin, sink, warnings)
             if store.identity is not None:
                 service._build(store.identity)
             undo.pop_all()
@@ -298,6 +299,24 @@ class LetoService(Service):
         if self._sink is None or not self._sink.is_stderr:
             os.write(2, f"leto: {message}\n".encode("utf-8", "backslashreplace"))
         self._exit(1)
+
+
+def _open_store(config: Config, fsync: FsyncPolicy | None = None) -> FileStore:
+    return FileStore.open(config.raftdir, fsync=fsync or config.fsync, segment_bytes=config.segment_bytes)
+
+
+def _bootstrapped(store: FileStore, config: Config) -> FileStore:
+    """Make the empty directory a cluster of one, durable whatever the policy is for clients' writes.
+
+    A store that syncs every second starts a thread with its first write, and no thread survives twistd's fork.
+    """
+    store.close()
+    durable = _open_store(config, "always")
+    try:
+        bootstrap(durable, config, lambda: uuid.uuid4().hex)
+    finally:
+        durable.close()
+    return _open_store(config)
 
 
 def _log_sink(config: Config, daemon: Mapping[str, Any] | None) -> LogSink | None:

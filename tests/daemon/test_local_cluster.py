@@ -1,0 +1,123 @@
+"""What `make run` runs: three nodes that form a cluster, tell how to talk to them, and stop together."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from processes import PATIENCE, ROOT, ask, environment, is_alive, wait_for
+
+from leto.config import Address
+from leto.errors import ConfigError
+from leto.listening import Listener
+
+
+def three_ports() -> list[int]:
+    """Free ones whose neighbours 10000 above are free too, all below the range that the system hands out."""
+    found: list[int] = []
+    while len(found) < 3:
+        port = random.randrange(12_000, 22_000)
+        try:
+            for number in (port, port + 10_000):
+                Listener.bind(Address("127.0.0.1", number), "test").close()
+        except ConfigError:
+            continue
+        found.append(port)
+    return found
+
+
+class LocalCluster:
+    """The command, and what it says."""
+
+    def __init__(self, directory: Path, ports: list[int]) -> None:
+        self._said = directory / "said"
+        self._file = self._said.open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "leto.localcluster", "--data", str(directory / "data"), "--ports", *map(str, ports)],
+            cwd=ROOT,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=self._file,
+            stderr=self._file,
+        )
+
+    def said(self) -> str:
+        return self._said.read_text()
+
+    def wait_until_up(self) -> None:
+        wait_for(lambda: "3 nodes serve on" in self.said() or self.process.poll() is not None, "three nodes")
+        assert self.process.poll() is None, self.said()
+
+    def nodes(self) -> list[int]:
+        """Their processes."""
+        return [int(pid) for pid in re.findall(r"process (\d+)", self.said())]
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(PATIENCE)
+        self._file.close()
+
+
+@pytest.fixture
+def ports() -> list[int]:
+    return three_ports()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, ports: list[int]) -> Iterator[LocalCluster]:
+    running = LocalCluster(tmp_path, ports)
+    yield running
+    running.close()
+    wait_for(lambda: not any(map(is_alive, running.nodes())), "the end of all nodes")
+
+
+def test_three_nodes_form_a_cluster_survive_one_and_stop_together(
+    cluster: LocalCluster, ports: list[int], tmp_path: Path
+) -> None:
+    cluster.wait_until_up()
+    assert f"redis-cli -p {ports[0]} set a b" in cluster.said()
+    wait_for(lambda: any(ask(port, "SET", "a", "b") == b"+OK\r\n" for port in ports), "a leader")
+    wait_for(lambda: all(ask(port, "GET", "a") == b"$1\r\n" for port in ports), "the value on every node")
+
+    first = int(re.search(r"stop one node with `kill (\d+)`", cluster.said())[1])  # type: ignore[index]
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: any(ask(port, "SET", "a", "c") == b"+OK\r\n" for port in ports[1:]), "another leader")
+    assert "id1 | has ended (signal 9)" in cluster.said()
+
+    cluster.process.send_signal(signal.SIGINT)
+    assert cluster.process.wait(PATIENCE) == 0
+    said = cluster.said()
+    assert said.index("id3 | has ended (status 0)") < said.index("id2 | has ended (status 0)")
+
+    again = LocalCluster(tmp_path, ports)
+    try:
+        wait_for(lambda: all(ask(port, "GET", "a") == b"$1\r\n" for port in ports), "the data")
+        again.process.send_signal(signal.SIGTERM)
+        assert again.process.wait(PATIENCE) == 0
+    finally:
+        again.close()
+
+
+def test_a_port_in_use_is_one_line(ports: list[int], tmp_path: Path) -> None:
+    holder = Listener.bind(Address("127.0.0.1", ports[1]), "test")
+    cluster = LocalCluster(tmp_path, ports)
+    assert cluster.process.wait(PATIENCE) == 1
+    assert cluster.said() == f"leto: cannot listen on 127.0.0.1:{ports[1]} (clients of id2): the port is in use\n"
+    cluster.close()
+    holder.close()
+
+
+def test_nodes_do_not_outlive_a_command_that_is_killed(cluster: LocalCluster) -> None:
+    cluster.wait_until_up()
+    nodes = cluster.nodes()
+    assert len(nodes) == 3
+    cluster.process.kill()
+    wait_for(lambda: not any(map(is_alive, nodes)), "the end of all nodes")

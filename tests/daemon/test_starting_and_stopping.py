@@ -1,0 +1,180 @@
+"""A node serves, holds its directory, stops in order on a signal, and comes back with its data, however started."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+from processes import PATIENCE, WAYS, Node, ask, is_alive, node, refused, wait_for
+
+every_way = pytest.mark.parametrize("way", WAYS)
+PORTS = ("--listen", "127.0.0.1:0", "--raftbind", "127.0.0.1:0")
+
+
+def set_and_get(running: Node) -> None:
+    wait_for(lambda: ask(running.port, "SET", "a", "b") == b"+OK\r\n", "a leader")
+    assert ask(running.port, "GET", "a") == b"$1\r\n"
+
+
+@every_way
+def test_it_serves_stops_on_term_and_comes_back_with_its_data(way: str, tmp_path: Path) -> None:
+    with node(way, tmp_path, "--raftdir", "d") as running:
+        set_and_get(running)
+        line = refused("leto", ("--id", "id1", "--raftdir", "d", *PORTS), tmp_path)
+        assert f"{tmp_path}/d is in use by another process" in line
+        assert running.stop() in (0, None)
+    assert not (tmp_path / "twistd.pid").exists()
+    with node(way, tmp_path, "--raftdir", "d") as running:
+        wait_for(lambda: ask(running.port, "GET", "a") == b"$1\r\n", "the data")
+
+
+@pytest.mark.parametrize("policy", ["everysec", "no"])
+def test_a_daemon_keeps_its_data_under_every_fsync_policy(policy: str, tmp_path: Path) -> None:
+    with node("twistd", tmp_path, "--raftdir", "d", "--fsync", policy) as running:
+        set_and_get(running)
+        running.stop()
+    with node("leto", tmp_path, "--raftdir", "d", "--fsync", policy) as running:
+        wait_for(lambda: ask(running.port, "GET", "a") == b"$1\r\n", "the data")
+
+
+def test_int_stops_in_order_too(tmp_path: Path) -> None:
+    with node("leto", tmp_path) as running:
+        running.signal(signal.SIGINT)
+        assert running.wait() == 0
+        assert "id1 has stopped" in running.output()
+        assert "Traceback" not in running.output()
+
+
+def test_the_shutdown_command_stops_the_node(tmp_path: Path) -> None:
+    with node("leto", tmp_path) as running:
+        ask(running.port, "SHUTDOWN")
+        assert running.wait() == 0
+
+
+def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
+    with node("leto", tmp_path) as running:
+        # A request whose answer is long in coming keeps the first stop waiting.
+        with socket.create_connection(("127.0.0.1", running.port), timeout=PATIENCE) as client:
+            client.sendall(b"*3\r\n$6\r\nCLIENT\r\n$5\r\nPAUSE\r\n$6\r\n600000\r\n")
+            assert client.recv(100) == b"+OK\r\n"
+            client.sendall(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n")
+            running.signal(signal.SIGTERM)
+            wait_for(lambda: "id1 stops" in running.output(), "the first stop")
+            running.signal(signal.SIGTERM)
+            assert running.wait() == 128 + signal.SIGTERM
+        assert "asked twice to stop: stopping at once" in running.output()
+
+
+def test_clients_that_were_answered_are_closed_when_the_node_stops(tmp_path: Path) -> None:
+    with node("leto", tmp_path) as running:
+        set_and_get(running)
+        with socket.create_connection(("127.0.0.1", running.port), timeout=PATIENCE) as client:
+            client.sendall(b"*1\r\n$4\r\nPING\r\n")
+            assert client.recv(100) == b"+PONG\r\n"
+            running.signal(signal.SIGTERM)
+            assert client.recv(100) == b""
+        assert running.wait() == 0
+
+
+@every_way
+def test_one_line_says_what_started_and_no_line_what_was_asked(way: str, tmp_path: Path) -> None:
+    with node(way, tmp_path, "--raftdir", "d") as running:
+        set_and_get(running)
+        running.stop()
+        log = (tmp_path / "twistd.log").read_text() if way == "twistd" else running.output()
+    (start,) = [line for line in log.splitlines() if f"clients on 127.0.0.1:{running.port}" in line]
+    assert "leto 0.1.0 id1: " in start
+    assert f"data in {tmp_path}/d" in start
+    assert "SET" not in log
+    assert "Traceback" not in log
+
+
+def test_a_json_log_goes_to_its_file_and_is_reopened_on_hup(tmp_path: Path) -> None:
+    with node("twistd", tmp_path, "--log-format", "json", "--log-file", "leto.log") as running:
+        path = tmp_path / "leto.log"
+        path.rename(tmp_path / "leto.log.1")
+        running.signal(signal.SIGHUP)
+        wait_for(path.exists, "a new log file")
+        running.stop()
+        records = [json.loads(line) for name in ("leto.log.1", "leto.log") for line in (tmp_path / name).open()]
+    messages = [record["message"] for record in records]
+    assert messages[-1] == "id1 has stopped"
+    assert any(message.startswith("reopened the log file") for message in messages)
+    assert {"time", "level", "room", "message"} <= set(records[0])
+
+
+def test_twistds_own_log_options_keep_working(tmp_path: Path) -> None:
+    with node("twistd", tmp_path, daemon=("--logfile", "own.log")) as running:
+        running.signal(signal.SIGHUP)  # nothing of Leto's to reopen, and no reason to die
+        wait_for(lambda: "asked to reopen the log" in (tmp_path / "own.log").read_text(), "a word on the HUP")
+        assert running.serves()
+        running.stop()
+    assert "id1 has stopped" in (tmp_path / "own.log").read_text()
+    assert not (tmp_path / "twistd.log").exists()
+
+
+def test_relative_paths_mean_the_rundir(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with node("twistd", tmp_path, "--raftdir", "d", daemon=("--rundir", "run")) as running:
+        assert (tmp_path / "run" / "d").is_dir()
+        assert (tmp_path / "run" / "twistd.log").exists()
+        running.stop()
+
+
+def test_systemd_hears_ready_pings_and_stopping(tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        manager.settimeout(PATIENCE)
+        with node("leto", tmp_path, NOTIFY_SOCKET=address, WATCHDOG_USEC="200000") as running:
+            assert manager.recv(1000).startswith(b"READY=1\nSTATUS=id1 serves clients on")
+            assert running.serves()
+            assert manager.recv(1000) == b"WATCHDOG=1"
+            assert manager.recv(1000) == b"WATCHDOG=1"
+            running.signal(signal.SIGTERM)
+            heard = [manager.recv(1000)]
+            while heard[-1] != b"STOPPING=1":
+                heard.append(manager.recv(1000))
+            assert set(heard) <= {b"WATCHDOG=1", b"STOPPING=1"}
+            assert running.wait() == 0
+
+
+def test_a_node_that_waits_for_its_cluster_says_so_and_can_be_stopped(tmp_path: Path) -> None:
+    nobody = "127.0.0.1:1"
+    running = Node("leto", tmp_path, "--raftdir", "d", "--join", nobody)
+    try:
+        wait_for(lambda: ask(running.port, "PING").startswith(b"-LOADING "), "an honest answer")
+        reason = f"waiting for the cluster to take this node: {nobody} cannot be reached"
+        wait_for(lambda: reason in running.output(), "the reason")
+        assert running.stop() == 0
+        assert "Traceback" not in running.output()
+    finally:
+        running.close()
+
+
+@pytest.mark.parametrize("way", ["leto", "twistd -n"])
+def test_a_failing_disk_ends_the_process_at_once(way: str, tmp_path: Path) -> None:
+    with node(way, tmp_path, "--raftdir", "d") as running:
+        set_and_get(running)
+        # The log's file is behind the node's back a full device: the next write fails.
+        log = {os.path.realpath(path): path for path in Path(f"/proc/{running.pid}/fd").iterdir()}
+        assert any("/d/leto-log/" in name for name in log)
+        resource_limit(running.pid, max(path.stat().st_size for path in (tmp_path / "d" / "leto-log").iterdir()))
+        answer = ask(running.port, "SET", "big", "x" * 70_000_000)
+        assert answer != b"+OK\r\n"
+        assert running.wait() == 1
+        fatal = [line for line in running.output().splitlines() if "stopping at once: " in line]
+        assert len(fatal) == 1
+        assert "File too large" in fatal[0]
+    assert not is_alive(running.pid)
+
+
+def resource_limit(pid: int, size: int) -> None:
+    """Let no file of that process grow beyond `size`: its writes fail as on a full disk."""
+    import resource
+
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, size))
