@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "raft": {"errors"},
     "keyspace": {"errors", "raft.messages"},
     "storage": LEAVES | {"raft.configuration", "raft.messages", "raft.reader"},
-    "peer": LEAVES | {"raft.configuration", "raft.messages", "keyspace.replies"},
+    "peer": LEAVES | {"listening", "raft.configuration", "raft.messages", "keyspace.replies"},
     "catchup": LEAVES | {"raft.messages", "peer.requests"},
     "replica": LEAVES | {"raft", "keyspace", "peer.requests", "catchup", "status"},
     "memory": LEAVES | {"raft.configuration", "raft.messages", "keyspace"},

@@ -1,0 +1,264 @@
+"""Both sides of the handshake, without I/O: frames in, frames out, and in the end a Session or a Refusal.
+
+    dialler  -> HELLO       who I am, whom I want, nonce
+    acceptor -> CHALLENGE   who I am, nonce                     or REFUSED
+    dialler  -> PROOF       I know the secret                   or REFUSED
+    acceptor -> ACCEPTED    so do I; messages may follow        or REFUSED
+
+With a cluster secret each proof covers HELLO and CHALLENGE whole (both nonces, ids, the cluster's id, the
+addresses) and the direction, and the frames that follow are sealed by keys of that session alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from leto.errors import ProtocolError
+from leto.peer.frames import CHECKSUM, Kind, Seal, frame
+from leto.peer.greetings import (
+    PROTOCOL_VERSION,
+    Accepted,
+    Challenge,
+    Hello,
+    Proof,
+    Refusal,
+    RefusalCode,
+    Refused,
+    check_address,
+    decode,
+    decode_hello,
+    encode,
+    refused_by_peer,
+)
+from leto.peer.secrecy import ACCEPTOR, DIALLER, Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """What a node says of itself at the moment of a handshake."""
+
+    cluster_id: str
+    server_id: str
+    instance: bytes
+    address: str
+    client_address: str
+    configuration_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A completed handshake: who the other side is, and how frames are checked from now on."""
+
+    server_id: str
+    instance: bytes
+    address: str  # Raft address it gave ("" from an acceptor: it was dialled)
+    client_address: str
+    configuration_index: int
+    sends: Seal
+    receives: Seal
+
+
+class DiallerHandshake:
+    """The side that connected."""
+
+    def __init__(self, own: Introduction, dialled_id: str, secret: bytes | None, nonce: bytes) -> None:
+        """`nonce`: 32 unpredictable bytes, used once."""
+        self._own = own
+        self._dialled_id = dialled_id
+        self._secret = secret
+        self._hello = encode(
+            Hello(
+                PROTOCOL_VERSION,
+                own.cluster_id,
+                own.server_id,
+                dialled_id,
+                own.instance,
+                nonce,
+                secret is not None,
+                own.address,
+                own.client_address,
+                own.configuration_index,
+            )
+        )
+        self._challenge: Challenge | None = None
+        self._transcript: Transcript | None = None
+        self.result: Session | Refusal | None = None
+
+    def open(self) -> bytes:
+        """The bytes to send first."""
+        return frame(Kind.HELLO, self._hello)
+
+    def receive(self, kind: int, body: bytes) -> bytes:
+        """Take one frame; the bytes to send next. Look at `result` then. Raises ProtocolError."""
+        if kind == Kind.REFUSED:
+            self._take_refusal(decode(body, Refused))
+            return b""
+        if kind == Kind.CHALLENGE and self._challenge is None:
+            return self._answer(body)
+        if kind == Kind.ACCEPTED and self._challenge is not None:
+            return self._finish(self._challenge, decode(body, Accepted))
+        raise ProtocolError(f"a frame of kind {kind} has no place in the handshake")
+
+    def _answer(self, body: bytes) -> bytes:
+        self._challenge = challenge = decode(body, Challenge)
+        check_address(challenge.client_address)
+        if challenge.server_id != self._dialled_id:
+            return self._refuse(
+                RefusalCode.WRONG_ID, f"{challenge.server_id!r} answered where {self._dialled_id!r} was dialled"
+            )
+        if challenge.authenticates != (self._secret is not None):
+            return self._refuse(RefusalCode.AUTHENTICATION, secret_mismatch(self._secret is not None))
+        if self._secret is None:
+            return frame(Kind.PROOF, encode(Proof(b"")))
+        self._transcript = Transcript(self._secret, self._hello, body)
+        return frame(Kind.PROOF, encode(Proof(self._transcript.proof(DIALLER))))
+
+    def _finish(self, challenge: Challenge, accepted: Accepted) -> bytes:
+        transcript = self._transcript
+        if transcript is not None and not transcript.proves(accepted.proof, ACCEPTOR):
+            return self._refuse(RefusalCode.AUTHENTICATION, "the cluster secrets differ")
+        self.result = Session(
+            challenge.server_id,
+            challenge.instance,
+            "",
+            challenge.client_address,
+            challenge.configuration_index,
+            transcript.seal(DIALLER) if transcript else CHECKSUM,
+            transcript.seal(ACCEPTOR) if transcript else CHECKSUM,
+        )
+        return b""
+
+    def _take_refusal(self, refused: Refused) -> None:
+        transcript = self._transcript
+        if self._secret is None:
+            proved = True
+        else:
+            proved = transcript is not None and transcript.proves(refused.proof, ACCEPTOR, refusal_words(refused))
+        self.result = refused_by_peer(refused, proved)
+
+    def _refuse(self, code: RefusalCode, reason: str) -> bytes:
+        self.result = Refusal(code, reason)
+        return frame(Kind.REFUSED, encode(self.result.as_frame_value()))
+
+
+class AcceptorHandshake:
+    """The side that was connected to."""
+
+    def __init__(
+        self,
+        own: Introduction,
+        secret: bytes | None,
+        nonce: bytes,
+        admit: Callable[[Hello], Refusal | None],
+        barred: Refusal | None = None,
+    ) -> None:
+        """`admit` judges a dialler whose identity is proved: None lets it in. `barred`: what every Hello of this
+        connection is answered with, whoever it is."""
+        self._own = own
+        self._secret = secret
+        self._admit = admit
+        self._barred = barred
+        self._nonce = nonce
+        self._hello: Hello | None = None
+        self._transcript: Transcript | None = None
+        self.claimed_id = ""  # who the dialler says it is, proved or not
+        self.result: Session | Refusal | None = None
+
+    def receive(self, kind: int, body: bytes) -> bytes:
+        """Take one frame; the bytes to send next. Look at `result` then. Raises ProtocolError."""
+        if kind == Kind.HELLO and self._hello is None:
+            return self._challenge(body)
+        if kind == Kind.PROOF and self._hello is not None:
+            return self._judge(self._hello, decode(body, Proof))
+        if kind == Kind.REFUSED:
+            self.result = refused_by_peer(decode(body, Refused), proved=self._secret is None)
+            return b""
+        raise ProtocolError(f"a frame of kind {kind} has no place in the handshake")
+
+    def refuse(self, code: RefusalCode, reason: str, configuration_index: int = 0) -> bytes:
+        """End the handshake with a refusal; the bytes to send."""
+        self.result = refusal = Refusal(code, reason, configuration_index)
+        value = refusal.as_frame_value()
+        if self._transcript is not None:
+            value = refusal.as_frame_value(self._transcript.proof(ACCEPTOR, refusal_words(value)))
+        return frame(Kind.REFUSED, encode(value))
+
+    def _challenge(self, body: bytes) -> bytes:
+        hello = decode_hello(body)
+        own = self._own
+        if isinstance(hello, int):
+            return self.refuse(
+                RefusalCode.VERSION, f"this node speaks version {PROTOCOL_VERSION} of the peers' protocol, not {hello}"
+            )
+        self.claimed_id = hello.server_id
+        if self._barred is not None:
+            return self.refuse(RefusalCode(self._barred.code), self._barred.reason)
+        if hello.cluster_id != own.cluster_id:
+            return self.refuse(RefusalCode.CLUSTER, f"this node belongs to cluster {own.cluster_id}")
+        if hello.server_id == own.server_id:
+            if hello.instance == own.instance:
+                return self.refuse(RefusalCode.OWN_ID, f"node {own.server_id!r} dialled itself")
+            return self.refuse(RefusalCode.OWN_ID, f"this node is {own.server_id!r} too; ids must be unique")
+        if hello.dialled_id != own.server_id:
+            return self.refuse(RefusalCode.WRONG_ID, f"this node is {own.server_id!r}, not {hello.dialled_id!r}")
+        if hello.authenticates != (self._secret is not None):
+            return self.refuse(RefusalCode.AUTHENTICATION, secret_mismatch(self._secret is not None))
+        self._hello = hello
+        challenge = encode(
+            Challenge(
+                own.server_id,
+                own.instance,
+                self._nonce,
+                self._secret is not None,
+                own.client_address,
+                own.configuration_index,
+            )
+        )
+        if self._secret is not None:
+            self._transcript = Transcript(self._secret, body, challenge)
+        return frame(Kind.CHALLENGE, challenge)
+
+    def _judge(self, hello: Hello, proof: Proof) -> bytes:
+        transcript = self._transcript
+        if transcript is not None and not transcript.proves(proof.proof, DIALLER):
+            self._transcript = None  # nothing is proved to one who proved nothing
+            return self.refuse(RefusalCode.AUTHENTICATION, "the cluster secrets differ")
+        refusal = self._admit(hello)
+        if refusal is not None:
+            return self.refuse(RefusalCode(refusal.code), refusal.reason, refusal.configuration_index)
+        self.result = Session(
+            hello.server_id,
+            hello.instance,
+            hello.address,
+            hello.client_address,
+            hello.configuration_index,
+            transcript.seal(ACCEPTOR) if transcript else CHECKSUM,
+            transcript.seal(DIALLER) if transcript else CHECKSUM,
+        )
+        return frame(Kind.ACCEPTED, encode(Accepted(transcript.proof(ACCEPTOR) if transcript else b"")))
+
+
+def refusal_words(refused: Refused) -> bytes:
+    """What a refusal's proof covers besides the handshake."""
+    return b"refused %d %d" % (refused.code, refused.configuration_index)
+
+
+def secret_mismatch(has_secret: bool) -> str:
+    """The refuser's sentence when one side alone has a secret."""
+    if has_secret:
+        return "this node has a cluster secret, the other side has none"
+    return "this node has no cluster secret, the other side has one"
+
+
+def admission(server_id: str, admitted: bool, their_index: int, own_index: int) -> Refusal | None:
+    """Whether a proved dialler may stay. A stranger who knows a newer configuration than this node may be a member
+    of it (a node that lags must hear a leader it has not heard of: dissertation 4.1), so only one who does not is
+    refused."""
+    if admitted or their_index > own_index:
+        return None
+    return Refusal(
+        RefusalCode.UNKNOWN_MEMBER,
+        f"{server_id!r} is no member of the cluster (configuration {own_index})",
+        own_index,
+    )

@@ -1,0 +1,119 @@
+"""What waits to be sent to one peer: bounded, in lanes, the urgent first. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from leto.peer.frames import CHECKSUM, FRAGMENT_BYTES, FRAGMENT_HEADER, Kind, Lane, Seal
+
+URGENT_BYTES: Final = 4 << 20  # bound of the urgent lane, whatever the others'
+_OVERHEAD: Final = 64  # counted for each message besides its bytes, so that empty ones are bounded too
+
+
+class Lanes:
+    """Messages leave by lane: URGENT before all others, which take turns frame by frame.
+
+    A lane takes a message while its bytes stay within the bound; an empty lane takes one of any size, so that
+    a message larger than the bound can be sent at all. What does not fit is dropped: Raft sends it again.
+    """
+
+    __slots__ = ("_bounds", "_cut", "_large", "_next", "_queues", "_sizes", "dropped", "seal")
+
+    def __init__(self, bound: int) -> None:
+        self._queues: tuple[deque[tuple[int, bytes]], ...] = (deque(), deque(), deque())
+        self._sizes = [0, 0, 0]
+        self._bounds = (min(URGENT_BYTES, bound), bound, bound)
+        self._cut = [0, 0, 0]  # bytes of the lane's first message that have left already
+        self._large = [0, 0, 0]  # messages in the lane that need fragments
+        self._next = Lane.APPENDS
+        self.seal: Seal = CHECKSUM
+        self.dropped = 0  # messages that did not fit, since the connection was made
+
+    def __bool__(self) -> bool:
+        queues = self._queues
+        return bool(queues[0] or queues[1] or queues[2])
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait, overhead included."""
+        return sum(self._sizes)
+
+    def waits(self, lane: Lane) -> bool:
+        """Whether something in that lane has not left yet."""
+        return bool(self._queues[lane])
+
+    def holds_large(self, lane: Lane) -> bool:
+        """Whether a message that needs fragments waits, or is on its way, in that lane."""
+        return self._large[lane] > 0
+
+    def put(self, lane: Lane, kind: int, body: bytes) -> bool:
+        """Queue one message; False if it does not fit and was dropped."""
+        size = len(body) + _OVERHEAD
+        total = self._sizes[lane] + size
+        if total > self._bounds[lane] and total != size:
+            self.dropped += 1
+            return False
+        if len(body) > FRAGMENT_BYTES:
+            if lane == Lane.URGENT:
+                raise ValueError(f"a message of {len(body)} bytes is too large for the urgent lane")
+            self._large[lane] += 1
+        self._sizes[lane] = total
+        self._queues[lane].append((kind, body))
+        return True
+
+    def take(self, budget: int) -> bytes:
+        """Frames to send now: about `budget` bytes (all urgent ones first, then at least one other)."""
+        pieces: list[bytes | memoryview] = []
+        taken = 0
+        urgent = self._queues[Lane.URGENT]
+        if urgent:
+            head = self.seal.head
+            for kind, body in urgent:
+                pieces.append(head(kind, body))
+                pieces.append(body)
+                taken += len(body)
+            urgent.clear()
+            self._sizes[Lane.URGENT] = 0
+        appends, requests = self._queues[Lane.APPENDS], self._queues[Lane.REQUESTS]
+        while appends or requests:
+            lane = self._next
+            if not self._queues[lane]:
+                lane = Lane.REQUESTS if lane == Lane.APPENDS else Lane.APPENDS
+            taken += self._take_frame(lane, pieces)
+            self._next = Lane.REQUESTS if lane == Lane.APPENDS else Lane.APPENDS
+            if taken >= budget:
+                break
+        return b"".join(pieces)
+
+    def _take_frame(self, lane: Lane, pieces: list[bytes | memoryview]) -> int:
+        """Move the next frame of `lane` to `pieces`; its size."""
+        queue = self._queues[lane]
+        kind, body = queue[0]
+        length = len(body)
+        if length <= FRAGMENT_BYTES:
+            pieces.append(self.seal.head(kind, body))
+            pieces.append(body)
+            self._pop(lane, length)
+            return length
+        sent = self._cut[lane]
+        content = memoryview(body)[sent : sent + FRAGMENT_BYTES]
+        if sent:
+            fragment = b"".join((bytes((lane,)), content))
+            pieces.append(self.seal.head(Kind.MORE, fragment))
+        else:
+            fragment = b"".join((FRAGMENT_HEADER.pack(lane, kind, length), content))
+            pieces.append(self.seal.head(Kind.FIRST, fragment))
+        pieces.append(fragment)
+        sent += len(content)
+        if sent < length:
+            self._cut[lane] = sent
+        else:
+            self._cut[lane] = 0
+            self._large[lane] -= 1
+            self._pop(lane, length)
+        return len(fragment)
+
+    def _pop(self, lane: Lane, length: int) -> None:
+        self._queues[lane].popleft()
+        self._sizes[lane] -= length + _OVERHEAD

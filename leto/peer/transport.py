@@ -1,0 +1,457 @@
+"""Peers' connections over TCP: who is connected to whom, and what that means to the replica.
+
+One connection each way between two nodes: each dials the other. What a node sends goes over the connection that it
+dialled; what it hears comes over the one that it accepted, whose peer has proved who it is.
+"""
+
+from __future__ import annotations
+
+import random as random_module
+from collections.abc import Callable, Iterable, Mapping
+from secrets import token_bytes
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from leto.config import Address
+from leto.errors import ProtocolError
+from leto.interfaces import Identity, PeerListener
+from leto.listening import Listener
+from leto.peer.frames import MAX_MESSAGE_BYTES, Kind
+from leto.peer.greetings import Hello, Refusal, RefusalCode, describe
+from leto.peer.handshake import AcceptorHandshake, DiallerHandshake, Introduction, Session, admission
+from leto.peer.lanes import Lane
+from leto.peer.links import Connector, Link, tcp_connector
+from leto.peer.notices import Notices
+from leto.peer.origins import dial_back_address, is_loopback, plain
+from leto.peer.protocol import AcceptedConnection, DialledConnection, Limits, PeerConnection
+from leto.peer.wire_messages import encode_message
+from leto.raft.messages import AppendEntries, Message
+
+_STOP_SECONDS: Final = 1.0  # how long stop() waits for connections to close in order
+_EMPTY: Final[Mapping[str, str]] = {}
+
+
+class TcpTransport:
+    """leto.interfaces.Transport over TCP. Durations are seconds, sizes are bytes.
+
+    `advertised` and `client_address` are asked at every handshake: what this node wants to be dialled at, host
+    possibly empty ("where I come from"), and where its clients connect ("" when unknown).
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        *,
+        identity: Identity,
+        bind: Address,
+        advertised: Callable[[], str],
+        client_address: Callable[[], str] = lambda: "",
+        secret: bytes | None = None,
+        heartbeat_interval: float = 0.1,
+        election_timeout: float = 0.8,
+        protected_mode: bool = True,
+        queue_bytes: int = 32 << 20,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        max_unauthenticated: int = 128,
+        handshake_timeout: float = 5.0,
+        connector: Connector | None = None,
+        random: Callable[[], float] = random_module.random,
+        nonce: Callable[[int], bytes] = token_bytes,
+        log: Logger | None = None,
+    ) -> None:
+        self.listener: PeerListener | None = None
+        self.bind = bind
+        self._reactor = reactor
+        self._identity = identity
+        self._advertised = advertised
+        self._client_address = client_address
+        self._secret = secret
+        self._election_timeout = election_timeout
+        self._barred = self._bar(protected_mode)
+        self._limits = Limits(queue_bytes, max_message_bytes, max(1.0, 2 * election_timeout, 4 * heartbeat_interval))
+        self._max_unauthenticated = max_unauthenticated
+        self._handshake_timeout = handshake_timeout
+        self._connector = connector or tcp_connector(reactor)
+        self._random = random
+        self._nonce = nonce
+        self._instance = nonce(16)
+        self._notices = Notices(log or Logger(namespace="leto.peer"), reactor.seconds)
+        self._links: dict[str, Link] = {}
+        self._peers: Mapping[str, str] = _EMPTY
+        self._incoming: dict[str, AcceptedConnection] = {}
+        self._strangers: dict[AcceptedConnection, None] = {}  # unauthenticated, oldest first
+        self._connections: set[PeerConnection] = set()
+        self._client_addresses: dict[str, str] = {}
+        self._listening: Listener | None = None
+        self._tick_call: Any = None
+        self._ticked_at = 0.0
+        self._stopped: Deferred[None] | None = None
+        self.factory = _Acceptor(self)
+
+    # Transport ------------------------------------------------------------------------------------
+
+    def listen(self, listening: Listener | None = None) -> None:
+        """Accept peers' connections, on sockets that are bound already or on `bind`.
+
+        Raises ConfigError with one clear line if the port is in use or the address is not this host's.
+        """
+        self._listening = listening if listening is not None else Listener.bind(self.bind, "raftbind")
+        self.bind = self._listening.address
+        self._listening.serve(self._reactor, self.factory)
+
+    def start(self, listener: PeerListener) -> None:
+        """Talk and listen on behalf of `listener`. Connections that came before are refused (they come again).
+        Called again with the same one, it does nothing."""
+        if self.listener is not None or self._stopped is not None:
+            return
+        self.listener = listener
+        self._ticked_at = self._reactor.seconds()
+        self._tick_call = self._reactor.callLater(self._tick_seconds, self._tick)
+        for link in self._links.values():
+            link.redial()
+
+    def set_peers(self, addresses: Mapping[str, str]) -> None:
+        """server id -> host:port. Peers left out are disconnected, unless they know a newer configuration than this
+        node (it lags) or this node has none. An address without a host waits for the peer to say where it is."""
+        own = self._identity.server_id
+        self._peers = {peer: address for peer, address in addresses.items() if peer != own}
+        if self.listener is None:
+            for peer, address in self._peers.items():
+                self._link(peer).configured = address
+            return
+        for peer, address in self._peers.items():
+            self._link(peer).move(configured=address)
+        for connection in list(self._incoming.values()):
+            session = connection.session
+            refusal = None if session is None else self._judge(session.server_id, session.configuration_index)
+            if refusal is not None:
+                connection.refuse(refusal)
+        for peer in [peer for peer in self._links if peer not in self._peers]:
+            self._links[peer].configured = ""
+            if peer not in self._incoming or self._incoming[peer].is_over:
+                self._unlink(peer)
+
+    def send(self, messages: Iterable[Message]) -> None:
+        """Queue and send. What a peer's queue cannot take, or what has no connection, is dropped.
+
+        Raises ValueError for an InstallSnapshot (leto.catchup streams snapshots).
+        """
+        links = self._links
+        touched: dict[str, DialledConnection] = {}
+        for message in messages:
+            to = message.to
+            connection = touched.get(to)
+            if connection is None:
+                link = links.get(to)
+                connection = None if link is None else link.connection
+                if connection is None:
+                    continue
+                touched[to] = connection
+            lane = Lane.URGENT
+            if type(message) is AppendEntries:
+                lane = connection.append_lane(bool(message.entries))
+            connection.put(lane, Kind.MESSAGE, encode_message(message))
+        for connection in touched.values():
+            connection.flush()
+
+    def request(self, server_id: str, body: bytes, timeout: float) -> Deferred[bytes]:
+        """Fires with the answer. Errbacks with ConnectionError (RequestFailed: the peer says why) or TimeoutError."""
+        link = self._links.get(server_id)
+        if link is None or link.connection is None:
+            return fail(ConnectionError(f"{server_id!r} is not connected"))
+        return link.connection.request(body, timeout)
+
+    def is_connected(self, server_id: str) -> bool:
+        """Whether our connection to that peer is up."""
+        link = self._links.get(server_id)
+        return link is not None and link.connection is not None
+
+    def client_address(self, server_id: str) -> str:
+        """What that peer said last, "" when unknown."""
+        return self._client_addresses.get(server_id, "")
+
+    def stop(self) -> Deferred[None]:
+        """Close everything; fires when all connections are closed. The listener hears nothing more."""
+        if self._stopped is not None:
+            return succeed(None)
+        self.listener = None
+        self._stopped = Deferred()
+        if self._tick_call is not None:
+            self._tick_call.cancel()
+            self._tick_call = None
+        if self._listening is not None:
+            self._listening.close()
+        for peer in list(self._links):
+            self._unlink(peer)
+        for connection in list(self._connections):
+            connection.close()
+        if not self._connections:
+            self._stopped.callback(None)
+            return succeed(None)
+        impatience = self._reactor.callLater(_STOP_SECONDS, self._abort_all)
+        done: Deferred[None] = Deferred()
+
+        def finish(_: None) -> None:
+            if impatience.active():
+                impatience.cancel()
+            done.callback(None)
+
+        self._stopped.addCallback(finish)
+        return done
+
+    # What is going on, for status pages and tests -----------------------------------------------------
+
+    def incoming(self) -> frozenset[str]:
+        """Peers whose connection to us is up."""
+        return frozenset(self._incoming)
+
+    def dropped(self, server_id: str) -> int:
+        """Messages to that peer that did not fit its queue, on the connection that is up."""
+        link = self._links.get(server_id)
+        return 0 if link is None or link.connection is None else link.connection.dropped
+
+    def queued_bytes(self, server_id: str) -> int:
+        """Bytes that wait for that peer."""
+        link = self._links.get(server_id)
+        return 0 if link is None or link.connection is None else link.connection.queued_bytes
+
+    # Connections' side (protocol.Owner) ------------------------------------------------------------------
+
+    def acceptor(self) -> AcceptedConnection:
+        """The protocol of a connection that comes."""
+        return AcceptedConnection(self, self._limits, self._identity.server_id)
+
+    def accepted(self, connection: AcceptedConnection) -> None:
+        """Somebody connected."""
+        if self._stopped is not None:
+            connection.abort()
+            return
+        self._connections.add(connection)
+        barred = self._barred if not is_loopback(connection.remote_host) else None
+        if self.listener is None:
+            barred = Refusal(RefusalCode.STARTING, f"node {self._identity.server_id!r} is starting")
+        connection.handshake = AcceptorHandshake(
+            self._introduction(), self._secret, self._nonce(32), lambda hello: self._admit(connection, hello), barred
+        )
+        connection.opened_at = self._reactor.seconds()
+        self._strangers[connection] = None
+        if len(self._strangers) > self._max_unauthenticated:
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            self._notices.warn(
+                "strangers",
+                "more than {limit} connections to the peers' port without a handshake: closing the oldest",
+                limit=self._max_unauthenticated,
+            )
+            oldest.abort()
+
+    def dialled(self, connection: DialledConnection) -> None:
+        """One of our links connected."""
+        self._connections.add(connection)
+        connection.opened_at = self._reactor.seconds()
+
+    def established(self, connection: PeerConnection, session: Session) -> None:
+        """A handshake is complete."""
+        peer = session.server_id
+        listener = self.listener
+        if session.client_address or peer not in self._client_addresses:
+            self._client_addresses[peer] = session.client_address
+        if isinstance(connection, DialledConnection):
+            link = self._links.get(peer)
+            if link is None or listener is None:
+                connection.abort()
+                return
+            link.established(connection)
+            self._notices.forget(("refused", peer))
+            self._notices.info(("up", peer), "connected to {peer} at {address}", peer=peer, address=connection.remote)
+            listener.peer_connected(peer)
+        elif isinstance(connection, AcceptedConnection):
+            self._strangers.pop(connection, None)
+            before = self._incoming.get(peer)
+            self._incoming[peer] = connection
+            if before is not None:
+                before.abort()
+            learned = dial_back_address(session.address, connection.remote_host)
+            link = self._link(peer)
+            link.move(configured=self._peers.get(peer, ""), learned=learned)
+            link.redial(now=True)  # it is up: no need to wait for the next attempt
+
+    def refused(self, connection: PeerConnection, refusal: Refusal) -> None:
+        """A handshake ended in a refusal, ours or the other side's."""
+        peer = ""
+        if isinstance(connection, DialledConnection):
+            peer = connection.server_id
+        elif isinstance(connection, AcceptedConnection) and connection.handshake is not None:
+            peer = connection.handshake.claimed_id
+        if self._stopped is not None:
+            return
+        who = f"{peer} at {connection.remote}" if peer else connection.remote
+        place = peer or plain(connection.remote_host)
+        self._notices.warn(
+            ("refused", place, refusal.code, refusal.by_peer),
+            "{who} refused this node ({code}): {reason}" if refusal.by_peer else "refused {who} ({code}): {reason}",
+            who=who,
+            code=describe(refusal.code),
+            reason=refusal.reason,
+        )
+        if isinstance(connection, DialledConnection) and peer in self._links:
+            self._links[peer].refused(refusal)
+            leaves_out = refusal.code == RefusalCode.UNKNOWN_MEMBER and refusal.by_peer and refusal.proved
+            if leaves_out and self.listener is not None:
+                self.listener.removed_by(peer, refusal.configuration_index)
+
+    def broken(self, connection: PeerConnection, error: ProtocolError) -> None:
+        """The other side sent what no node of this protocol sends."""
+        who = connection.session.server_id if connection.session is not None else ""
+        self._notices.warn(
+            ("broken", who or plain(connection.remote_host)),
+            "closed the connection with {who}: {error}",
+            who=f"{who} at {connection.remote}" if who else connection.remote,
+            error=str(error),
+        )
+
+    def failed(self, connection: PeerConnection, failure: Failure) -> None:
+        """A request from a peer ended in an error that is this node's own fault."""
+        self._notices.failure("request", "a request from {who} failed", failure, who=repr(connection))
+
+    def closed(self, connection: PeerConnection) -> None:
+        """A connection is gone."""
+        self._connections.discard(connection)
+        if self._stopped is not None:
+            if not self._connections and not self._stopped.called:
+                self._stopped.callback(None)
+            return
+        listener = self.listener
+        session = connection.session
+        if isinstance(connection, DialledConnection):
+            link = self._links.get(connection.server_id)
+            mine = link is not None and link.connection is connection
+            if link is not None:
+                link.lost(connection)
+            if session is not None and (mine or link is None) and listener is not None:
+                self._notices.info(("lost", session.server_id), "lost the connection to {peer}", peer=session.server_id)
+                listener.peer_disconnected(session.server_id)
+        elif isinstance(connection, AcceptedConnection):
+            self._strangers.pop(connection, None)
+            if session is None or self._incoming.get(session.server_id) is not connection:
+                return
+            peer = session.server_id
+            del self._incoming[peer]
+            if peer not in self._peers and peer in self._links:
+                self._unlink(peer)
+            if listener is not None:
+                listener.peer_disconnected(peer)
+
+    # Private ---------------------------------------------------------------------------------------------
+
+    @property
+    def _tick_seconds(self) -> float:
+        return self._election_timeout / 2
+
+    def _bar(self, protected_mode: bool) -> Refusal | None:
+        """How connections from other hosts are refused, if they are."""
+        if not protected_mode or self._secret is not None or is_loopback(self.bind.host):
+            return None
+        return Refusal(
+            RefusalCode.PROTECTED,
+            f"node {self._identity.server_id!r} is in protected mode: it has no cluster secret and takes peers "
+            "from its own host only. Give all nodes one secret (--cluster-secret-file), or switch protected mode off",
+        )
+
+    def _introduction(self) -> Introduction:
+        listener = self.listener
+        return Introduction(
+            self._identity.cluster_id,
+            self._identity.server_id,
+            self._instance,
+            self._advertised(),
+            self._client_address(),
+            0 if listener is None else listener.configuration_index,
+        )
+
+    def _judge(self, server_id: str, their_index: int) -> Refusal | None:
+        listener = self.listener
+        if listener is None:
+            return Refusal(RefusalCode.STARTING, f"node {self._identity.server_id!r} is starting or stopping")
+        admitted = server_id in self._peers or listener.admits(server_id)
+        return admission(server_id, admitted, their_index, listener.configuration_index)
+
+    def _admit(self, connection: AcceptedConnection, hello: Hello) -> Refusal | None:
+        refusal = self._judge(hello.server_id, hello.configuration_index)
+        if refusal is not None:
+            return refusal
+        other = self._incoming.get(hello.server_id)
+        if other is None or other.session is None or other.session.instance == hello.instance or not other.is_alive:
+            return None  # nobody there, a reconnection, or one that fell silent
+        return Refusal(
+            RefusalCode.DUPLICATE_ID,
+            f"another node {hello.server_id!r} is connected, from {other.remote}; ids must be unique",
+        )
+
+    def _link(self, server_id: str) -> Link:
+        link = self._links.get(server_id)
+        if link is None:
+            link = self._links[server_id] = Link(
+                self._reactor,
+                server_id,
+                connector=self._connector,
+                protocol=self._dialler,
+                random=self._random,
+                delay_cap=self._election_timeout / 2,
+                connect_timeout=max(0.5, self._election_timeout),
+                notices=self._notices,
+            )
+        return link
+
+    def _unlink(self, server_id: str) -> None:
+        self._links.pop(server_id).close()
+
+    def _dialler(self, server_id: str) -> DialledConnection:
+        def handshake() -> DiallerHandshake:
+            return DiallerHandshake(self._introduction(), server_id, self._secret, self._nonce(32))
+
+        return DialledConnection(self, self._limits, self._reactor, server_id, handshake)
+
+    def _tick(self) -> None:
+        now = self._reactor.seconds()
+        late = now - self._ticked_at > 2 * self._tick_seconds + 0.5
+        self._ticked_at = now
+        self._tick_call = self._reactor.callLater(self._tick_seconds, self._tick)
+        for connection in list(self._connections):
+            if late:
+                connection.excuse()
+            elif connection.session is not None or connection.is_over:
+                if not connection.tick():
+                    self._give_up(connection, "nothing heard for too long")
+            elif now - connection.opened_at > self._handshake_timeout:
+                self._give_up(connection, f"no handshake within {self._handshake_timeout:g} s")
+
+    def _give_up(self, connection: PeerConnection, reason: str) -> None:
+        self._notices.info(
+            ("gave up", plain(connection.remote_host), reason),
+            "closed the connection with {who}: {reason}",
+            who=connection.remote,
+            reason=reason,
+        )
+        connection.abort()
+
+    def _abort_all(self) -> None:
+        for connection in list(self._connections):
+            connection.abort()
+
+
+class _Acceptor(Factory):
+    """Makes the protocols of accepted connections."""
+
+    noisy = False
+
+    def __init__(self, transport: TcpTransport) -> None:
+        self._transport = transport
+
+    def buildProtocol(self, addr: Any) -> AcceptedConnection:
+        """Twisted: somebody connects."""
+        return self._transport.acceptor()

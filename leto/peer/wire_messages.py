@@ -1,0 +1,64 @@
+"""Raft messages as bytes: msgpack, decoded into their types and ranges or refused. Pure."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
+
+from leto.errors import ProtocolError
+from leto.raft.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    EntryKind,
+    InstallSnapshot,
+    Message,
+    ReadIndex,
+    ReadIndexReply,
+    RequestVote,
+    RequestVoteReply,
+    TimeoutNow,
+)
+
+# InstallSnapshot is not among them: a snapshot counts only once its bytes are here (leto.catchup).
+WireMessage = (
+    AppendEntries | AppendEntriesReply | RequestVote | RequestVoteReply | TimeoutNow | ReadIndex | ReadIndexReply
+)
+
+LARGEST: Final = 1 << 62  # no term, index, round or clock is beyond it
+_LAST_KIND: Final = max(EntryKind)
+_NUMBERS: Final[dict[type, Any]] = {
+    AppendEntries: attrgetter("term", "prev_index", "prev_term", "commit", "round", "clock_ms"),
+    AppendEntriesReply: attrgetter("term", "match_index", "prev_index", "conflict_index", "conflict_term", "round"),
+    RequestVote: attrgetter("term", "last_index", "last_term"),
+    RequestVoteReply: attrgetter("term", "clock_ms"),
+    TimeoutNow: attrgetter("term", "term"),
+    ReadIndex: attrgetter("term", "context"),
+    ReadIndexReply: attrgetter("term", "context", "index", "clock_ms"),
+}
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(WireMessage)
+
+
+def encode_message(message: Message) -> bytes:
+    """Raises ValueError for an InstallSnapshot: it is streamed, not sent."""
+    if type(message) is InstallSnapshot:
+        raise ValueError("an InstallSnapshot is not sent as a message: leto.catchup streams the snapshot")
+    return _encoder.encode(message)
+
+
+def decode_message(body: bytes | bytearray) -> WireMessage:
+    """Raises ProtocolError for anything that is no Raft message, or has a number that none can have."""
+    try:
+        message: WireMessage = _decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+        raise ProtocolError(f"no Raft message: {error}") from None
+    numbers = _NUMBERS[type(message)](message)
+    if min(numbers) < 0 or max(numbers) > LARGEST:
+        raise ProtocolError(f"a {type(message).__name__} with a number below 0 or above 2^62")
+    if type(message) is AppendEntries:
+        for entry in message.entries:
+            if not (0 < entry.index <= LARGEST and 0 < entry.term <= LARGEST and 0 <= entry.kind <= _LAST_KIND):
+                raise ProtocolError("an entry whose index, term or kind none can have")
+    return message
