@@ -1,0 +1,284 @@
+"""The memory twin of RealDisk: a disk that forgets what was not synced, and fails when told to.
+
+A loss of power keeps of every unsynced write any of its 512-byte sectors, in any order, perhaps one of them torn;
+of every unsynced change of names, any. That is what POSIX permits, and more than a journaling file system does.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from random import Random
+
+from leto.storage.disk import File, Lock
+
+SECTOR = 512
+_Names = dict[str, "_Inode | None"]
+
+
+class PowerLost(BaseException):
+    """Raised by a simulated disk in place of an operation: the process is no more."""
+
+
+class _Inode:
+    __slots__ = ("content", "durable", "unsynced")
+
+    def __init__(self) -> None:
+        self.content = bytearray()
+        self.durable = b""
+        self.unsynced: list[tuple[int, bytes | None]] = []  # writes at an offset; None: truncate to the offset
+
+    def apply(self, offset: int, data: bytes | None) -> None:
+        _apply(self.content, offset, data)
+        self.unsynced.append((offset, data))
+
+    def sync(self) -> None:
+        self.durable = bytes(self.content)
+        self.unsynced.clear()
+
+    def lose_power(self, random: Random) -> None:
+        content = bytearray(self.durable)
+        keep = random.choice((0.0, 0.5, 0.9, 1.0))
+        for offset, data in self.unsynced:
+            if data is None:
+                if random.random() < 0.5:
+                    _apply(content, offset, None)
+                continue
+            at = 0
+            while at < len(data):
+                end = min(len(data), (offset + at) // SECTOR * SECTOR + SECTOR - offset)
+                if random.random() < keep:
+                    torn = random.random() < 0.05
+                    _apply(content, offset + at, data[at : random.randint(at, end) if torn else end])
+                at = end
+        self.content = content
+        self.sync()
+
+
+def _apply(content: bytearray, offset: int, data: bytes | None) -> None:
+    if data is None:
+        if offset < len(content):
+            del content[offset:]
+        else:
+            content.extend(bytes(offset - len(content)))
+    elif data:
+        if offset > len(content):
+            content.extend(bytes(offset - len(content)))
+        content[offset : offset + len(data)] = data
+
+
+class _Directory:
+    __slots__ = ("changes", "durable", "names")
+
+    def __init__(self) -> None:
+        self.names: dict[str, _Inode] = {}
+        self.durable: dict[str, _Inode] = {}
+        self.changes: list[_Names] = []  # unsynced; each is kept or lost as a whole
+
+    def change(self, change: _Names) -> None:
+        _rename(self.names, change)
+        self.changes.append(change)
+
+    def sync(self) -> None:
+        self.durable = dict(self.names)
+        self.changes.clear()
+
+    def lose_power(self, random: Random) -> None:
+        names = dict(self.durable)
+        keep = random.choice((0.0, 0.5, 1.0))
+        for change in self.changes:
+            if random.random() < keep:
+                _rename(names, change)
+        self.names = names
+        self.sync()
+
+
+def _rename(names: dict[str, _Inode], change: _Names) -> None:
+    for name, inode in change.items():
+        if inode is None:
+            names.pop(name, None)
+        else:
+            names[name] = inode
+
+
+class SimulatedFile:
+    """leto.storage.disk.File."""
+
+    def __init__(self, disk: SimulatedDisk, path: str, inode: _Inode) -> None:
+        self.path = path
+        self._disk = disk
+        self._inode = inode
+        self._life = disk.life
+        self._closed = False
+
+    def _operate(self, name: str) -> None:
+        if self._closed or self._life != self._disk.life:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF), self.path)
+        self._disk.operate(name, self.path)
+
+    def write_at(self, offset: int, buffers: Sequence[bytes | memoryview]) -> None:
+        data = b"".join(buffers)
+        try:
+            self._operate("write")
+            room = self._disk.room_for(self._inode, offset + len(data))
+        except PowerLost:
+            self._inode.apply(offset, data)  # the kernel may have had it already
+            raise
+        if room < offset + len(data):
+            self._inode.apply(offset, data[: max(0, room - offset)])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
+        self._inode.apply(offset, data)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        self._operate("read")
+        return bytes(self._inode.content[offset : offset + size])
+
+    def size(self) -> int:
+        return len(self._inode.content)
+
+    def truncate(self, size: int) -> None:
+        self._operate("truncate")
+        self._inode.apply(size, None)
+
+    def sync(self) -> None:
+        self._operate("sync")
+        self._inode.sync()
+
+    def forget_cache(self) -> None:
+        """Nothing is cached."""
+
+    def close(self) -> None:
+        self._closed = True
+
+
+class _SimulatedLock:
+    def __init__(self, disk: SimulatedDisk, path: str) -> None:
+        self._disk = disk
+        self._path = path
+
+    def release(self) -> None:
+        self._disk.locks.discard(self._path)
+
+
+class SimulatedDisk:
+    """leto.storage.disk.Disk. One belongs to one simulated machine and survives its losses of power.
+
+    `before(operation, path)` is called ahead of every operation and may raise OSError (the operation fails) or
+    PowerLost; operations are counted in `operations`. `capacity`: bytes in all files together, None for no bound.
+    """
+
+    def __init__(self) -> None:
+        self.before: Callable[[str, str], None] | None = None
+        self.operations = 0
+        self.capacity: int | None = None
+        self.life = 0  # grows with every loss of power: open files of an earlier life are dead
+        self.locks: set[str] = set()
+        self._directories: dict[str, _Directory] = {"/": _Directory()}
+
+    def lose_power(self, random: Random) -> None:
+        """All processes end; what was not synced is kept in part, or not."""
+        self.life += 1
+        self.locks.clear()
+        for directory in self._directories.values():
+            for inode in {id(i): i for names in (directory.names, directory.durable) for i in names.values()}.values():
+                inode.lose_power(random)
+            directory.lose_power(random)
+
+    def operate(self, name: str, path: str) -> None:
+        self.operations += 1
+        if self.before is not None:
+            self.before(name, path)
+
+    def room_for(self, inode: _Inode, size: int) -> int:
+        """How large that file may become on the way to `size`."""
+        if self.capacity is None:
+            return size
+        others = sum(
+            len(other.content)
+            for directory in self._directories.values()
+            for other in directory.names.values()
+            if other is not inode
+        )
+        return max(len(inode.content), min(size, self.capacity - others))
+
+    def content(self, path: str) -> bytearray:
+        """A file's bytes, to look at or to damage; call damaged() after that."""
+        return self._inode(path).content
+
+    def damaged(self, path: str) -> None:
+        self._inode(path).sync()
+
+    def _split(self, path: str) -> tuple[_Directory, str]:
+        parent, name = os.path.split(path)
+        directory = self._directories.get(parent)
+        if directory is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return directory, name
+
+    def _inode(self, path: str) -> _Inode:
+        directory, name = self._split(path)
+        inode = directory.names.get(name)
+        if inode is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return inode
+
+    def make_directory(self, path: str) -> None:
+        if path in self._directories:
+            return
+        self.operate("mkdir", path)
+        self.make_directory(os.path.dirname(path))
+        self._directories[path] = _Directory()
+
+    def names(self, path: str) -> list[str]:
+        self.operate("list", path)
+        directory = self._directories.get(path)
+        return sorted(directory.names) if directory is not None else []
+
+    def exists(self, path: str) -> bool:
+        self.operate("look", path)
+        parent, name = os.path.split(path)
+        directory = self._directories.get(parent)
+        return path in self._directories or (directory is not None and name in directory.names)
+
+    def create(self, path: str) -> File:
+        self.operate("create", path)
+        directory, name = self._split(path)
+        if name in directory.names:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+        inode = _Inode()
+        directory.change({name: inode})
+        return SimulatedFile(self, path, inode)
+
+    def open(self, path: str, *, writable: bool = True) -> File:
+        self.operate("open", path)
+        return SimulatedFile(self, path, self._inode(path))
+
+    def rename(self, old: str, new: str) -> None:
+        self.operate("rename", new)
+        inode = self._inode(old)
+        directory, old_name = self._split(old)
+        target, new_name = self._split(new)
+        if directory is not target:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), new)
+        directory.change({old_name: None, new_name: inode})
+
+    def unlink(self, path: str) -> None:
+        self.operate("unlink", path)
+        self._inode(path)
+        directory, name = self._split(path)
+        directory.change({name: None})
+
+    def sync_directory(self, path: str) -> None:
+        self.operate("sync-directory", path)
+        self._directories[path].sync()
+
+    def lock(self, path: str) -> Lock:
+        self.operate("lock", path)
+        directory, name = self._split(path)
+        if path in self.locks:
+            raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK), path)
+        if name not in directory.names:
+            directory.change({name: _Inode()})
+        self.locks.add(path)
+        return _SimulatedLock(self, path)
