@@ -131,6 +131,9 @@ def check_change(current: Configuration, target: Configuration) -> None:
             raise ConfigurationRefused(f"{member.id} cannot both vote and still be joining")
         if member.address and addresses.setdefault(member.address, member.id) != member.id:
             raise ConfigurationRefused(f"{member.id} has the address {member.address} of {addresses[member.address]}")
+        known = current.member(member.id)
+        if known is not None and member.voter and known.incarnation != member.incarnation:
+            raise ConfigurationRefused(f"{member.id} has lost what it acknowledged: it must start over as a learner")
 
 
 def is_simple_change(current: Configuration, target: Configuration) -> bool:

@@ -21,6 +21,7 @@ class Progress:
         "catch_up_since",
         "catch_up_target",
         "commit_sent",
+        "incarnation",
         "inflight",
         "inflight_bytes",
         "joining",
@@ -34,7 +35,7 @@ class Progress:
         "state",
     )
 
-    def __init__(self, next_index: int, now: float, *, joining: bool = False) -> None:
+    def __init__(self, next_index: int, now: float, *, joining: bool = False, incarnation: str = "") -> None:
         self.state = PROBE
         self.match = 0
         self.next = next_index
@@ -47,6 +48,7 @@ class Progress:
         self.inflight_bytes = 0
         self.resend_after = 0.0  # seconds; till then a gap it reports may be a big append overtaken by a small one
         self.joining = joining  # a learner to be promoted once it has caught up
+        self.incarnation = incarnation  # the data directory that this is the progress of
         self.catch_up_target = 0  # dissertation 4.2.1: the round under way ends there ...
         self.catch_up_since = now  # ... and began then
 

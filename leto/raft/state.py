@@ -295,16 +295,18 @@ class State:
             self.track_members()
 
     def track_members(self) -> None:
-        """Leader: a Progress for every other member. Those that left keep theirs until that is committed."""
-        joining = {m.id for m in self.configuration.members if m.joining}
+        """Leader: a Progress for every other member. Those that left keep theirs until that is committed; one that
+        lost its disk starts over."""
         for id in self.configuration.ids():
-            if id == self.id:
+            member = self.configuration.member(id)
+            if id == self.id or member is None:
                 continue
             progress = self.progress.get(id)
-            if progress is None:
-                self.progress[id] = Progress(self.log.last_index + 1, self.now, joining=id in joining)
-            else:
-                progress.joining = id in joining
+            if progress is None or progress.incarnation != member.incarnation:
+                progress = self.progress[id] = Progress(
+                    self.log.last_index + 1, self.now, incarnation=member.incarnation
+                )
+            progress.joining = member.joining
         self.send_due = True
 
     # who it is ------------------------------------------------------------------------------------

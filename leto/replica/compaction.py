@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -33,7 +32,7 @@ class Compaction:
 
     def __init__(
         self,
-        clock: IReactorTime,
+        clock: Any,
         store: Store,
         machine: StateMachine,
         log_flusher: Flusher,

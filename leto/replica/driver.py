@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Protocol
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -57,7 +56,7 @@ class Driver:
 
     def __init__(
         self,
-        clock: IReactorTime,
+        clock: Any,
         node: Node,
         store: Store,
         flusher: Flusher,

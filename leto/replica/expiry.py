@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from leto.errors import LetoError
@@ -20,7 +19,7 @@ KEYS_AT_ONCE = 1000  # how many it deletes by one command, so that a million at 
 class Expiry:
     """One deletion in flight; the next one is proposed as soon as it is applied."""
 
-    def __init__(self, clock: IReactorTime, replica: Replica) -> None:
+    def __init__(self, clock: Any, replica: Replica) -> None:
         self._clock = clock
         self._replica = replica
         self._timer = LazyTimer(clock, self._look)

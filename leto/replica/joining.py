@@ -122,7 +122,7 @@ class Joiner:
         endpoint = HostnameEndpoint(self._reactor, member.host or "127.0.0.1", member.port, timeout=ANSWER_SECONDS)
         factory = Factory.forProtocol(lambda: RedisProtocol(errors="replace", replyTimeout=ANSWER_SECONDS))
         factory.noisy = False
-        connection = await endpoint.connect(factory)
+        connection: RedisProtocol = await endpoint.connect(factory)  # type: ignore[arg-type]
         if self._config.password is not None:
             await self._call(connection, "AUTH", self._config.password)
         return connection

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred, DeferredLock
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from leto.config import Address, Config
@@ -55,7 +55,7 @@ class Membership:
     `propose` appends a target configuration and gives (index, term); `node` is asked for what is in force.
     """
 
-    def __init__(self, clock: IReactorTime, config: Config, node: Node, wake: Callable[[], None]) -> None:
+    def __init__(self, clock: Any, config: Config, node: Node, wake: Callable[[], None]) -> None:
         self._clock = clock
         self._config = config
         self._node = node

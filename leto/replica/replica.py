@@ -313,7 +313,6 @@ class Replica:
 
     def applied_up_to(self, index: int, payload_bytes: int) -> None:
         self._reads.applied(index)
-        self.peering.applied(index)
         if self.node.removed:
             self._removed(f"{self.config.id} was removed from the cluster")
         if self.compaction.applied(index, payload_bytes):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from typing import Any
 
 
 class LazyTimer:
@@ -15,10 +14,10 @@ class LazyTimer:
     again. So a heartbeat that puts off an election does no work here.
     """
 
-    def __init__(self, clock: IReactorTime, expired: Callable[[], None]) -> None:
+    def __init__(self, clock: Any, expired: Callable[[], None]) -> None:
         self._clock = clock
         self._expired = expired
-        self._call: IDelayedCall | None = None
+        self._call: Any = None
         self._at = math.inf
 
     def expect(self, deadline: float) -> None:

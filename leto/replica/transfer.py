@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 
 from leto.errors import TransferFailed
 from leto.raft.node import Node
@@ -17,7 +17,7 @@ class Handover:
 
     def __init__(
         self,
-        clock: IReactorTime,
+        clock: Any,
         node: Node,
         timeout: float,
         is_connected: Callable[[str], bool],

@@ -10,7 +10,12 @@ from leto.replica.proposals import Proposals
 
 def result_of(deferred: Deferred):
     results = []
-    deferred.addBoth(results.append)
+
+    def keep(result):
+        results.append(result)
+        return result
+
+    deferred.addCallbacks(keep, results.append)
     return results[0] if results else None
 
 

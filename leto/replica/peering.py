@@ -1,0 +1,183 @@
+"""What members ask of each other besides Raft's messages: forwarded writes, snapshot streams, status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from leto.catchup import SnapshotReceiver, SnapshotSender
+from leto.config import Config
+from leto.errors import LetoError, NotLeader, OutcomeUnknown, Overloaded, ProtocolError, Stopping, StorageError
+from leto.interfaces import Flusher, Store, Transport
+from leto.peer import requests
+from leto.peer.requests import ForwardReply, Outcome, StatusQuery, StatusReply
+from leto.raft.messages import InstallSnapshot
+from leto.replica.compaction import run_on
+from leto.status import status_data
+
+if TYPE_CHECKING:
+    from leto.replica.replica import Replica
+
+T = TypeVar("T")
+
+STATUS_SECONDS = 1.0
+CHUNK_BYTES = 256 << 10
+FATE_UNKNOWN = "the write was forwarded to the leader, which did not answer: it may or may not apply"
+OUTCOMES: dict[type[LetoError], int] = {
+    NotLeader: Outcome.NOT_LEADER,
+    Overloaded: Outcome.OVERLOADED,
+    Stopping: Outcome.STOPPING,
+    OutcomeUnknown: Outcome.UNKNOWN,
+}
+
+
+class Peering:
+    """Sends and answers the requests of leto.peer.requests for one replica."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: Any,
+        config: Config,
+        replica: Replica,
+        store: Store,
+        transport: Transport,
+        snapshot_flusher: Flusher,
+    ) -> None:
+        self._clock = clock
+        self._config = config
+        self._replica = replica
+        self._store = store
+        self._transport = transport
+        self._flusher = snapshot_flusher
+        self._sender = SnapshotSender(transport, clock, config.snapshot_rate, CHUNK_BYTES)
+        self._receiver = SnapshotReceiver(
+            store.receive_snapshot, self._submit, replica.peer_message, follows=self._follows
+        )
+        self._streams: dict[str, Deferred[None]] = {}
+
+    def stop(self) -> None:
+        """End the streams; a follower resumes with the next leader."""
+        for stream in list(self._streams.values()):
+            stream.cancel()
+        self._receiver.stop()
+
+    def answer(self, sender: str, body: bytes) -> Deferred[bytes]:
+        """A peer's request. Raises ProtocolError for bytes that are none."""
+        request = requests.decode_request(body)
+        if isinstance(request, requests.Forward):
+            return self._answer_forward(request)
+        if isinstance(request, StatusQuery):
+            return succeed(requests.encode(StatusReply(msgspec.json.encode(status_data(self._replica.status())))))
+        return self._receiver.answer(sender, request).addCallback(requests.encode)
+
+    # writes that a follower's client sent -------------------------------------------------------------
+
+    def forward(self, leader_id: str, payload: bytes, count: int) -> Deferred[list[Any]]:
+        """Have the leader do it. Sent once, never again: a lost answer is an unknown outcome."""
+        if not self._transport.is_connected(leader_id):
+            return fail(NotLeader(leader_id))
+        return Deferred.fromCoroutine(self._forward(leader_id, payload, count))
+
+    async def _forward(self, leader_id: str, payload: bytes, count: int) -> list[Any]:
+        body = requests.encode(requests.Forward(payload, count))
+        try:
+            answer = requests.decode_answer(
+                await self._transport.request(leader_id, body, self._config.write_timeout * 2)
+            )
+        except (ConnectionError, TimeoutError, ProtocolError) as error:
+            raise OutcomeUnknown(FATE_UNKNOWN) from error
+        if not isinstance(answer, ForwardReply):
+            raise OutcomeUnknown(FATE_UNKNOWN)
+        if answer.error == Outcome.DONE:
+            await self._replica.read()  # this node must show the write to the reads that follow it
+            return requests.decode_replies(answer.replies)
+        if answer.error == Outcome.NOT_LEADER:
+            raise NotLeader(answer.leader_id or None, answer.leader_address or None)
+        raise {Outcome.OVERLOADED: Overloaded, Outcome.STOPPING: Stopping}.get(answer.error, OutcomeUnknown)(
+            answer.reason
+        )
+
+    def _answer_forward(self, request: requests.Forward) -> Deferred[bytes]:
+        def refused(reason: Failure) -> ForwardReply:
+            error = reason.value
+            if not isinstance(error, LetoError) or type(error) not in OUTCOMES:
+                return reason  # type: ignore[return-value]  # the transport logs it and closes
+            hint = (error.leader_id or "", error.leader_address or "") if isinstance(error, NotLeader) else ("", "")
+            return ForwardReply(OUTCOMES[type(error)], b"", str(error), *hint)
+
+        def done(replies: list[Any]) -> ForwardReply:
+            return ForwardReply(Outcome.DONE, requests.encode_replies(replies))
+
+        if self._replica.is_leader:
+            waiter = self._replica.write(request.payload, request.count)
+        else:
+            waiter = fail(NotLeader(self._replica.node.leader_id, self._replica.leader_address()))  # never twice
+        return waiter.addCallbacks(done, refused).addCallback(requests.encode)
+
+    # snapshots ---------------------------------------------------------------------------------------------
+
+    def send_snapshot(self, message: InstallSnapshot) -> None:
+        """Stream the newest snapshot to a follower; the core hears how it ended."""
+        node = self._replica.node
+        source = self._store.open_snapshot()
+        if source is None or message.to in self._streams:
+            node.snapshot_sent(message.to, message.meta.index, False, self._clock.seconds())
+            return
+        sent = msgspec.structs.replace(message, meta=source.meta)
+        self.log.info("streaming the snapshot at {index} to {peer}", index=sent.meta.index, peer=message.to)
+        stream = self._streams[message.to] = self._sender.send(message.to, source, sent)
+
+        def ended(result: Any) -> None:
+            del self._streams[message.to]
+            source.close()
+            ok = not isinstance(result, Failure)
+            if not ok:
+                self.log.warn("the snapshot did not reach {peer}: {why}", peer=message.to, why=result.getErrorMessage())
+            node.snapshot_sent(message.to, sent.meta.index, ok, self._clock.seconds())
+            self._replica.driver.schedule()
+
+        stream.addBoth(ended)
+
+    def _submit(self, job: Callable[[], T]) -> Deferred[T]:
+        def failed(reason: Failure) -> Failure:
+            if reason.check(StorageError):
+                self._replica.driver.fail(reason.getErrorMessage())  # storage is fail-stop
+            return reason
+
+        return Deferred.fromCoroutine(run_on(self._flusher, job)).addErrback(failed)
+
+    def _follows(self, sender: str, term: int) -> bool:
+        node = self._replica.node
+        return term > node.term or (term == node.term and node.leader_id in ("", sender))
+
+    # status --------------------------------------------------------------------------------------------------
+
+    def cluster_status(self) -> Deferred[dict[str, Any]]:
+        """The shape of leto.status: every member's own view, or why it gave none."""
+        return Deferred.fromCoroutine(self._cluster_status())
+
+    async def _cluster_status(self) -> dict[str, Any]:
+        own = self._config.id
+        nodes = {own: status_data(self._replica.status())}
+        unreachable: dict[str, str] = {}
+        asked = {
+            peer: self._transport.request(peer, requests.encode(StatusQuery()), STATUS_SECONDS)
+            for peer in self._replica.node.configuration.ids()
+            if peer != own
+        }
+        for peer, answer in asked.items():
+            try:
+                reply = requests.decode_answer(await answer)
+                if not isinstance(reply, StatusReply):
+                    raise ProtocolError("it answered something else")
+                nodes[peer] = msgspec.json.decode(reply.json)
+            except (ConnectionError, TimeoutError, ProtocolError, msgspec.DecodeError) as error:
+                unreachable[peer] = str(error) or "it is not connected"
+        return {"id": own, "nodes": nodes, "unreachable": unreachable}
