@@ -1,0 +1,468 @@
+"""Replicas together: what clients are promised, seen at the seam they use."""
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from leto.errors import (
+    ConfigurationRefused,
+    NoQuorum,
+    NothingToSnapshot,
+    NotLeader,
+    OutcomeUnknown,
+    Overloaded,
+    Stopping,
+    TransferFailed,
+)
+from leto.keyspace.replies import OK
+from tests.replica.cluster import Cluster, Outcome, packed
+
+
+def test_a_cluster_of_one_writes_and_reads():
+    cluster = Cluster(1)
+    assert cluster.do("SET", "a", "b") == OK
+    assert cluster.get(b"a") == b"b"
+
+
+def test_three_nodes_agree_and_every_one_answers_reads():
+    cluster = Cluster(3)
+    for i in range(20):
+        assert cluster.do("SET", f"k{i}", str(i)) == OK
+        for node in cluster.nodes.values():
+            assert cluster.get(b"k%d" % i, node) == b"%d" % i
+    cluster.assert_equal_state()
+
+
+def test_writes_of_one_turn_share_one_entry():
+    cluster = Cluster(3)
+    before = cluster.leader.replica.node.last_index
+    outcomes = [cluster.write("INCR", "n") for _ in range(50)]
+    cluster.until(lambda: all(outcome.done for outcome in outcomes))
+    assert [outcome.value for outcome in outcomes] == [[i] for i in range(1, 51)]
+    assert cluster.leader.replica.node.last_index == before + 1
+
+
+def test_a_follower_refuses_a_write_and_names_the_leader():
+    cluster = Cluster(3)
+    outcome = cluster.write("SET", "a", "b", node=cluster.followers[0])
+    assert isinstance(outcome.error, NotLeader)
+    assert outcome.error.leader_id == cluster.leader.name
+    assert outcome.error.leader_address == str(cluster.leader.config.listen)
+    cluster.advance(1)
+    assert cluster.get(b"a") is None
+
+
+def test_a_crashed_leader_is_replaced_and_nothing_acknowledged_is_lost():
+    cluster = Cluster(3)
+    for i in range(30):
+        cluster.do("SET", f"k{i}", str(i))
+    old = cluster.leader
+    old.crash()
+    cluster.until(lambda: any(node.replica.is_leader for node in cluster.running), seconds=2)
+    for i in range(30):
+        assert cluster.get(b"k%d" % i) == b"%d" % i
+    cluster.do("SET", "after", "1")
+    old.start()
+    cluster.settle()
+    assert cluster.get(b"after", old) == b"1"
+    cluster.assert_equal_state()
+
+
+def test_a_closed_connection_tells_of_the_leaders_death_at_once():
+    cluster = Cluster(3)
+    cluster.leader.crash()
+    cluster.until(lambda: any(node.replica.is_leader for node in cluster.running), seconds=0.3)
+
+
+def test_all_nodes_crash_at_once_and_come_back_with_everything():
+    cluster = Cluster(3)
+    for i in range(30):
+        cluster.do("SET", f"k{i}", str(i))
+    for node in cluster.nodes.values():
+        node.crash()
+    for node in cluster.nodes.values():
+        node.start()
+    cluster.until(lambda: any(node.replica.is_leader for node in cluster.running))
+    for node in cluster.nodes.values():
+        assert cluster.get(b"k29", node) == b"29"
+    cluster.assert_equal_state()
+
+
+def test_a_leader_cut_off_answers_neither_writes_nor_reads():
+    cluster = Cluster(3, write_timeout=3.0)
+    old = cluster.leader
+    cluster.do("SET", "a", "1")
+    cluster.network.partition([old.name], [node.name for node in cluster.followers])
+    write, read = cluster.write("SET", "a", "2", node=old), cluster.read(b"a", old)
+    cluster.until(lambda: any(node.replica.is_leader for node in cluster.running if node is not old))
+    new = next(node for node in cluster.running if node is not old and node.replica.is_leader)
+    cluster.do("SET", "a", "3", node=new)
+    cluster.until(lambda: write.done and read.done)
+    assert isinstance(write.error, OutcomeUnknown)
+    assert isinstance(read.error, NoQuorum)
+    assert isinstance(cluster.write("SET", "a", "4", node=old).error, NotLeader)
+    cluster.network.heal_all()
+    cluster.settle()
+    assert cluster.get(b"a", old) == b"3"
+    cluster.assert_equal_state()
+
+
+def test_a_write_whose_leader_changes_before_it_commits_learns_its_true_fate():
+    """The old leader is silenced after its append reached the others: the entry commits under the next leader."""
+    cluster = Cluster(3)
+    old = cluster.leader
+    outcome = cluster.write("SET", "a", "1", node=old)
+    cluster.clock.advance(0)  # the turn: appended, sent
+    for node in cluster.followers:
+        cluster.network.cut(node.name, old.name)
+    cluster.until(lambda: any(node.replica.is_leader for node in cluster.running if node is not old))
+    cluster.network.heal_all()
+    cluster.until(lambda: outcome.done)
+    assert outcome.error is None and outcome.value == [OK]
+    cluster.settle()
+    assert cluster.get(b"a") == b"1"
+
+
+def test_nothing_is_acknowledged_before_it_is_on_disk():
+    cluster = Cluster(1)
+    node = cluster.leader
+    node.crash()
+    node.start(slow_disk=True)
+    while not node.replica.is_leader:
+        cluster.clock.advance(0.1)
+        while node.flusher.pending:
+            node.flusher.run()
+    outcome = cluster.write("SET", "a", "1")
+    cluster.advance(1)
+    assert not outcome.done
+    while node.flusher.pending:
+        node.flusher.run()
+        cluster.clock.advance(0)
+    assert outcome.value == [OK]
+
+
+def test_a_leader_whose_disk_hangs_steps_down():
+    cluster = Cluster(3)
+    old = cluster.leader
+    old.crash()
+    cluster.until(lambda: any(node.replica.is_leader for node in cluster.running))
+    old.start(slow_disk=True)
+
+    def work() -> bool:
+        while old.flusher.pending:
+            old.flusher.run()
+        return True
+
+    cluster.until(lambda: work() and old.replica.machine.applied == cluster.leader.replica.machine.applied)
+    transfer = Outcome(cluster.leader.replica.transfer(old.name))
+    cluster.until(lambda: work() and transfer.done)
+    assert transfer.error is None and old.replica.is_leader
+    cluster.until(lambda: work() and cluster.get(b"x", old) is None)
+    hanging = cluster.write("SET", "a", "1", node=old)
+    cluster.until(lambda: any(node.replica.is_leader for node in cluster.running if node is not old), seconds=5)
+    assert not old.replica.is_leader
+    cluster.do("SET", "b", "2")
+    cluster.until(lambda: work() and hanging.done)
+
+
+def test_a_removed_voter_that_lost_its_disk_comes_back_as_a_learner_first():
+    cluster = Cluster(3)
+    for i in range(10):
+        cluster.do("SET", f"k{i}", str(i))
+    victim = cluster.followers[0]
+    victim.crash()
+    victim.store = type(victim.store)()
+    done = Outcome(
+        cluster.leader.replica.add_member(victim.name, str(victim.config.raftbind), voter=True, incarnation="second")
+    )
+    cluster.until(lambda: done.done)
+    assert done.error is None
+    member = cluster.leader.replica.node.configuration.member(victim.name)
+    assert not member.voter and member.joining
+    victim.start()
+    cluster.until(lambda: victim.name in cluster.leader.replica.node.configuration.voter_ids())
+    cluster.settle()
+    assert cluster.get(b"k9", victim) == b"9"
+    cluster.assert_equal_state()
+
+
+def test_joining_twice_changes_nothing():
+    cluster = Cluster(3)
+    node = cluster.followers[0]
+    before = cluster.leader.replica.node.last_index
+    for incarnation in ("", f"{node.name}-1"):
+        again = Outcome(
+            cluster.leader.replica.add_member(node.name, str(node.config.raftbind), voter=True, incarnation=incarnation)
+        )
+        cluster.until(lambda again=again: again.done)
+        assert again.error is None
+    assert cluster.leader.replica.node.last_index == before
+
+
+def test_a_known_id_with_a_new_address_moves():
+    cluster = Cluster(3)
+    node = cluster.followers[0]
+    done = Outcome(cluster.leader.replica.add_member(node.name, "10.9.9.9:1", voter=True))
+    cluster.until(lambda: done.done)
+    assert done.error is None
+    assert cluster.leader.replica.node.configuration.member(node.name).address == "10.9.9.9:1"
+
+
+def test_a_removed_follower_says_so():
+    cluster = Cluster(3)
+    victim = cluster.followers[0]
+    done = Outcome(cluster.leader.replica.remove_member(victim.name))
+    cluster.until(lambda: done.done and victim.removed)
+    assert done.error is None
+    assert victim.replica.status().role == "removed"
+    term = cluster.leader.replica.node.term
+    cluster.advance(10)
+    assert cluster.leader.replica.node.term == term
+
+
+def test_a_leader_that_removes_itself_leaves_a_leader_behind():
+    cluster = Cluster(3)
+    old = cluster.leader
+    done = Outcome(old.replica.remove_member(old.name))
+    cluster.until(lambda: any(node.replica.is_leader for node in cluster.running if node is not old), seconds=3)
+    assert done.done and done.error is None
+    cluster.until(lambda: old.removed)
+    cluster.do("SET", "a", "b")
+
+
+def test_the_last_voter_cannot_be_removed():
+    cluster = Cluster(1)
+    done = Outcome(cluster.leader.replica.remove_member("id1"))
+    cluster.until(lambda: done.done)
+    assert isinstance(done.error, ConfigurationRefused)
+
+
+@pytest.mark.parametrize("ask", ["promote", "demote"])
+def test_changing_a_stranger_is_refused(ask):
+    cluster = Cluster(1)
+    done = Outcome(getattr(cluster.leader.replica, ask)("nobody"))
+    cluster.until(lambda: done.done)
+    assert isinstance(done.error, ConfigurationRefused)
+
+
+def test_several_joins_at_once_are_taken_one_after_another():
+    cluster = Cluster(1)
+    joiners = [cluster.add(f"id{number}") for number in (2, 3, 4, 5)]
+    outcomes = [
+        Outcome(cluster.leader.replica.add_member(node.name, str(node.config.raftbind), voter=True)) for node in joiners
+    ]
+    for node in joiners:
+        node.start()
+    cluster.until(lambda: all(outcome.done for outcome in outcomes))
+    assert [outcome.error for outcome in outcomes] == [None] * 4
+    cluster.until(lambda: len(cluster.leader.replica.node.configuration.voter_ids()) == 5)
+    cluster.assert_equal_state()
+
+
+def test_a_member_that_others_cannot_dial_is_refused():
+    cluster = Cluster(1)
+    done = Outcome(cluster.leader.replica.add_member("id2", ":15380", voter=True))
+    cluster.until(lambda: done.done)
+    assert isinstance(done.error, ConfigurationRefused) and "id2" in str(done.error)
+
+
+def test_transfer_hands_over_and_loses_nothing():
+    cluster = Cluster(3)
+    old, target = cluster.leader, cluster.followers[0]
+    outcomes = [cluster.write("INCR", "n") for _ in range(10)]
+    transfer = Outcome(old.replica.transfer(target.name))
+    cluster.until(lambda: transfer.done)
+    assert transfer.value == target.name and cluster.leader is target
+    cluster.until(lambda: all(outcome.done for outcome in outcomes))
+    acknowledged = sum(outcome.error is None for outcome in outcomes)
+    assert int(cluster.get(b"n") or 0) == acknowledged
+
+
+@pytest.mark.parametrize("target", ["nobody", "id1"])
+def test_an_impossible_transfer_is_refused(target):
+    cluster = Cluster(3)
+    assert cluster.leader.name == "id1"
+    transfer = Outcome(cluster.leader.replica.transfer(target))
+    cluster.until(lambda: transfer.done)
+    assert isinstance(transfer.error, TransferFailed)
+    cluster.do("SET", "a", "b")
+
+
+def test_a_follower_far_behind_gets_a_snapshot():
+    cluster = Cluster(3, trailing_entries=5)
+    late = cluster.followers[0]
+    late.crash()
+    for i in range(100):
+        cluster.do("SET", f"k{i}", str(i))
+    for node in cluster.running:
+        taken = Outcome(node.replica.snapshot())
+        cluster.until(lambda taken=taken: taken.done)
+        assert taken.error is None and taken.value.index == node.replica.machine.applied
+    late.start()
+    cluster.settle()
+    assert late.store.snapshot is not None and late.store.snapshot.index > 50
+    assert cluster.get(b"k99", late) == b"99"
+    cluster.assert_equal_state()
+
+
+def test_snapshots_happen_by_themselves_and_restore_at_the_next_start():
+    cluster = Cluster(3, snapshot_entries=20, trailing_entries=5)
+    for i in range(100):
+        cluster.do("SET", f"k{i}", str(i))
+    cluster.until(lambda: all(node.store.snapshot is not None for node in cluster.running))
+    assert all(node.store.first_index > 20 for node in cluster.running)
+    for node in cluster.nodes.values():
+        node.crash()
+        node.start()
+    cluster.until(lambda: any(node.replica.is_leader for node in cluster.running))
+    assert cluster.get(b"k0") == b"0"
+    cluster.assert_equal_state()
+
+
+def test_a_second_snapshot_without_news_is_refused():
+    cluster = Cluster(1)
+    cluster.do("SET", "a", "b")
+    first = Outcome(cluster.leader.replica.snapshot())
+    cluster.until(lambda: first.done)
+    second = Outcome(cluster.leader.replica.snapshot())
+    assert isinstance(second.error, NothingToSnapshot)
+
+
+def test_expired_keys_are_deleted_through_the_log():
+    cluster = Cluster(3)
+    for i in range(2500):
+        cluster.write("SET", f"k{i}", "v", "PX", "500")
+    cluster.settle()
+    assert len({node.replica.machine.digest() for node in cluster.running}) == 1
+    cluster.advance(2)
+    for node in cluster.running:
+        assert node.replica.machine.query([b"DBSIZE"], 0) == 0
+    cluster.assert_equal_state()
+
+
+def test_expiry_does_not_go_back_when_the_next_leader_has_a_slower_clock():
+    cluster = Cluster(3)
+    for node in cluster.followers:
+        node.wall_offset = -3600.0
+    cluster.do("SET", "a", "b", "PX", "1000")
+    cluster.advance(1.5)
+    assert cluster.get(b"a") is None
+    cluster.leader.crash()
+    cluster.until(lambda: any(node.replica.is_leader for node in cluster.running))
+    assert cluster.get(b"a") is None
+
+
+def test_too_many_uncommitted_bytes_are_refused_before_they_are_appended():
+    cluster = Cluster(3, max_uncommitted_bytes=100_000)
+    leader = cluster.leader
+    cluster.network.partition([leader.name], [node.name for node in cluster.followers])
+    outcomes = [cluster.write("SET", f"k{i}", "v" * 10_000, node=leader) for i in range(20)]
+    refused = [outcome for outcome in outcomes if isinstance(outcome.error, Overloaded)]
+    assert 5 <= len(refused) <= 12
+    cluster.network.heal_all()
+    cluster.until(lambda: all(outcome.done for outcome in outcomes))
+
+
+def test_a_stopping_leader_hands_over_and_refuses_new_writes():
+    cluster = Cluster(3)
+    old = cluster.leader
+    appended = cluster.write("SET", "a", "1", node=old)
+    cluster.clock.advance(0)
+    stopped = Outcome(Deferred.fromCoroutine(old.replica.stop()))
+    late = cluster.write("SET", "b", "2", node=old)
+    cluster.until(lambda: stopped.done)
+    assert isinstance(late.error, Stopping)
+    assert appended.value == [OK]
+    others = [node for node in cluster.running if node is not old]
+    assert any(node.replica.is_leader for node in others)
+    assert stopped.error is None
+
+
+def test_a_stopped_replica_leaves_no_timer_behind():
+    cluster = Cluster(1)
+    stopped = Outcome(Deferred.fromCoroutine(cluster.leader.replica.stop()))
+    cluster.until(lambda: stopped.done)
+    cluster.nodes["id1"].transport.stop()
+    cluster.clock.advance(0)
+    assert cluster.clock.getDelayedCalls() == []
+
+
+def test_a_proxied_write_is_done_by_the_leader_and_visible_to_the_follower():
+    cluster = Cluster(3, on_follower="proxy")
+    follower = cluster.followers[0]
+    outcome = cluster.write("SET", "a", "b", node=follower)
+    cluster.until(lambda: outcome.done)
+    assert outcome.value == [OK]
+    assert follower.replica.machine.query([b"GET", b"a"], 0) == b"b"
+
+
+def test_a_proxied_write_whose_leader_dies_is_an_unknown_outcome():
+    cluster = Cluster(3, on_follower="proxy")
+    follower, leader = cluster.followers[0], cluster.leader
+    cluster.network.cut(leader.name, follower.name)
+    outcome = cluster.write("SET", "a", "b", node=follower)
+    cluster.clock.advance(0)
+    leader.crash()
+    cluster.until(lambda: outcome.done)
+    assert isinstance(outcome.error, OutcomeUnknown)
+
+
+def test_local_reads_are_answered_without_a_quorum():
+    cluster = Cluster(3, reads="local")
+    cluster.do("SET", "a", "b")
+    cluster.settle()
+    survivor = cluster.followers[0]
+    for node in [node for node in cluster.running if node is not survivor]:
+        node.crash()
+    assert cluster.read(b"a", survivor).value == b"b"
+
+
+def test_lease_reads_need_no_round_and_end_with_the_lease():
+    cluster = Cluster(3, reads="lease")
+    cluster.do("SET", "a", "1")
+    leader = cluster.leader
+    cluster.advance(0.5)
+    cluster.network.partition([leader.name], [node.name for node in cluster.followers])
+    held = cluster.read(b"a", leader)
+    cluster.clock.advance(0)
+    assert held.value == b"1"
+    cluster.advance(0.8)
+    over = cluster.read(b"a", leader)
+    cluster.advance(0.1)
+    assert not over.done
+    cluster.until(lambda: over.done)
+    assert isinstance(over.error, NoQuorum)
+
+
+def test_cluster_status_gathers_every_members_view():
+    cluster = Cluster(3)
+    gone = cluster.followers[0]
+    gone.crash()
+    status = Outcome(cluster.leader.replica.cluster_status())
+    cluster.until(lambda: status.done)
+    assert status.error is None
+    assert set(status.value["nodes"]) == {node.name for node in cluster.running}
+    assert set(status.value["unreachable"]) == {gone.name}
+
+
+def test_a_request_that_is_none_is_a_protocol_error():
+    cluster = Cluster(3)
+    asked = Outcome(cluster.followers[0].transport.request(cluster.leader.name, b"\xff nonsense", 1.0))
+    cluster.until(lambda: asked.done)
+    assert isinstance(asked.error, ConnectionError)
+    cluster.settle()
+    cluster.do("SET", "still", "here")
+
+
+def test_a_disk_error_ends_the_node_and_acknowledges_nothing():
+    cluster = Cluster(3)
+    leader = cluster.leader
+
+    def broken(*_args):
+        raise OSError(5, "Input/output error")
+
+    leader.store.write = broken
+    outcome = Outcome(leader.replica.write(packed("SET", "a", "b"), 1))
+    cluster.until(lambda: leader.fatal)
+    assert "Input/output error" in leader.fatal[0]
+    cluster.advance(0.5)
+    assert outcome.error is not None or not outcome.done
