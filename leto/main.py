@@ -17,11 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ctl(arguments)
     options = tap.Options()
     options.parseOptions(arguments)
-
-    from twisted.internet import reactor
-
-    service = tap.makeService(options, reactor=reactor)
-    return service.run()
+    return tap.makeService(options).run()
 
 
 if __name__ == "__main__":

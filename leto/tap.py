@@ -63,11 +63,6 @@ def makeService(options: Options, environment: Mapping[str, str] = os.environ, r
     It runs before twistd goes into the background, so that every such failure is one line on the caller's
     terminal and a status of 1 (SystemExit).
     """
-    # Only a process that serves pays for these imports; `twistd --help` imports this module too.
-    from leto.service import LetoService
-
-    if reactor is None:
-        from twisted.internet import reactor
     try:
         config, warnings = load(options.given(), environment)
         daemon: Mapping[str, Any] = options.parent or {}
@@ -81,6 +76,11 @@ def makeService(options: Options, environment: Mapping[str, str] = os.environ, r
             raftdir=os.path.join(base, config.raftdir),
             log_file=config.log_file and os.path.join(base, config.log_file),
         )
+        # Only a process that serves pays for these imports; `twistd --help` imports this module too.
+        from leto.service import LetoService
+
+        if reactor is None:
+            from twisted.internet import reactor
         return LetoService.open(config, reactor, warnings=warnings, daemon=options.parent)
     except (LetoError, OSError) as error:
         refuse(error)

@@ -33,22 +33,41 @@ def command(way: str, arguments: Sequence[str], daemon: Sequence[str] = ()) -> l
     return [*TWISTD, *nodaemon, "--pidfile", "twistd.pid", *daemon, "leto", *arguments]
 
 
-def refused(way: str, arguments: Sequence[str], cwd: Path, daemon: Sequence[str] = (), **extra: str) -> str:
-    """Start a node that must not start; gives its one line on stderr."""
-    done = subprocess.run(
-        command(way, arguments, daemon),
-        cwd=cwd,
-        env=environment(**extra),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 1, done
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith("leto: "), done.stderr
-    return done.stderr.removeprefix("leto: ").rstrip("\n")
+def refused(
+    arguments: Sequence[str],
+    cwd: Path,
+    ways: Sequence[str] = WAYS,
+    daemon: Sequence[str] = (),
+    prepare: Callable[[Path], object] = lambda directory: None,
+) -> str:
+    """Start a node that must not start, in each of the ways, each in a directory of its own that `prepare` filled.
+
+    Gives the one line on stderr that they must all end with, that directory written CWD in it.
+    """
+    started = []
+    for way in ways:
+        own = cwd / way.replace(" ", "")
+        own.mkdir(exist_ok=True)
+        prepare(own)
+        process = subprocess.Popen(
+            command(way, arguments, daemon),
+            cwd=own,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append((way, own, process))
+    lines = {}
+    for way, own, process in started:
+        output, errors = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, output) == (1, ""), (way, errors)
+        assert errors.startswith("leto: "), (way, errors)
+        assert errors.count("\n") == 1, (way, errors)
+        lines[way] = errors.removeprefix("leto: ").rstrip("\n").replace(str(own), "CWD")
+    assert len(set(lines.values())) == 1, lines
+    return lines[ways[0]]
 
 
 def wait_for(condition: Callable[[], object], what: str, timeout: float = PATIENCE) -> None:

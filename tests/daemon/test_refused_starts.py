@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import WAYS, refused
+from processes import refused
 
 from leto.config import Address
 from leto.interfaces import Identity
@@ -18,7 +17,7 @@ from leto.raft.messages import Entry, EntryKind, HardState
 from leto.storage.store import FileStore
 
 PORTS = ("--listen", "127.0.0.1:0", "--raftbind", "127.0.0.1:0")
-every_way = pytest.mark.parametrize("way", WAYS)
+NODE = ("--id", "a", "--raftdir", "d", *PORTS)
 
 
 @pytest.fixture
@@ -28,45 +27,45 @@ def taken_port() -> Iterator[int]:
     holder.close()
 
 
-@every_way
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ((), "the node's name is missing: give --id NAME"),
         (("--id", "a", "--nonsense"), "--nonsense is no option"),
         (("-id", "a", "-listen", "nowhere"), "--listen: 'nowhere' is not an address: it has no :port"),
-        (("--id", "a", "--config", "missing.toml"), "cannot read missing.toml: No such file or directory"),
-        (("--id", "a", *PORTS, "--log-file", "no/such/log"), "cannot open the log file"),
-        (("--id", "a", *PORTS, "--raftdir", "/proc/leto"), "/proc/leto"),
+        (("--id", "a", "--config", "missing.toml"), "--config: cannot read missing.toml: No such file or directory"),
+        (("--id", "a", "--requirepass-file", "x"), "--requirepass-file: cannot read x: No such file or directory"),
+        ((*NODE, "--log-file", "no/log"), "cannot open the log file CWD/no/log: No such file or directory"),
+        (("--id", "a", *PORTS, "--raftdir", "/proc/leto"), "cannot open the data directory: /proc/leto"),
         (("--id", "a", "--listen", "192.0.2.1:1", "--raftdir", "d"), "cannot listen on 192.0.2.1:1 (--listen)"),
     ],
 )
-def test_a_mistake(way: str, arguments: tuple[str, ...], words: str, tmp_path: Path) -> None:
-    assert words in refused(way, arguments, tmp_path)
+def test_a_mistake(arguments: tuple[str, ...], words: str, tmp_path: Path) -> None:
+    assert words in refused(arguments, tmp_path)
 
 
-@every_way
 @pytest.mark.parametrize("option", ["--listen", "--raftbind", "--admin-listen"])
-def test_a_port_in_use(way: str, option: str, taken_port: int, tmp_path: Path) -> None:
-    line = refused(way, ("--id", "a", "--raftdir", "d", *PORTS, option, f"127.0.0.1:{taken_port}"), tmp_path)
+def test_a_port_in_use(option: str, taken_port: int, tmp_path: Path) -> None:
+    line = refused((*NODE, option, f"127.0.0.1:{taken_port}"), tmp_path)
     assert line == f"cannot listen on 127.0.0.1:{taken_port} ({option}): the port is in use"
     # The directory is free again and still empty: the same node may start with another port.
-    assert FileStore.open(str(tmp_path / "d")).identity is None
+    store = FileStore.open(str(tmp_path / "leto" / "d"))
+    assert store.identity is None
+    store.close()
 
 
-@every_way
-def test_a_file_in_the_directorys_place(way: str, tmp_path: Path) -> None:
-    (tmp_path / "d").write_text("a file")
-    assert str(tmp_path / "d") in refused(way, ("--id", "a", *PORTS, "--raftdir", "d"), tmp_path)
-    assert (tmp_path / "d").read_text() == "a file"
+def test_a_file_in_the_directorys_place(tmp_path: Path) -> None:
+    line = refused(NODE, tmp_path, prepare=lambda own: (own / "d").write_text("a file"))
+    assert "CWD/d" in line
+    assert (tmp_path / "leto" / "d").read_text() == "a file"
 
 
-@every_way
-def test_a_directory_in_use(way: str, tmp_path: Path) -> None:
-    other = FileStore.open(str(tmp_path / "d"))
-    line = refused(way, ("--id", "a", *PORTS, "--raftdir", "d"), tmp_path)
-    assert f"{tmp_path}/d is in use by another process" in line
-    other.close()
+def test_a_directory_in_use(tmp_path: Path) -> None:
+    holders: list[FileStore] = []
+    line = refused(NODE, tmp_path, prepare=lambda own: holders.append(FileStore.open(str(own / "d"))))
+    assert line.startswith("CWD/d is in use by another process")
+    for holder in holders:
+        holder.close()
 
 
 def fill(directory: Path, server_id: str, entries: int = 3) -> None:
@@ -78,56 +77,42 @@ def fill(directory: Path, server_id: str, entries: int = 3) -> None:
     store.close()
 
 
-@every_way
-def test_another_nodes_directory(way: str, tmp_path: Path) -> None:
-    fill(tmp_path / "d", "b")
-    line = refused(way, ("--id", "a", *PORTS, "--raftdir", "d"), tmp_path)
-    assert line == f"{tmp_path}/d is the directory of the node b, not of a: give each node its own --raftdir"
+def test_another_nodes_directory(tmp_path: Path) -> None:
+    line = refused(NODE, tmp_path, prepare=lambda own: fill(own / "d", "b"))
+    assert line == "CWD/d is the directory of the node b, not of a: give each node its own --raftdir"
 
 
-@every_way
-def test_a_damaged_log(way: str, tmp_path: Path) -> None:
-    fill(tmp_path / "d", "a")
-    (segment,) = (path for path in (tmp_path / "d" / "leto-log").iterdir() if path.stat().st_size > 0)
-    data = bytearray(segment.read_bytes())
-    middle = data.index(b"x" * 50) + 10
-    data[middle] ^= 0xFF
-    segment.write_bytes(data)
-    line = refused(way, ("--id", "a", *PORTS, "--raftdir", "d"), tmp_path)
-    assert str(segment) in line
-    assert bytes(data) == segment.read_bytes()
+def test_a_damaged_log(tmp_path: Path) -> None:
+    damaged: dict[Path, bytes] = {}
+
+    def damage(own: Path) -> None:
+        fill(own / "d", "a")
+        (segment,) = (own / "d" / "leto-log").iterdir()
+        data = bytearray(segment.read_bytes())
+        data[data.index(b"x" * 50) + 10] ^= 0xFF
+        segment.write_bytes(data)
+        damaged[segment] = bytes(data)
+
+    line = refused(NODE, tmp_path, prepare=damage)
+    assert "CWD/d/leto-log/" in line
+    assert len(damaged) == 3
+    assert all(segment.read_bytes() == data for segment, data in damaged.items())  # left as it was found
 
 
-@every_way
-def test_a_secret_that_cannot_be_read(way: str, tmp_path: Path) -> None:
-    line = refused(way, ("--id", "a", "--requirepass-file", "absent"), tmp_path)
-    assert line == "--requirepass-file: cannot read absent: No such file or directory"
-
-
-@pytest.mark.parametrize("way", ["twistd -n", "twistd"])
-@pytest.mark.parametrize(
-    ("daemon", "words"),
-    [
-        (("--chroot", "/"), "twistd's --chroot is not supported"),
-        (("--uid", "0"), "twistd's --uid is not supported"),
-    ],
-)
-def test_what_leto_cannot_do_under_twistd(way: str, daemon: tuple[str, ...], words: str, tmp_path: Path) -> None:
-    assert words in refused(way, ("--id", "a", *PORTS), tmp_path, daemon)
+@pytest.mark.parametrize("option", ["--chroot", "--uid", "--gid"])
+def test_what_leto_cannot_do_under_twistd(option: str, tmp_path: Path) -> None:
+    value = "/" if option == "--chroot" else "0"
+    line = refused(NODE, tmp_path, ("twistd -n", "twistd"), (option, value))
+    assert line.startswith(f"twistd's {option} is not supported: start Leto as the user that owns its directory")
 
 
 def test_two_places_for_the_log(tmp_path: Path) -> None:
-    line = refused("twistd -n", ("--id", "a", *PORTS, "--log-file", "x"), tmp_path, ("--logfile", "y"))
+    line = refused((*NODE, "--log-file", "x"), tmp_path, ("twistd -n", "twistd"), ("--logfile", "y"))
     assert line == "twistd's --logfile and the log-file option are both given: keep one"
 
 
-def test_the_lock_is_free_after_a_refused_start(tmp_path: Path) -> None:
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        holder.listen()
-        port = holder.getsockname()[1]
-        refused("leto", ("--id", "a", "--raftdir", "d", "--listen", f"127.0.0.1:{port}"), tmp_path)
-    for name in os.listdir(tmp_path / "d"):
-        descriptor = os.open(tmp_path / "d" / name, os.O_RDONLY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.close(descriptor)
+def test_the_lock_is_free_after_a_refused_start(taken_port: int, tmp_path: Path) -> None:
+    refused((*NODE, "--listen", f"127.0.0.1:{taken_port}"), tmp_path)
+    descriptor = os.open(tmp_path / "twistd" / "d" / "leto.lock", os.O_RDWR)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(descriptor)
