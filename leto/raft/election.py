@@ -207,7 +207,8 @@ def receive_vote(s: State, m: RequestVoteReply) -> None:
     if not asked or (m.granted and m.pre and m.term != s.term + 1):
         return
     s.clock_ms = max(s.clock_ms, m.clock_ms)
-    s.votes.setdefault(m.sender, m.granted)
+    if m.granted or m.sender not in s.votes:
+        s.votes[m.sender] = m.granted  # a refusal of something earlier may overtake the grant, not undo it
     _count_votes(s)
 
 

@@ -115,10 +115,8 @@ class Node:
     def _answer_stale(self, message: Message) -> bool:
         """A lower term: nothing changes; a request is answered, so that its sender learns of the present term."""
         s = self._state
-        if isinstance(message, AppendEntries):
-            replication.refuse_stale(s, message.sender, message.prev_index, message.round)
-        elif isinstance(message, InstallSnapshot):
-            replication.refuse_stale(s, message.sender, message.meta.index, 0)
+        if isinstance(message, AppendEntries | InstallSnapshot):
+            replication.refuse_stale(s, message.sender)
         elif isinstance(message, RequestVote):
             s.messages_after_persist.append(
                 RequestVoteReply(s.id, message.sender, s.term, False, message.pre, s.clock_ms)

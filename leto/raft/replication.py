@@ -114,10 +114,13 @@ def receive_snapshot(s: State, m: InstallSnapshot) -> None:
     s.messages_after_persist.append(AppendEntriesReply(s.id, m.sender, m.term, True, s.commit))
 
 
-def refuse_stale(s: State, sender: str, prev_index: int, round: int) -> None:
+def refuse_stale(s: State, sender: str) -> None:
     """Rule 1: the sender's term is over. The answer's term tells it so, and deposes a leader that goes on behind the
-    back of a newer term (pre-vote and stickiness would else let it, dissertation 9.6)."""
-    s.send_quickly(AppendEntriesReply(s.id, sender, s.term, False, 0, prev_index, s.log.last_index + 1, 0, round))
+    back of a newer term (pre-vote and stickiness would else let it, dissertation 9.6).
+
+    It echoes nothing of the request: the sender may lead the newer term by now, and take it for an answer of that.
+    """
+    s.send_quickly(AppendEntriesReply(s.id, sender, s.term, False))
 
 
 # the leader: answers ------------------------------------------------------------------------------------

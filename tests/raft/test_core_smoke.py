@@ -522,3 +522,10 @@ def test_under_a_lease_reads_need_no_round_until_leadership_is_offered():
     leader.transfer("b", cluster.now)
     leader.read(2, cluster.now)
     assert not leader.ready(int(cluster.now * 1000)).reads
+
+
+def test_the_refusal_of_a_stale_append_echoes_nothing_that_a_newer_term_could_take_for_its_own():
+    """Its sender may lead the newer term by then: an echoed round would confirm reads that it knows nothing of."""
+    node, _ = lone(term=5)
+    node.step(append("b", 3, 1, 1, Entry(2, 3, 1, b"x"), round=9), 1.0)
+    assert node.ready(0).messages == [AppendEntriesReply("a", "b", 5, False)]
