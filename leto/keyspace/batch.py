@@ -24,11 +24,17 @@ def encode(time_ms: int, count: int, requests: bytes) -> bytes:
     return HEADER.pack(FORMAT, time_ms, count) + requests
 
 
-def decode(payload: bytes) -> tuple[int, int, bytes]:
-    """(time_ms, count, requests). Raises ValueError for another format or a short payload."""
+def decode_header(payload: bytes) -> tuple[int, int]:
+    """(time_ms, count). Raises ValueError for another format or a short payload."""
     if len(payload) < HEADER.size:
         raise ValueError(f"batch of {len(payload)} bytes is shorter than its header")
     version, time_ms, count = HEADER.unpack_from(payload)
     if version != FORMAT:
         raise ValueError(f"batch format {version} is unknown; this is format {FORMAT}")
+    return time_ms, count
+
+
+def decode(payload: bytes) -> tuple[int, int, bytes]:
+    """(time_ms, count, requests). Raises ValueError for another format or a short payload."""
+    time_ms, count = decode_header(payload)
     return time_ms, count, payload[HEADER.size :]

@@ -5,19 +5,24 @@ One place per fact: COMMAND, COMMAND DOCS, ACL categories, arity checks and the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from leto.keyspace.replies import Error
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command (or subcommand). `function(context, argv)`: argv[0] is the command's own name.
+    """One command (or subcommand). `function(context, argv)`: argv is the whole request, argv[0] the command's
+    own name; a subcommand's function gets it whole too (argv[1] is the subcommand).
 
-    `arity` as Redis counts it (the name included; negative: at least). `keys`: (first, last, step) positions
+    `arity` as Redis counts it (the names included; negative: at least). `keys`: (first, last, step) positions
     as in COMMAND, (0, 0, 0) for none. `syntax`: the arguments as redis.io writes them; COMMAND DOCS parses it.
+    `key_flags`: the flags of COMMAND INFO's key specifications; several of them mean one specification a key.
+    A command with subcommands is only their container: its own function is never called.
     """
 
     name: bytes  # upper case
@@ -33,6 +38,20 @@ class Command:
     categories: frozenset[str]
     is_write: bool
     subcommands: dict[bytes, Command]
+    parent: bytes = b""  # upper-case name of the container of a subcommand
+    tips: tuple[str, ...] = ()
+    key_flags: tuple[str, ...] = ()  # each as COMMAND INFO lists them: "RW access update"
+    deprecated_since: str = ""
+    replaced_by: str = ""
+
+    @property
+    def full_name(self) -> bytes:
+        """As Redis writes it in errors and statistics: b"get", b"object|encoding"."""
+        return (self.parent + b"|" + self.name if self.parent else self.name).lower()
+
+    def takes(self, count: int) -> bool:
+        """Whether a request of `count` words satisfies the arity."""
+        return count == self.arity if self.arity >= 0 else count >= -self.arity
 
 
 class Registry(dict[bytes, Command]):
@@ -52,9 +71,14 @@ class Registry(dict[bytes, Command]):
         syntax: str = "",
         categories: str = "",
         parent: str = "",
+        tips: str = "",
+        key_flags: str = "",
+        deprecated_since: str = "",
+        replaced_by: str = "",
     ) -> Callable[[F], F]:
         """Register the decorated function. `flags` as COMMAND INFO prints them, space-separated
-        ("write denyoom fast"); `parent` makes it a subcommand of a command registered before."""
+        ("write denyoom fast"); `parent` makes it a subcommand of a command registered before;
+        `tips` space-separated; `key_flags`: "RW access; OW update" for two specifications."""
 
         def register(function: F) -> F:
             flag_set = frozenset(flags.split())
@@ -72,6 +96,11 @@ class Registry(dict[bytes, Command]):
                 categories=frozenset(categories.split()),
                 is_write="write" in flag_set,
                 subcommands={},
+                parent=parent.upper().encode(),
+                tips=tuple(tips.split()),
+                key_flags=tuple(part.strip() for part in key_flags.split(";") if part.strip()),
+                deprecated_since=deprecated_since,
+                replaced_by=replaced_by,
             )
             table = self[parent.upper().encode()].subcommands if parent else self
             if command.name in table:
@@ -80,6 +109,45 @@ class Registry(dict[bytes, Command]):
             return function
 
         return register
+
+    def resolve(self, argv: Sequence[bytes]) -> Command | Error:
+        """The command (or subcommand) that the request names, its arity checked; else Redis's error for it."""
+        command = self.get(argv[0].upper())
+        if command is None:
+            return unknown_command(argv)
+        if command.subcommands and len(argv) > 1:
+            subcommand = command.subcommands.get(argv[1].upper())
+            if subcommand is None:
+                text = b"unknown subcommand '%b'. Try %b HELP." % (_text(argv[1], 128), command.name)
+                return Error(b"ERR " + _one_line(text))
+            command = subcommand
+        return command if command.takes(len(argv)) else wrong_arity(command)
+
+
+def unknown_command(argv: Sequence[bytes]) -> Error:
+    """Redis's answer to a command that it does not know, with the first 128 bytes of the arguments."""
+    arguments = b""
+    for argument in argv[1:]:
+        if len(arguments) >= 128:
+            break
+        arguments += b"'%b' " % _text(argument, 128 - len(arguments))
+    text = b"unknown command '%b', with args beginning with: %b" % (_text(argv[0], 128), arguments)
+    return Error(b"ERR " + _one_line(text))
+
+
+def wrong_arity(command: Command) -> Error:
+    """Redis's answer to a known command with too few or too many arguments."""
+    return Error(b"ERR wrong number of arguments for '%b' command" % command.full_name)
+
+
+def _text(argument: bytes, limit: int) -> bytes:
+    """As C prints it: up to a NUL, at most `limit` bytes."""
+    return argument[:limit].split(b"\0", 1)[0]
+
+
+def _one_line(text: bytes) -> bytes:
+    """Without line ends, so that an error reply stays one line."""
+    return text.replace(b"\r", b" ").replace(b"\n", b" ")
 
 
 KEYSPACE = Registry()  # commands of the data: function(db, argv); write ones go through the log

@@ -1,0 +1,180 @@
+"""The database: keys with their values, versions and expiry, as of one log entry.
+
+Commands see it through these methods only. Writes happen while an entry is applied: `index` is that entry's and
+`now` the log's time. Reads may come between entries, with a later `now`; they never modify anything, so a key
+that is expired by `now` is missing to a read and stays until a write command meets it or EXPIRED deletes it.
+
+A key's version is the index of the entry that last modified it. The versions of deleted keys are remembered as
+tombstones, the oldest of them summed up in `floor`: a missing key without a tombstone may have been deleted by
+any entry up to `floor`. WATCH is built on that; it may abort for nothing, never miss a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Protocol
+
+from leto.keyspace.deadlines import Deadlines
+from leto.keyspace.index import KeyIndex
+from leto.keyspace.replies import WRONG_TYPE, Error
+from leto.keyspace.values import Record, Value, checksum
+
+TOMBSTONES = 1 << 16  # when there are so many, the older half is given up
+
+
+class Refused(Exception):
+    """A command's refusal: raised before it changed anything; the machine answers with `error`."""
+
+    def __init__(self, error: Error) -> None:
+        super().__init__(error.text.decode("utf-8", "replace"))
+        self.error = error
+
+
+class Observer(Protocol):
+    """What a snapshot being taken is told: only of records that it still needs."""
+
+    index: int  # it wants the state as of this entry
+
+    def save(self, key: bytes, record: Record) -> None:
+        """`record` (its version <= index) is about to be replaced, deleted or changed in place."""
+
+
+class Database:
+    """See the module. `random` is for reads alone; while an entry is applied it is a generator seeded by it."""
+
+    __slots__ = (
+        "check_sum",
+        "data",
+        "deadlines",
+        "floor",
+        "index",
+        "keys",
+        "now",
+        "observer",
+        "random",
+        "tombstones",
+        "volatile",
+    )
+
+    def __init__(self, random: Callable[[], float]) -> None:
+        self.data: dict[bytes, Record] = {}
+        self.keys = KeyIndex()
+        self.deadlines = Deadlines()
+        self.volatile = 0  # keys with an expiry
+        self.tombstones: dict[bytes, int] = {}  # deleted key -> version, oldest deletion first
+        self.floor = 0
+        self.check_sum = 0  # sum of all records' checksums
+        self.now = 0
+        self.index = 0
+        self.random = random
+        self.observer: Observer | None = None
+
+    # reading ------------------------------------------------------------------------------------
+
+    def find(self, key: bytes) -> Record | None:
+        """The live record, None when the key is missing or expired by `now`. Never modifies."""
+        record = self.data.get(key)
+        if record is not None and record.expire_at and record.expire_at < self.now:
+            return None
+        return record
+
+    def find_string(self, key: bytes) -> bytes | None:
+        """The string under `key`, None when it is missing. Raises Refused (WRONGTYPE)."""
+        record = self.find(key)
+        if record is None:
+            return None
+        if record.value.__class__ is not bytes:
+            raise Refused(WRONG_TYPE)
+        return record.value
+
+    def version(self, key: bytes) -> int:
+        """Index of the entry that last modified or deleted `key`; an upper bound of it for long-gone keys."""
+        record = self.data.get(key)
+        if record is not None:
+            return record.version
+        return self.tombstones.get(key, self.floor)
+
+    def changed_since(self, key: bytes, index: int) -> bool:
+        """Whether a WATCH of `key` at `index` must abort: modified by a later entry, or expired meanwhile."""
+        record = self.data.get(key)
+        if record is None:
+            return self.tombstones.get(key, self.floor) > index
+        return record.version > index or 0 < record.expire_at < self.now
+
+    # writing ------------------------------------------------------------------------------------
+
+    def touch(self, key: bytes) -> Record | None:
+        """find() for a write command: an expired record is deleted first."""
+        record = self.data.get(key)
+        if record is not None and record.expire_at and record.expire_at < self.now:
+            self.delete(key)
+            return None
+        return record
+
+    def touch_string(self, key: bytes) -> Record | None:
+        """touch() for a command on strings. Raises Refused (WRONGTYPE)."""
+        record = self.touch(key)
+        if record is not None and record.value.__class__ is not bytes:
+            raise Refused(WRONG_TYPE)
+        return record
+
+    def store(self, key: bytes, value: bytes | Value, expire_at: int = 0) -> None:
+        """Set the key, its expiry included (milliseconds since the epoch; 0: none)."""
+        check = checksum(key, value, expire_at)
+        old = self.data.get(key)
+        if old is None:
+            self.keys.add(key)
+            if self.tombstones:
+                self.tombstones.pop(key, None)
+            self.check_sum += check
+        else:
+            observer = self.observer
+            if observer is not None and old.version <= observer.index:
+                observer.save(key, old)
+            if old.expire_at:
+                self.volatile -= 1
+            self.check_sum += check - old.check
+        self.data[key] = Record(value, self.index, expire_at, check)
+        if expire_at:
+            self.volatile += 1
+            self.deadlines.add(expire_at, key, self)
+
+    def announce(self, key: bytes) -> None:
+        """The value under `key` is about to be changed in place; store() must follow."""
+        observer = self.observer
+        record = self.data.get(key)
+        if observer is not None and record is not None and record.version <= observer.index:
+            observer.save(key, record)
+
+    def delete(self, key: bytes) -> bool:
+        """Delete the key, expired or not; False when there is none."""
+        old = self.data.pop(key, None)
+        if old is None:
+            return False
+        observer = self.observer
+        if observer is not None and old.version <= observer.index:
+            observer.save(key, old)
+        self.keys.discard(key)
+        self.check_sum -= old.check
+        if old.expire_at:
+            self.volatile -= 1
+        tombstones = self.tombstones
+        tombstones[key] = self.index
+        if len(tombstones) >= TOMBSTONES:
+            for oldest in list(islice(tombstones, TOMBSTONES // 2)):
+                self.floor = tombstones.pop(oldest)
+        return True
+
+    def clear(self) -> int:
+        """Delete every key: how many there were. The tombstones become the floor."""
+        count = len(self.data)
+        if count:
+            self.data = {}  # new objects: a snapshot being taken goes on with the old ones
+            self.keys = KeyIndex()
+            self.deadlines = Deadlines()
+            self.volatile = 0
+            self.tombstones = {}
+            self.floor = self.index
+            self.check_sum = 0
+        return count

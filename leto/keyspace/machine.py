@@ -1,0 +1,264 @@
+"""The state machine: applies log entries to the database, in order, and answers reads between them.
+
+Same entries in, same state and replies out, on every node: nothing here sees a clock, randomness or the order
+of hashing. Time is the highest stamp applied so far; commands that draw at random (RANDOMKEY) draw, while an
+entry is applied, from a generator seeded by the entry's index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import hiredis
+
+import leto.keyspace.table  # noqa: F401 - registers every command
+from leto.keyspace import batch, snapshot
+from leto.keyspace.commands import KEYSPACE, Command, Registry
+from leto.keyspace.database import Database, Refused
+from leto.keyspace.replies import NULL_ARRAY, Error, Reply
+
+COMMAND = 1  # leto.raft.messages.EntryKind.COMMAND
+MASK = (1 << 64) - 1
+
+Request = tuple[list[bytes] | None, list[list[bytes]]]  # watched pairs (None: no transaction), its commands
+
+INTERNAL = Registry()  # commands of the log that no client can send
+WRITE_IN_READ = Error(b"ERR a write command cannot be run as a read")
+
+
+class LogEntry(Protocol):
+    """What is applied: leto.raft.messages.Entry."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def kind(self) -> int: ...
+    @property
+    def payload(self) -> bytes: ...
+
+
+class Draws:
+    """Pseudo-random numbers in [0, 1), the same for the same entry on every node (splitmix64)."""
+
+    __slots__ = ("state",)
+
+    def __init__(self) -> None:
+        self.state = 0
+
+    def __call__(self) -> float:
+        self.state = state = (self.state + 0x9E3779B97F4A7C15) & MASK
+        return (_mix(state) >> 11) / (1 << 53)
+
+
+def _mix(number: int) -> int:
+    """Spread 64 bits over 64 bits, one to one (splitmix64's finalizer)."""
+    number = ((number ^ number >> 30) * 0xBF58476D1CE4E5B9) & MASK
+    number = ((number ^ number >> 27) * 0x94D049BB133111EB) & MASK
+    return number ^ number >> 31
+
+
+@INTERNAL.add(
+    "EXPIRED",
+    -2,
+    "write",
+    keys=(1, -1, 1),
+    group="generic",
+    since="1.0.0",
+    summary="Delete those of the keys that are expired by the log's time",
+    syntax="key [key ...]",
+)
+def expired(db: Database, argv: list[bytes]) -> Reply:
+    """How many were deleted. Proposed by the leader (Machine.expired); harmless whenever it applies."""
+    count = 0
+    for key in argv[1:]:
+        if key in db.data and db.touch(key) is None:
+            count += 1
+    return count
+
+
+class Machine:
+    """The StateMachine of leto.interfaces."""
+
+    def __init__(self, *, random: Callable[[], float]) -> None:
+        """`random` returns floats in [0, 1): for reads (RANDOMKEY), never for what is applied."""
+        self.applied = 0
+        self.time_ms = 0
+        self._random = random
+        self._draws = Draws()
+        self.database = Database(random)
+        self._commands: dict[bytes, Command] = {}
+        for name, command in (*KEYSPACE.items(), *INTERNAL.items()):
+            self._commands[name] = self._commands[name.lower()] = command
+
+    # applying -----------------------------------------------------------------------------------
+
+    def apply(self, entry: LogEntry) -> list[Reply]:
+        """Apply a COMMAND entry: one reply a request of the batch. Other kinds only move `applied`; reply [].
+
+        Raises ValueError, having changed nothing, for an entry that was applied already or a payload that is
+        no batch: no correct log holds either.
+        """
+        index = entry.index
+        if index <= self.applied:
+            raise ValueError(f"entry {index} was applied already; the state is at {self.applied}")
+        db = self.database
+        if entry.kind != COMMAND:
+            self.applied = db.index = index
+            return []
+        payload = entry.payload
+        time_ms, count = batch.decode_header(payload)
+        commands = parse(payload, count)
+        transactions = None if len(commands) == count else group(commands, count)
+        if time_ms > self.time_ms:
+            self.time_ms = time_ms
+        self.applied = db.index = index
+        db.now = self.time_ms
+        self._draws.state = index
+        db.random = self._draws
+        replies = self._run(commands) if transactions is None else self._run_transactions(transactions)
+        db.random = self._random
+        return replies
+
+    def _run(self, commands: list[list[bytes]]) -> list[Reply]:
+        db, table = self.database, self._commands
+        replies: list[Reply] = []
+        for argv in commands:
+            command = table.get(argv[0])
+            if command is None or command.subcommands or not command.takes(len(argv)):
+                replies.append(self._run_resolved(argv))
+                continue
+            try:
+                replies.append(command.function(db, argv))
+            except Refused as refused:
+                replies.append(refused.error)
+        return replies
+
+    def _run_resolved(self, argv: list[bytes]) -> Reply:
+        """One command the long way: mixed case, subcommands, unknown names, wrong arity."""
+        command = INTERNAL.get(argv[0]) or KEYSPACE.resolve(argv)
+        if isinstance(command, Error):
+            return command
+        try:
+            return command.function(self.database, argv)
+        except Refused as refused:
+            return refused.error
+
+    def _run_transactions(self, requests: list[Request]) -> list[Reply]:
+        replies: list[Reply] = []
+        for watched, commands in requests:
+            if watched is None:
+                replies += self._run(commands)
+            else:
+                replies.append(self._transaction(watched, commands))
+        return replies
+
+    def _transaction(self, watched: list[bytes], commands: list[list[bytes]]) -> Reply:
+        """All or nothing; nothing if a watched key changed. One that expired meanwhile is deleted by the way."""
+        db = self.database
+        aborted = False
+        for i in range(0, len(watched), 2):
+            if db.changed_since(watched[i + 1], int(watched[i])):
+                aborted = True
+            db.touch(watched[i + 1])
+        return NULL_ARRAY if aborted else self._run(commands)
+
+    # reading ------------------------------------------------------------------------------------
+
+    def query(self, command: Sequence[bytes], clock_ms: int) -> Reply:
+        """Run one read-only command now, judging expiry by max(time_ms, clock_ms)."""
+        db = self.database
+        db.now = clock_ms if clock_ms > self.time_ms else self.time_ms
+        found = self._commands.get(command[0])
+        if found is None or found.subcommands or found.is_write or not found.takes(len(command)):
+            resolved = KEYSPACE.resolve(command)
+            if isinstance(resolved, Error):
+                return resolved
+            if resolved.is_write:
+                return WRITE_IN_READ
+            found = resolved
+        try:
+            return found.function(db, command)
+        except Refused as refused:
+            return refused.error
+
+    def query_transaction(
+        self, commands: Sequence[Sequence[bytes]], watched: Mapping[bytes, int], clock_ms: int
+    ) -> Reply:
+        """A MULTI/EXEC of reads alone, at one instant; NULL_ARRAY if a watched key changed after its index."""
+        db = self.database
+        db.now = clock_ms if clock_ms > self.time_ms else self.time_ms
+        for key, index in watched.items():
+            if db.changed_since(key, index):
+                return NULL_ARRAY
+        return [self.query(command, clock_ms) for command in commands]
+
+    def expired(self, clock_ms: int, limit: int) -> bytes | None:
+        """The packed internal command that deletes up to `limit` keys expired by clock_ms; None if there are none."""
+        keys = self.database.deadlines.due(self.database, clock_ms, limit)
+        return hiredis.pack_command((b"EXPIRED", *keys)) if keys else None  # type: ignore[arg-type]
+
+    def digest(self) -> tuple[int, int]:
+        """(index, 64-bit digest of the whole state at it)."""
+        db = self.database
+        state = _mix(db.check_sum & MASK)
+        for part in (len(db.data), self.time_ms, db.floor, len(db.tombstones)):
+            state = _mix(state ^ part)
+        return self.applied, state
+
+    # snapshots -----------------------------------------------------------------------------------
+
+    def snapshot(self) -> snapshot.Writer:
+        """Begin one of this instant. Only one at a time: raises RuntimeError before the last was closed."""
+        if self.database.observer is not None:
+            raise RuntimeError("a snapshot of the keyspace is being taken already")
+        return snapshot.Writer(self.database, self.time_ms)
+
+    def restore(self, chunks: Iterable[bytes], index: int) -> None:
+        """Replace the whole state by a snapshot's payload; all or nothing. Raises CorruptStorage."""
+        self.database, self.time_ms = snapshot.read(chunks, index, self._random)
+        self.applied = index
+
+
+def parse(payload: bytes, count: int) -> list[list[bytes]]:
+    """The commands of a batch of `count` requests. Raises ValueError if the payload does not hold exactly that."""
+    reader = hiredis.Reader()
+    reader.feed(b"*%d\r\n" % count)
+    reader.feed(payload, batch.HEADER.size)
+    try:
+        requests = reader.gets()
+        if isinstance(requests, list):
+            while (more := reader.gets()) is not False:  # a transaction is several arrays
+                requests.append(more)
+    except hiredis.ProtocolError as error:
+        raise ValueError(f"batch is not made of RESP arrays: {error}") from error
+    if not isinstance(requests, list) or reader.has_data():
+        raise ValueError(f"batch ends before its {count} requests do")
+    return requests
+
+
+def group(commands: list[list[bytes]], count: int) -> list[Request]:
+    """The requests of a batch with transactions, plain commands gathered into runs.
+
+    Raises ValueError unless there are exactly `count`.
+    """
+    requests: list[Request] = []
+    run: list[list[bytes]] = []
+    watched: list[bytes] | None = None
+    found = 0
+    for argv in commands:
+        name = argv[0].upper()
+        if name == b"MULTI" and watched is None:
+            requests.append((None, run))
+            run, watched = [], argv[1:]
+        elif name == b"EXEC" and watched is not None:
+            requests.append((watched, run))
+            run, watched = [], None
+            found += 1
+        else:
+            run.append(argv)
+            found += watched is None
+    if watched is not None or found != count:
+        raise ValueError(f"batch holds {found} whole requests, not {count}")
+    requests.append((None, run))
+    return requests

@@ -1,0 +1,243 @@
+"""A snapshot of the keyspace: one instant, written in slices while the keyspace goes on changing.
+
+The payload is a sequence of frames:
+
+    bytes 0-3   length of what follows, big-endian unsigned
+    byte 4      kind
+    bytes 5-    body: MessagePack, an array
+
+    kind 1, header, the first frame    [format (1), index, time_ms, floor, keys, check_sum]
+    kind 2, tombstones, any number     [key, version, key, version, ...] oldest first
+    kind 3, records, any number        [[key, version, expire_at, type code, value], ...]
+    kind 4, end, the last frame        [records written]
+
+`index`, `time_ms`: the last entry applied and the log's time at the instant. `floor`, the tombstones and the
+records' versions are what WATCH needs (leto.keyspace.database). `expire_at` is in milliseconds since the epoch,
+0 for never; type code 0 is a string, whose value is its bytes; the others are leto.keyspace.values' types.
+`check_sum` is the sum of the records' checksums; a reader computes it anew and refuses the snapshot if it, or
+the number of keys, differs.
+
+No copy is made: the writer walks the key index, and a record that is about to be replaced, deleted or changed
+in place, and that the instant holds (its version is not above the snapshot's index), is handed to `save` first.
+A record may so be written twice, with the same content. Without writes meanwhile, equal states give equal bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Iterator
+
+import msgspec
+
+from leto.errors import CorruptStorage
+from leto.keyspace.database import Database
+from leto.keyspace.values import STRING_CODE, Record, checksum, decode, encode
+
+FORMAT = 1
+HEADER, TOMBSTONES, RECORDS, END = 1, 2, 3, 4
+PREFIX = struct.Struct(">IB")
+MAX_FRAME = (1 << 32) - 1
+FRAME_BYTES = 1 << 16  # records are gathered into frames of about this size
+
+RecordItem = tuple[bytes, int, int, int, bytes]
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_header = msgspec.msgpack.Decoder(tuple[int, int, int, int, int, int]).decode
+_decode_tombstones = msgspec.msgpack.Decoder(list[bytes | int]).decode
+_decode_records = msgspec.msgpack.Decoder(list[RecordItem]).decode
+_decode_end = msgspec.msgpack.Decoder(tuple[int]).decode
+
+
+def _frame(kind: int, body: object) -> bytes:
+    data = _encode(body)
+    return PREFIX.pack(len(data) + 1, kind) + data
+
+
+class Writer:
+    """A snapshot being taken: the SnapshotWriter of leto.interfaces, and the Database's Observer."""
+
+    def __init__(self, database: Database, time_ms: int) -> None:
+        self.index = database.index
+        self._database: Database | None = database
+        self._data = database.data  # FLUSHALL puts new objects in their place
+        self._keys = database.keys
+        self._saved: list[RecordItem] = []
+        self._tombstones = list(database.tombstones.items())
+        self._bucket = 0
+        self._waiting: Iterator[bytes] = iter(())
+        self._written = 0
+        self._frames: list[bytes] = [
+            _frame(HEADER, (FORMAT, self.index, time_ms, database.floor, len(database.data), database.check_sum))
+        ]
+        self._complete = False
+        database.observer = self
+
+    def save(self, key: bytes, record: Record) -> None:
+        """The record is about to change: keep it as it is."""
+        code, data = encode(record.value)
+        self._saved.append((key, record.version, record.expire_at, code, data))
+
+    def next_slice(self, max_bytes: int) -> bytes:
+        """About max_bytes more of it; b"" when complete. What was saved meanwhile goes out whole, first."""
+        frames, self._frames = self._frames, []
+        size = sum(map(len, frames))
+        while size < max_bytes or not frames:
+            frame = self._next_frame(min(FRAME_BYTES, max(max_bytes - size, 1)))
+            if not frame:
+                break
+            frames.append(frame)
+            size += len(frame)
+        return b"".join(frames)
+
+    def close(self) -> None:
+        """Done or given up: the keyspace stops keeping old values for it."""
+        database, self._database = self._database, None
+        if database is not None and database.observer is self:
+            database.observer = None
+        self._saved = []
+        self._tombstones = []
+        self._waiting = iter(())
+
+    def _next_frame(self, max_bytes: int) -> bytes:
+        if self._tombstones:
+            some, self._tombstones = self._tombstones[:2048], self._tombstones[2048:]
+            return _frame(TOMBSTONES, [part for pair in some for part in pair])
+        if self._saved:
+            return self._record_frame(self._take_saved(max_bytes))
+        items = self._walk(max_bytes)
+        if items:
+            return self._record_frame(items)
+        if self._complete:
+            return b""
+        self._complete = True
+        return _frame(END, (self._written,))
+
+    def _record_frame(self, items: list[RecordItem]) -> bytes:
+        self._written += len(items)
+        return _frame(RECORDS, items)
+
+    def _take_saved(self, max_bytes: int) -> list[RecordItem]:
+        size = number = 0
+        while size < max_bytes and number < len(self._saved):
+            item = self._saved[number]
+            size += len(item[0]) + len(item[4]) + 16
+            number += 1
+        items, self._saved = self._saved[:number], self._saved[number:]
+        return items
+
+    def _walk(self, max_bytes: int) -> list[RecordItem]:
+        """The next records of the walk through the index, as the instant holds them."""
+        items: list[RecordItem] = []
+        size, index, data = 0, self.index, self._data
+        while size < max_bytes:
+            key = next(self._waiting, None)
+            if key is None:
+                found = self._keys.bucket(self._bucket)
+                if found is None:
+                    break
+                self._bucket, self._waiting = found[0] + 1, iter(found[1])
+                continue
+            record = data.get(key)
+            if record is None or record.version > index:
+                continue  # changed since: it was saved, or it is newer than the instant
+            code, value = encode(record.value)
+            items.append((key, record.version, record.expire_at, code, value))
+            size += len(key) + len(value) + 16
+        return items
+
+
+def read(chunks: Iterable[bytes], index: int, random: Callable[[], float]) -> tuple[Database, int]:
+    """The database that a payload holds, and its time_ms. `index`: the entry the snapshot is said to stand for.
+
+    Raises CorruptStorage, naming what is wrong, for anything but that snapshot, complete and undamaged.
+    """
+    try:
+        database, time_ms = _read(chunks, random)
+        if database.index != index:
+            raise ValueError(f"it holds the state at entry {database.index}, not {index}")
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise CorruptStorage(f"keyspace snapshot is damaged: {error}") from error
+    return database, time_ms
+
+
+def _read(chunks: Iterable[bytes], random: Callable[[], float]) -> tuple[Database, int]:
+    frames = _frames(chunks)
+    kind, body = next(frames, (0, b""))
+    if kind != HEADER:
+        raise ValueError("it does not begin with a header")
+    version, index, time_ms, floor, keys, check_sum = _decode_header(body)
+    if version != FORMAT:
+        raise ValueError(f"its format is {version}; this version reads format {FORMAT}")
+    database = Database(random)
+    database.index, database.now, database.floor = index, time_ms, floor
+    written = 0
+    complete = False
+    for kind, body in frames:
+        if complete:
+            raise ValueError("it goes on after its end")
+        if kind == RECORDS:
+            items = _decode_records(body)
+            written += len(items)
+            _load(database, items)
+        elif kind == TOMBSTONES:
+            _bury(database, _decode_tombstones(body))
+        elif kind == END:
+            complete = True
+            if _decode_end(body)[0] != written:
+                raise ValueError(f"it has {written} records where its end says {_decode_end(body)[0]}")
+        else:
+            raise ValueError(f"it has a frame of unknown kind {kind}")
+    if not complete:
+        raise ValueError("its end is missing")
+    data = database.data
+    if len(data) != keys or database.check_sum != check_sum:
+        raise ValueError(
+            f"its digest does not match: {len(data)} keys of sum {database.check_sum}, not {keys} of {check_sum}"
+        )
+    volatile = [(record.expire_at, key) for key, record in data.items() if record.expire_at]
+    database.volatile = len(volatile)
+    database.deadlines.load(volatile)
+    return database, time_ms
+
+
+def _load(database: Database, items: list[RecordItem]) -> None:
+    data, add = database.data, database.keys.add
+    total = 0
+    for key, version, expire_at, code, content in items:
+        if key in data:
+            continue  # written twice: the same content
+        value = content if code == STRING_CODE else decode(code, content)
+        check = checksum(key, value, expire_at)
+        total += check
+        data[key] = Record(value, version, expire_at, check)
+        add(key)
+    database.check_sum += total
+
+
+def _bury(database: Database, pairs: list[bytes | int]) -> None:
+    for key, version in zip(pairs[::2], pairs[1::2], strict=True):
+        if not isinstance(key, bytes) or not isinstance(version, int):
+            raise ValueError("a tombstone is no pair of key and version")
+        database.tombstones[key] = version
+
+
+def _frames(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Cut the chunks, however they were made, into frames: (kind, body)."""
+    buffer = bytearray()
+    start = 0
+    for chunk in chunks:
+        buffer += chunk
+        while len(buffer) - start >= PREFIX.size:
+            length, kind = PREFIX.unpack_from(buffer, start)
+            if length == 0:
+                raise ValueError("it has an empty frame")
+            end = start + 4 + length
+            if len(buffer) < end:
+                break
+            yield kind, bytes(memoryview(buffer)[start + PREFIX.size : end])
+            start = end
+        if start > 1 << 20:
+            del buffer[:start]
+            start = 0
+    if len(buffer) != start:
+        raise ValueError(f"it ends inside a frame, {len(buffer) - start} bytes after the last whole one")

@@ -1,0 +1,122 @@
+"""Data types: what a value is, how it is stored in a snapshot, and how a new type is registered.
+
+A string is plain `bytes` (type code 0). Every other type is one class with the methods of `Value`, registered
+with `@register(code)` in its own file; nothing else has to know it. A value may be mutable: its commands
+call `Database.announce(key)` before they change it and `Database.store(key, value)` after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, Protocol, Self, TypeVar, runtime_checkable
+from zlib import adler32, crc32
+
+import msgspec
+
+STRING_CODE = 0
+LONG_STRING = 32  # bytes from which a string's checksum is Adler-32, three times cheaper there than CRC-32
+
+
+@runtime_checkable
+class Value(Protocol):
+    """A value that is not a plain string."""
+
+    type_name: ClassVar[bytes]  # what TYPE answers: b"list"
+    type_code: ClassVar[int]  # set by register(); its number in snapshots, for ever
+
+    def encode(self) -> bytes:
+        """The value as bytes for the snapshot: equal values of equal history give equal bytes."""
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """What encode() wrote. Raises ValueError for anything else."""
+
+    def digest(self) -> int:
+        """A 32-bit checksum of the content, the same in every process (never built on hash())."""
+
+    def copy(self) -> Self:
+        """An independent value with the same content (COPY)."""
+
+    def encoding(self) -> bytes:
+        """What OBJECT ENCODING answers."""
+
+    def size(self) -> int:
+        """Estimated bytes of memory."""
+
+    def __len__(self) -> int:
+        """Number of elements; an empty value's key is deleted."""
+
+
+TYPES: dict[int, type[Value]] = {}
+
+V = TypeVar("V", bound=type)
+
+
+def register(code: int) -> Callable[[V], V]:
+    """Make the decorated class a data type with that number (1 to 255) in snapshots."""
+
+    def add(cls: V) -> V:
+        if not 1 <= code <= 255:
+            raise ValueError(f"type code {code} of {cls.__name__} is not within 1 and 255")
+        if code in TYPES:
+            raise ValueError(f"type code {code} is {TYPES[code].__name__}'s, not {cls.__name__}'s")
+        cls.type_code = code  # type: ignore[attr-defined]
+        TYPES[code] = cls
+        return cls
+
+    return add
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """What the database holds under a key. 48 bytes, outside the cyclic garbage collector."""
+
+    value: bytes | Value
+    version: int  # index of the log entry that last modified the key
+    expire_at: int  # milliseconds since the epoch; 0: never
+    check: int  # checksum() of the key with all of this but the version
+
+
+def checksum(key: bytes, value: bytes | Value, expire_at: int) -> int:
+    """32 bits of key, value and expiry: the record's share of the state digest. Independent of PYTHONHASHSEED."""
+    if value.__class__ is bytes:
+        content = crc32(value) if len(value) < LONG_STRING else adler32(value)
+    else:
+        content = crc32(b"%d" % value.type_code, value.digest())  # type: ignore[union-attr]
+    if expire_at:
+        content = crc32(b"%d" % expire_at, content)
+    return crc32(key, content)
+
+
+def type_name(value: bytes | Value) -> bytes:
+    """What TYPE answers for this value."""
+    return b"string" if value.__class__ is bytes else value.type_name  # type: ignore[union-attr]
+
+
+def encode(value: bytes | Value) -> tuple[int, bytes]:
+    """(type code, bytes) as a snapshot holds them."""
+    if value.__class__ is bytes:
+        return STRING_CODE, value
+    return value.type_code, value.encode()  # type: ignore[union-attr]
+
+
+def decode(code: int, data: bytes) -> bytes | Value:
+    """The value that encode() described. Raises ValueError for an unknown type or damaged content."""
+    if code == STRING_CODE:
+        return data
+    cls = TYPES.get(code)
+    if cls is None:
+        raise ValueError(f"data type {code} is unknown to this version")
+    return cls.decode(data)
+
+
+def copy(value: bytes | Value) -> bytes | Value:
+    """An independent value with the same content."""
+    return value if value.__class__ is bytes else value.copy()  # type: ignore[union-attr]
+
+
+def size(key: bytes, record: Record) -> int:
+    """Estimated bytes of memory that a key takes: objects, their padding, and the tables' share."""
+    value = record.value
+    content = 33 + len(value) if value.__class__ is bytes else value.size()  # type: ignore[union-attr]
+    rounded = (33 + len(key) + 15 & ~15) + (content + 15 & ~15)
+    return rounded + 48 + 32 + 64 + (96 if record.expire_at else 0)

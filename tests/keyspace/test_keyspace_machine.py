@@ -1,0 +1,133 @@
+"""The machine: entries in, replies out; time; what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+from batches import NOW, Bench, entry, pack
+
+from leto.keyspace import batch, machine
+from leto.keyspace.replies import NULL_ARRAY, OK, Error
+from leto.raft.messages import Entry, EntryKind
+
+
+def test_the_kind_of_a_command_entry_is_the_logs():
+    assert machine.COMMAND == EntryKind.COMMAND
+
+
+def test_a_batch_answers_each_request_in_order():
+    bench = Bench()
+    assert bench.batch("SET a 1", "get a", "Incr a", "GET b", "DEL a b") == [OK, b"1", 2, None, 1]
+    assert bench.machine.applied == 1
+    assert bench.machine.time_ms == NOW
+
+
+def test_other_kinds_of_entries_only_move_the_index():
+    bench = Bench()
+    assert bench.machine.apply(Entry(1, 1, EntryKind.NOOP)) == []
+    assert bench.machine.apply(Entry(2, 1, EntryKind.CONFIGURATION, b"anything")) == []
+    assert (bench.machine.applied, bench.machine.time_ms) == (2, 0)
+
+
+def test_an_entry_is_never_applied_twice():
+    bench = Bench()
+    bench.write("INCR a")
+    with pytest.raises(ValueError, match="entry 1 was applied already"):
+        bench.machine.apply(entry(1, "INCR a"))
+    assert bench.read("GET a") == b"1"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"\x01" + bytes(11),
+        b"\x02" + batch.encode(NOW, 1, pack("SET a b"))[1:],
+        batch.encode(NOW, 2, pack("SET a b")),
+        batch.encode(NOW, 1, pack("SET a b", "SET a c")),
+        batch.encode(NOW, 1, pack("SET a b")[:-3]),
+        batch.encode(NOW, 1, pack("SET a b") + b"*1\r\n"),
+        batch.encode(NOW, 1, b"nonsense\r\n"),
+        batch.encode(NOW, 1, b"\x00"),
+        batch.encode(NOW, 1, b"*0\r\n"),
+        batch.encode(NOW, 1, b"*2\r\n$3\r\nGET\r\n:1\r\n"),
+        batch.encode(NOW, 1, pack("MULTI", "SET a b")),
+        batch.encode(NOW, 2, pack("MULTI", "SET a b", "EXEC")),
+        batch.encode(NOW, 1, pack("MULTI 1", "SET a b", "EXEC")),
+        batch.encode(NOW, 1, pack("MULTI x a", "SET a b", "EXEC")),
+    ],
+)
+def test_a_payload_that_is_no_batch_is_refused_and_changes_nothing(payload):
+    bench = Bench()
+    bench.write("SET k v")
+    before = bench.machine.digest()
+    with pytest.raises(ValueError, match="batch"):
+        bench.machine.apply(Entry(2, 1, EntryKind.COMMAND, payload))
+    assert bench.machine.digest() == before
+    assert bench.read("GET a") is None
+
+
+def test_log_time_never_goes_back():
+    bench = Bench()
+    bench.write("SET a 1 PX 1000")
+    bench.wait(-500_000)
+    bench.write("SET b 1 PX 1000")
+    assert bench.machine.time_ms == NOW
+    assert bench.machine.query([b"PTTL", b"b"], 0) == 1000
+
+
+def test_a_read_judges_expiry_by_the_later_of_log_time_and_clock():
+    bench = Bench()
+    bench.write("SET a 1 PX 1000")
+    assert bench.machine.query([b"GET", b"a"], NOW + 1000) == b"1"
+    assert bench.machine.query([b"GET", b"a"], NOW + 1001) is None
+    assert bench.machine.query([b"GET", b"a"], 0) == b"1"
+
+
+def test_a_write_asked_as_a_read_is_refused():
+    bench = Bench()
+    assert isinstance(bench.read("SET a b"), Error)
+    assert bench.read("GET a") is None
+
+
+def test_the_internal_command_is_unknown_to_reads():
+    assert Bench().read("EXPIRED a").text.startswith(b"ERR unknown command 'EXPIRED'")
+
+
+def test_errors_inside_a_transaction_are_replies():
+    bench = Bench()
+    [reply] = bench.batch([b"", b"SET a x", b"INCR a", b"GET", b"NOSUCH 1 2", b"OBJECT", b"OBJECT NOSUCH a", b"GET a"])
+    assert reply == [
+        OK,
+        Error(b"ERR value is not an integer or out of range"),
+        Error(b"ERR wrong number of arguments for 'get' command"),
+        Error(b"ERR unknown command 'NOSUCH', with args beginning with: '1' '2' "),
+        Error(b"ERR wrong number of arguments for 'object' command"),
+        Error(b"ERR unknown subcommand 'NOSUCH'. Try OBJECT HELP."),
+        b"x",
+    ]
+
+
+def test_transactions_and_plain_requests_share_a_batch():
+    bench = Bench()
+    assert bench.batch("SET a 1", [b"", "INCR a", "INCR a"], "GET a", [b""], [b"", "DEL a"]) == [
+        OK,
+        [2, 3],
+        b"3",
+        [],
+        [1],
+    ]
+
+
+def test_an_aborted_transaction_does_nothing():
+    bench = Bench()
+    bench.write("SET a 1")
+    assert bench.batch([b"0 a", "SET a 2", "SET b 2"]) == [NULL_ARRAY]
+    assert bench.read("MGET a b") == [b"1", None]
+
+
+def test_a_transaction_of_reads_sees_one_instant_and_watches():
+    bench = Bench()
+    bench.write("MSET a 1 b 2")
+    run = bench.machine.query_transaction
+    assert run([[b"GET", b"a"], [b"GET", b"b"], [b"GET"]], {b"a": 1}, NOW)[:2] == [b"1", b"2"]
+    assert run([[b"GET", b"a"]], {b"a": 0}, NOW) == NULL_ARRAY
