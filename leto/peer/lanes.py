@@ -8,6 +8,9 @@ from typing import Final
 from leto.peer.frames import CHECKSUM, FRAGMENT_BYTES, FRAGMENT_HEADER, Kind, Lane, Seal
 
 URGENT_BYTES: Final = 4 << 20  # bound of the urgent lane, whatever the others'
+_URGENT: Final = int(Lane.URGENT)  # plain ints: an enum's members cost a lookup each on the hot path
+_APPENDS: Final = int(Lane.APPENDS)
+_REQUESTS: Final = int(Lane.REQUESTS)
 _OVERHEAD: Final = 64  # counted for each message besides its bytes, so that empty ones are bounded too
 
 
@@ -26,7 +29,7 @@ class Lanes:
         self._bounds = (min(URGENT_BYTES, bound), bound, bound)
         self._cut = [0, 0, 0]  # bytes of the lane's first message that have left already
         self._large = [0, 0, 0]  # messages in the lane that need fragments
-        self._next = Lane.APPENDS
+        self._next = _APPENDS
         self.seal: Seal = CHECKSUM
         self.dropped = 0  # messages that did not fit, since the connection was made
 
@@ -39,15 +42,15 @@ class Lanes:
         """Bytes that wait, overhead included."""
         return sum(self._sizes)
 
-    def waits(self, lane: Lane) -> bool:
+    def waits(self, lane: int) -> bool:
         """Whether something in that lane has not left yet."""
         return bool(self._queues[lane])
 
-    def holds_large(self, lane: Lane) -> bool:
+    def holds_large(self, lane: int) -> bool:
         """Whether a message that needs fragments waits, or is on its way, in that lane."""
         return self._large[lane] > 0
 
-    def put(self, lane: Lane, kind: int, body: bytes) -> bool:
+    def put(self, lane: int, kind: int, body: bytes) -> bool:
         """Queue one message; False if it does not fit and was dropped."""
         size = len(body) + _OVERHEAD
         total = self._sizes[lane] + size
@@ -55,7 +58,7 @@ class Lanes:
             self.dropped += 1
             return False
         if len(body) > FRAGMENT_BYTES:
-            if lane == Lane.URGENT:
+            if lane == _URGENT:
                 raise ValueError(f"a message of {len(body)} bytes is too large for the urgent lane")
             self._large[lane] += 1
         self._sizes[lane] = total
@@ -66,7 +69,7 @@ class Lanes:
         """Frames to send now: about `budget` bytes (all urgent ones first, then at least one other)."""
         pieces: list[bytes | memoryview] = []
         taken = 0
-        urgent = self._queues[Lane.URGENT]
+        urgent = self._queues[_URGENT]
         if urgent:
             head = self.seal.head
             for kind, body in urgent:
@@ -74,19 +77,19 @@ class Lanes:
                 pieces.append(body)
                 taken += len(body)
             urgent.clear()
-            self._sizes[Lane.URGENT] = 0
-        appends, requests = self._queues[Lane.APPENDS], self._queues[Lane.REQUESTS]
+            self._sizes[_URGENT] = 0
+        appends, requests = self._queues[_APPENDS], self._queues[_REQUESTS]
         while appends or requests:
             lane = self._next
             if not self._queues[lane]:
-                lane = Lane.REQUESTS if lane == Lane.APPENDS else Lane.APPENDS
+                lane = _REQUESTS if lane == _APPENDS else _APPENDS
             taken += self._take_frame(lane, pieces)
-            self._next = Lane.REQUESTS if lane == Lane.APPENDS else Lane.APPENDS
+            self._next = _REQUESTS if lane == _APPENDS else _APPENDS
             if taken >= budget:
                 break
         return b"".join(pieces)
 
-    def _take_frame(self, lane: Lane, pieces: list[bytes | memoryview]) -> int:
+    def _take_frame(self, lane: int, pieces: list[bytes | memoryview]) -> int:
         """Move the next frame of `lane` to `pieces`; its size."""
         queue = self._queues[lane]
         kind, body = queue[0]
@@ -114,6 +117,6 @@ class Lanes:
             self._pop(lane, length)
         return len(fragment)
 
-    def _pop(self, lane: Lane, length: int) -> None:
+    def _pop(self, lane: int, length: int) -> None:
         self._queues[lane].popleft()
         self._sizes[lane] -= length + _OVERHEAD

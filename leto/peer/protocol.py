@@ -20,11 +20,17 @@ from twisted.python.failure import Failure
 from leto.errors import LetoError, ProtocolError
 from leto.interfaces import PeerListener
 from leto.peer.exchange import ANSWER, ANSWERED, FAILED, MAX_OUTSTANDING, NUMBER, Exchange
-from leto.peer.frames import Assembler, FrameReader, Kind, Lane, frame
+from leto.peer.frames import FRAGMENT_BYTES, Assembler, FrameReader, Kind, Lane, frame
 from leto.peer.greetings import Refusal, Refused, decode, encode, refused_by_peer
 from leto.peer.handshake import AcceptorHandshake, DiallerHandshake, Session
 from leto.peer.lanes import Lanes
-from leto.peer.wire_messages import decode_message
+from leto.peer.wire_messages import decode_message, encode_message
+from leto.raft.messages import AppendEntries, Message, TimeoutNow
+
+# Plain ints: an enum's members cost a lookup each on the hot path.
+_MESSAGE: Final = int(Kind.MESSAGE)
+_URGENT: Final = int(Lane.URGENT)
+_APPENDS: Final = int(Lane.APPENDS)
 
 BURST_BYTES: Final = 256 * 1024  # what is handed to the kernel at once
 _BURSTS_A_TURN: Final = 4
@@ -159,10 +165,6 @@ class PeerConnection(TwistedProtocol):
         """Bytes that wait to be sent."""
         return self._lanes.size
 
-    def put(self, lane: Lane, kind: int, body: bytes) -> bool:
-        """Queue a message for the next flush; False if it was dropped."""
-        return self._lanes.put(lane, kind, body)
-
     def flush(self) -> None:
         """Send what is queued, as far as the connection takes it now."""
         lanes = self._lanes
@@ -270,6 +272,7 @@ class DialledConnection(PeerConnection):
         self.server_id = server_id
         self._exchange = Exchange(reactor, server_id, self._send_request)
         self._make_handshake = handshake
+        self._large_appends: set[tuple[int, int]] = set()  # (term, prev_index) of those that wait or are being sent
         self._handshake: DiallerHandshake | None = None
 
     def connectionMade(self) -> None:
@@ -285,12 +288,31 @@ class DialledConnection(PeerConnection):
         super().connectionLost(reason)
         self._exchange.close(f"the connection to {self.server_id!r} was closed")
 
-    def append_lane(self, has_entries: bool) -> Lane:
-        """Appends keep their order; only past one that takes long may a heartbeat overtake."""
+    def put_message(self, message: Message) -> None:
+        """Queue a Raft message for the next flush, or drop it if it does not fit.
+
+        Appends keep their order; only past one that takes long may a heartbeat overtake, so that the follower's
+        election timer hears of its leader. The follower refuses such a heartbeat, for it is ahead of its log, and
+        the leader appends again from there: what is under way already is not queued twice.
+        """
         lanes = self._lanes
-        if has_entries or (lanes.waits(Lane.APPENDS) and not lanes.holds_large(Lane.APPENDS)):
-            return Lane.APPENDS
-        return Lane.URGENT
+        if type(message) is AppendEntries:
+            if not message.entries:
+                lane = _APPENDS if lanes.waits(_APPENDS) and not lanes.holds_large(_APPENDS) else _URGENT
+                lanes.put(lane, _MESSAGE, encode_message(message))
+                return
+            large = self._large_appends
+            if large and not lanes.holds_large(_APPENDS):
+                large.clear()
+            place = message.term, message.prev_index
+            if place in large:
+                return
+            body = encode_message(message)
+            if lanes.put(_APPENDS, _MESSAGE, body) and len(body) > FRAGMENT_BYTES:
+                large.add(place)
+            return
+        # A transfer's TimeoutNow counts on all appends before it.
+        lanes.put(_APPENDS if type(message) is TimeoutNow else _URGENT, _MESSAGE, encode_message(message))
 
     def request(self, body: bytes, timeout: float) -> Deferred[bytes]:
         """Errbacks with ConnectionError or TimeoutError."""
@@ -361,7 +383,7 @@ class AcceptedConnection(PeerConnection):
         self._settle(out, handshake.result)
 
     def _take(self, kind: int, body: bytes | bytearray) -> None:
-        if kind == Kind.MESSAGE:
+        if kind == _MESSAGE:
             message = decode_message(body)
             if message.sender != self._peer_id or message.to != self._own_id:
                 raise ProtocolError(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from secrets import token_bytes
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, gatherResults, maybeDeferred, succeed
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -20,16 +20,14 @@ from leto.config import Address
 from leto.errors import ProtocolError
 from leto.interfaces import Identity, PeerListener
 from leto.listening import Listener
-from leto.peer.frames import MAX_MESSAGE_BYTES, Kind
+from leto.peer.frames import MAX_MESSAGE_BYTES
 from leto.peer.greetings import Hello, Refusal, RefusalCode, describe
 from leto.peer.handshake import AcceptorHandshake, DiallerHandshake, Introduction, Session, admission
-from leto.peer.lanes import Lane
 from leto.peer.links import Connector, Link, tcp_connector
 from leto.peer.notices import Notices
 from leto.peer.origins import dial_back_address, is_loopback, plain
 from leto.peer.protocol import AcceptedConnection, DialledConnection, Limits, PeerConnection
-from leto.peer.wire_messages import encode_message
-from leto.raft.messages import AppendEntries, Message
+from leto.raft.messages import InstallSnapshot, Message
 
 _STOP_SECONDS: Final = 1.0  # how long stop() waits for connections to close in order
 _EMPTY: Final[Mapping[str, str]] = {}
@@ -143,6 +141,8 @@ class TcpTransport:
         links = self._links
         touched: dict[str, DialledConnection] = {}
         for message in messages:
+            if type(message) is InstallSnapshot:
+                raise ValueError("an InstallSnapshot is not sent as a message: leto.catchup streams the snapshot")
             to = message.to
             connection = touched.get(to)
             if connection is None:
@@ -151,10 +151,7 @@ class TcpTransport:
                 if connection is None:
                     continue
                 touched[to] = connection
-            lane = Lane.URGENT
-            if type(message) is AppendEntries:
-                lane = connection.append_lane(bool(message.entries))
-            connection.put(lane, Kind.MESSAGE, encode_message(message))
+            connection.put_message(message)
         for connection in touched.values():
             connection.flush()
 
@@ -179,29 +176,24 @@ class TcpTransport:
         if self._stopped is not None:
             return succeed(None)
         self.listener = None
-        self._stopped = Deferred()
+        emptied: Deferred[None] = Deferred()
+        self._stopped = emptied
+        waits: list[Deferred[Any]] = [emptied]
         if self._tick_call is not None:
             self._tick_call.cancel()
             self._tick_call = None
         if self._listening is not None:
-            self._listening.close()
+            waits.append(maybeDeferred(self._listening.close))
         for peer in list(self._links):
             self._unlink(peer)
         for connection in list(self._connections):
             connection.close()
-        if not self._connections:
-            self._stopped.callback(None)
-            return succeed(None)
-        impatience = self._reactor.callLater(_STOP_SECONDS, self._abort_all)
-        done: Deferred[None] = Deferred()
-
-        def finish(_: None) -> None:
-            if impatience.active():
-                impatience.cancel()
-            done.callback(None)
-
-        self._stopped.addCallback(finish)
-        return done
+        if self._connections:
+            impatience = self._reactor.callLater(_STOP_SECONDS, self._abort_all)
+            emptied.addCallback(lambda _: impatience.active() and impatience.cancel())
+        else:
+            emptied.callback(None)
+        return gatherResults(waits, consumeErrors=True).addCallback(lambda _: None)
 
     # What is going on, for status pages and tests -----------------------------------------------------
 
@@ -448,6 +440,10 @@ class _Acceptor(Factory):
     """Makes the protocols of accepted connections."""
 
     noisy = False
+
+    def logPrefix(self) -> str:
+        """Twisted: what its own log lines call the port."""
+        return "peers' port"
 
     def __init__(self, transport: TcpTransport) -> None:
         self._transport = transport

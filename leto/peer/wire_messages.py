@@ -12,7 +12,6 @@ from leto.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
     EntryKind,
-    InstallSnapshot,
     Message,
     ReadIndex,
     ReadIndexReply,
@@ -42,9 +41,7 @@ _decoder: Final = msgspec.msgpack.Decoder(WireMessage)
 
 
 def encode_message(message: Message) -> bytes:
-    """Raises ValueError for an InstallSnapshot: it is streamed, not sent."""
-    if type(message) is InstallSnapshot:
-        raise ValueError("an InstallSnapshot is not sent as a message: leto.catchup streams the snapshot")
+    """Its body."""
     return _encoder.encode(message)
 
 
@@ -55,7 +52,7 @@ def decode_message(body: bytes | bytearray) -> WireMessage:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as error:
         raise ProtocolError(f"no Raft message: {error}") from None
     numbers = _NUMBERS[type(message)](message)
-    if min(numbers) < 0 or max(numbers) > LARGEST:
+    if min(numbers) < 0 or max(numbers) > LARGEST:  # a tuple's min and max: no loop in Python
         raise ProtocolError(f"a {type(message).__name__} with a number below 0 or above 2^62")
     if type(message) is AppendEntries:
         for entry in message.entries:
