@@ -127,6 +127,13 @@ class Replica:
     def start(self) -> None:
         """Begin to take part in the cluster."""
         self._started = True
+        if not self.node.configuration.members:
+            self.log.info(
+                "{id} has no log yet and waits for its leader (if it was to be the first node of a new cluster, its "
+                "bootstrap was cut short: remove {directory} and start it again)",
+                id=self.config.id,
+                directory=self.config.raftdir,
+            )
         self._transport.start(self)
         self.driver.start()
         self._expiry.start()
