@@ -114,8 +114,20 @@ def draw_timeout(s: State) -> None:
 
 
 def may_campaign(s: State) -> bool:
-    """Only a voter of the configuration in force campaigns: no learner, no joiner, no removed node."""
-    return s.role is not Role.LEADER and s.votes_itself
+    """Only a voter campaigns: no learner, no joiner, no removed node.
+
+    One that its latest configuration leaves out still does until that is committed: it may be the only one whose log
+    is long enough, and its vote is still asked for by those who do not hold that configuration yet (dissertation
+    4.2.2, figure 4.6). It does not count its own vote.
+    """
+    if s.role is Role.LEADER:
+        return False
+    if s.votes_itself:
+        return True
+    if s.configuration_index <= s.commit:
+        return False
+    in_force_before, _ = s.configuration_at(s.commit)
+    return any(index >= in_force_before and known.votes(s.id) for index, known in s.history)
 
 
 def deadline(s: State) -> float:

@@ -268,7 +268,7 @@ class Node:
                 number,
                 log.handed if entries or snapshot is not None else 0,
                 hard_state if changed else None,
-                snapshot.index if snapshot is not None else 0,
+                snapshot,
             )
             s.snapshot_to_install = None
         ready = Ready(
@@ -304,9 +304,13 @@ class Node:
                 s.durable_vote = write.hard_state.vote
             if write.last_index > log.persisted:
                 log.persisted = write.last_index
-            if write.snapshot_index > s.applied:
-                s.applied = write.snapshot_index
-                s.forget_configurations(s.applied)
+            meta = write.snapshot
+            if meta is not None:
+                if s.snapshot is None or meta.index > s.snapshot.index:
+                    s.snapshot = meta
+                if meta.index > s.applied:
+                    s.applied = meta.index
+                    s.forget_configurations(meta.index)
         if s.role is Role.CANDIDATE:
             election.own_vote_durable(s)
         elif s.role is Role.LEADER and log.persisted > before and log.persisted > s.commit:

@@ -13,19 +13,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from leto.raft.messages import HardState
+from leto.raft.messages import HardState, SnapshotMeta
 
 
 class Write:
     """One Ready that has something to write."""
 
-    __slots__ = ("hard_state", "last_index", "number", "snapshot_index")
+    __slots__ = ("hard_state", "last_index", "number", "snapshot")
 
-    def __init__(self, number: int, last_index: int, hard_state: HardState | None, snapshot_index: int) -> None:
+    def __init__(
+        self, number: int, last_index: int, hard_state: HardState | None, snapshot: SnapshotMeta | None
+    ) -> None:
         self.number = number
         self.last_index = last_index  # durable with it, unless truncated meanwhile; 0: nothing
         self.hard_state = hard_state
-        self.snapshot_index = snapshot_index  # 0: none
+        self.snapshot = snapshot
 
 
 class Writes:
@@ -42,8 +44,8 @@ class Writes:
     def __iter__(self) -> Iterator[Write]:
         return iter(self._under_way)
 
-    def add(self, number: int, last_index: int, hard_state: HardState | None, snapshot_index: int) -> None:
-        self._under_way.append(Write(number, last_index, hard_state, snapshot_index))
+    def add(self, number: int, last_index: int, hard_state: HardState | None, snapshot: SnapshotMeta | None) -> None:
+        self._under_way.append(Write(number, last_index, hard_state, snapshot))
 
     def truncate(self, index: int) -> None:
         """The entries from `index` on were cut off in memory: no write under way makes them durable."""
@@ -62,4 +64,4 @@ class Writes:
     @property
     def installing(self) -> bool:
         """Whether a snapshot is being installed."""
-        return any(write.snapshot_index for write in self._under_way)
+        return any(write.snapshot is not None for write in self._under_way)

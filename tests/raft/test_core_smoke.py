@@ -529,3 +529,30 @@ def test_the_refusal_of_a_stale_append_echoes_nothing_that_a_newer_term_could_ta
     node, _ = lone(term=5)
     node.step(append("b", 3, 1, 1, Entry(2, 3, 1, b"x"), round=9), 1.0)
     assert node.ready(0).messages == [AppendEntriesReply("a", "b", 5, False)]
+
+
+def test_a_voter_left_out_by_an_uncommitted_change_still_campaigns_without_counting_itself():
+    """Dissertation 4.2.2: its log may be the only one that is long enough, and the others still ask for its vote."""
+    cluster = Cluster(["a", "b"])
+    leader = cluster.elect("a")
+    cluster.cut = {"b"}
+    leader.propose_configuration(configurations.without_member(leader.configuration, "a"), cluster.now)
+    cluster.advance(3)
+    assert leader.role is not Role.LEADER and leader.configuration.voter_ids() == ("b",)
+    cluster.cut = set()
+    cluster.advance(5)
+    assert cluster.leader().id == "b" and leader.removed
+    assert cluster.nodes["b"].configuration.voter_ids() == ("b",)
+
+
+def test_an_installed_snapshot_is_offered_on():
+    """A node that got its log's head by a snapshot may lead and meet a follower that needs the same."""
+    cluster = Cluster(["a", "b", "c"])
+    leader = cluster.elect("a")
+    cluster.cut = {"c"}
+    leader.propose(b"x", cluster.now)
+    cluster.run()
+    meta = leader.snapshot_meta(leader.applied_index)
+    cluster.nodes["c"].step(InstallSnapshot("a", "c", leader.term, meta), cluster.now)
+    cluster.run()
+    assert cluster.nodes["c"].snapshot == meta
