@@ -75,19 +75,20 @@ class LocalNode:
         status = await self.process.wait()
         self._say(f"{self.name} | has ended ({f'signal {-status}' if status < 0 else f'status {status}'})")
 
-    async def answers(self) -> None:
-        """Return once the node answers PING: it has data, or has joined."""
-        while True:
+    async def role(self) -> str:
+        """What it is in its cluster, "" while it has none or does not answer."""
+        try:
+            reader, writer = await asyncio.open_connection(HOST, self.clients.port)
             try:
-                reader, writer = await asyncio.open_connection(HOST, self.clients.port)
-                writer.write(b"*1\r\n$4\r\nPING\r\n")
-                answer = await reader.readline()
+                writer.write(b"*2\r\n$4\r\nINFO\r\n$4\r\nraft\r\n")
+                head = await reader.readline()
+                text = await reader.readexactly(int(head[1:])) if head.startswith(b"$") else b""
+            finally:
                 writer.close()
-            except OSError:
-                answer = b""
-            if answer == b"+PONG\r\n":
-                return
-            await asyncio.sleep(POLL_SECONDS)
+        except (OSError, EOFError):
+            return ""
+        fields = dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
+        return fields.get("raft_role", "")
 
     async def stop(self) -> None:
         """TERM, and KILL if that is not enough."""
@@ -141,16 +142,21 @@ async def run(data: Path, ports: Sequence[int], say: Say = write_line) -> int:
 
 
 async def _greet(nodes: Sequence[LocalNode], data: Path, say: Say) -> None:
-    for node in nodes:
-        await node.answers()
-    ports = [node.clients.port for node in nodes]
+    """Once all serve and one leads, say how to talk to them."""
+    while True:
+        roles = [await node.role() for node in nodes]
+        if all(roles) and "leader" in roles:
+            break
+        await asyncio.sleep(POLL_SECONDS)
+    leader = nodes[roles.index("leader")]
+    follower = nodes[(roles.index("leader") + 1) % len(nodes)]
+    ports = ", ".join(str(node.clients.port) for node in nodes)
     script = Path(sys.executable).with_name("leto")
-    say(f"leto | {len(nodes)} nodes serve on the ports {', '.join(map(str, ports))}; their data is in {data}")
-    say(f"leto | try:  redis-cli -p {ports[0]} set a b    redis-cli -p {ports[-1]} get a")
-    say(f"leto | see:  {script} status --addr {HOST}:{ports[0]}")
-    victim = nodes[0].process
-    if victim is not None:
-        say(f"leto | stop one node with `kill {victim.pid}` and see another lead; Ctrl-C here stops them all")
+    say(f"leto | {len(nodes)} nodes serve on the ports {ports}, and {leader.name} leads; their data is in {data}")
+    say(f"leto | try:  redis-cli -p {leader.clients.port} set a b    redis-cli -p {follower.clients.port} get a")
+    say(f"leto | see:  {script} status --addr {leader.clients}")
+    if leader.process is not None:
+        say(f"leto | stop the leader with `kill {leader.process.pid}` and see another lead; Ctrl-C here stops them all")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
