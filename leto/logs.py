@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -64,6 +64,18 @@ class LogSink:
             return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         except OSError as error:
             raise ConfigError(f"cannot open the log file {path}: {error.strerror}") from None
+
+
+def open_sink(config: Config, daemon: Mapping[str, Any] | None) -> LogSink | None:
+    """Where Leto logs by itself; None when twistd's own options (`daemon`) say where. Raises ConfigError."""
+    twistds = [name for name in ("logfile", "logger", "syslog") if daemon is not None and daemon.get(name)]
+    if twistds and config.log_file is not None:
+        raise ConfigError(f"twistd's --{twistds[0]} and the log-file option are both given: keep one")
+    if twistds:
+        return None
+    if config.log_file is None and daemon is not None and not daemon.get("nodaemon") and not daemon.get("debug"):
+        return LogSink(os.path.join(daemon.get("rundir") or ".", "twistd.log"))  # where twistd itself would log
+    return LogSink(config.log_file)
 
 
 @implementer(ILogObserver)

@@ -220,7 +220,10 @@ def double_dashes(argv: Sequence[str], flags: frozenset[str] = frozenset({"help"
 
 def help_text(command: str) -> str:
     """The text of `--help`."""
-    lines = [f"Usage: {command} --id NAME [options]", ""]
+    lines = [f"Usage: {command} --id NAME [options]"]
+    if command == "leto":
+        lines.append("       leto status [--addr HOST:PORT]   (leto status --help says more)")
+    lines.append("")
     for title, group in GROUPS.items():
         lines.append(f"{title}:")
         for option in group:

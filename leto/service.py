@@ -25,7 +25,7 @@ from leto.errors import ConfigError, ForeignDirectory, LetoError
 from leto.interfaces import Flusher, Identity
 from leto.keyspace.machine import Machine
 from leto.listening import Listener
-from leto.logs import LogSink, observer
+from leto.logs import LogSink, observer, open_sink
 from leto.monotonic import use_monotonic_clock
 from leto.notify import Notifier
 from leto.peer.transport import TcpTransport
@@ -96,7 +96,7 @@ class LetoService(Service):
         """
         use_monotonic_clock(reactor)
         with ExitStack() as undo:
-            sink = _log_sink(config, daemon)
+            sink = open_sink(config, daemon)
             if sink is not None:
                 undo.callback(sink.close)
             store = _open_store(config)
@@ -227,9 +227,14 @@ class LetoService(Service):
         replica.start()
         self._clients.serve(self._reactor, factory)
         if self._admin is not None:
-            site = AdminSite(replica, self.config, resp_factory=factory, reactor=self._reactor)
+            site = AdminSite(
+                replica, self.config, resp_factory=factory, reactor=self._reactor, failure=self._disk_failure
+            )
             self._admin.serve(self._reactor, site)
         self._notifier.ready(f"{self.config.id} serves clients on {self.config.listen}")
+
+    def _disk_failure(self) -> str:
+        return str(self._store.failure or "")
 
     async def _join(self) -> None:
         incarnation = uuid.uuid4().hex
@@ -255,12 +260,17 @@ class LetoService(Service):
         """Stop in order and end the process; asked once, whoever asks."""
         if not self._stop_asked:
             self._stop_asked = True
-            self._reactor.stop()
+            self._reactor.callWhenRunning(self._reactor.stop)
 
     def stopService(self) -> Deferred[None]:
         """Fires when the node has let go of everything."""
         super().stopService()
-        return Deferred.fromCoroutine(self._stop())
+        return Deferred.fromCoroutine(self._stop()).addErrback(self._stop_failed)
+
+    def _stop_failed(self, failure: Failure) -> None:
+        if failure.check(LetoError) is None:
+            self._log.failure("the stop failed", failure)
+        self.fail(failure.getErrorMessage())
 
     async def _stop(self) -> None:
         self._log.info("{id} stops", id=self.config.id)
@@ -317,15 +327,3 @@ def _bootstrapped(store: FileStore, config: Config) -> FileStore:
     finally:
         durable.close()
     return _open_store(config)
-
-
-def _log_sink(config: Config, daemon: Mapping[str, Any] | None) -> LogSink | None:
-    """Where Leto logs by itself; None when twistd's own options say where."""
-    twistds = [name for name in ("logfile", "logger", "syslog") if daemon is not None and daemon.get(name)]
-    if twistds and config.log_file is not None:
-        raise ConfigError(f"twistd's --{twistds[0]} and the log-file option are both given: keep one")
-    if twistds:
-        return None
-    if config.log_file is None and daemon is not None and not daemon.get("nodaemon") and not daemon.get("debug"):
-        return LogSink(os.path.join(daemon.get("rundir") or ".", "twistd.log"))  # where twistd itself would log
-    return LogSink(config.log_file)
