@@ -110,7 +110,7 @@ class Cluster:
     def __getitem__(self, id_: str) -> Server:
         return self.servers[id_]
 
-    # what the cluster is -----------------------------------------------------------------------------------------------
+    # what the cluster is --------------------------------------------------------------------------
 
     def up(self) -> list[Server]:
         return [s for s in self.servers.values() if s.is_up]
@@ -133,7 +133,7 @@ class Cluster:
             f" commit {node.commit}, applied {server.machine.applied}, {configuration_text(node.configuration)}"
         )
 
-    # the network --------------------------------------------------------------------------------------------------------
+    # the network ----------------------------------------------------------------------------------
 
     def post(self, message: Message, blob: Any = None) -> None:
         """A server sends: now it is the network's."""
@@ -198,7 +198,7 @@ class Cluster:
     def heal(self) -> None:
         self.cut.clear()
 
-    # servers' fates -----------------------------------------------------------------------------------------------------
+    # servers' fates -------------------------------------------------------------------------------
 
     def crash(self, id_: str, *, torn: bool = False, noticed: bool = False) -> None:
         """`torn`: part of what was not synced may survive. `noticed`: the others see its connections close."""
@@ -225,7 +225,7 @@ class Cluster:
                 self.record("net", message_text(message))
                 server.step(message, blob)
 
-    # time -----------------------------------------------------------------------------------------------------------------
+    # time -----------------------------------------------------------------------------------------
 
     def _next(self) -> int:
         self._number += 1
@@ -272,7 +272,7 @@ class Cluster:
         if not self.run(seconds, until):
             raise AssertionError(f"not within {seconds} s:\n" + "\n".join(self.status()))
 
-    # shorthands for tests ---------------------------------------------------------------------------------------------------
+    # shorthands for tests -------------------------------------------------------------------------
 
     def elect(self, id_: str) -> Server:
         """`id_` campaigns and wins; everything settles."""

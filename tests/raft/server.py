@@ -262,6 +262,8 @@ class Server:
     def snapshot(self, trailing: int = 0) -> SnapshotMeta | None:
         """Snapshot the state machine and compact the log up to `trailing` entries before it."""
         meta = self.machine.meta()
+        if meta.index > self.node.applied_index:  # a snapshot is being installed
+            return None
         if meta.index == 0 or (self.disk.snapshot is not None and meta.index <= self.disk.snapshot.index):
             return None
         self.oracle.holds(self)

@@ -39,7 +39,7 @@ class Subject:
 
     def __init__(
         self,
-        id: str = "a",  # noqa: A002
+        id: str = "a",
         voters: Sequence[str] = ("a", "b", "c"),
         *,
         learners: Sequence[str] = (),

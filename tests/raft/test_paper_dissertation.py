@@ -81,7 +81,8 @@ def test_a_lost_connection_leads_to_a_pre_vote_after_a_short_random_delay():
 
 
 def test_a_promise_under_a_lease_outlives_the_connection():
-    """6.4.1: a follower of a leader with a lease elects nobody within the election timeout, closed connection or not."""
+    """6.4.1: a follower of a leader with a lease elects nobody within the election timeout, closed connection
+    or not."""
     subject = Subject(election_timeout=1.0)
     subject.receives(append(2, (1, 1), sender="c", lease=True))
     subject.does(subject.node.leader_lost, subject.now)
@@ -90,12 +91,12 @@ def test_a_promise_under_a_lease_outlives_the_connection():
     assert not [r for r in of_kind(subject.receives(vote_request(3, (1, 1))), RequestVoteReply) if r.granted]
 
 
-# 6.2 and 4.2.3: check quorum, disruptive servers -----------------------------------------------------------------------
+# 6.2 and 4.2.3: check quorum, disruptive servers --------------------------------------------------
 
 
 def test_a_leader_steps_down_without_a_quorum_of_answers():
-    """6.2: "a leader steps down if an election timeout elapses without a successful round of heartbeats to a majority of
-    its cluster"."""
+    """6.2: "a leader steps down if an election timeout elapses without a successful round of heartbeats to a
+    majority of its cluster"."""
     subject = Subject(voters="abcde", election_timeout=1.0).leads()
     for _ in range(30):  # b and c answer: with the leader a majority
         subject.waits(0.1)
@@ -146,7 +147,7 @@ def test_a_transfers_vote_request_is_heard_all_the_same():
     assert reply.granted and subject.node.term == 3
 
 
-# 3.10: leadership transfer ----------------------------------------------------------------------------------------------
+# 3.10: leadership transfer ------------------------------------------------------------------------
 
 
 def test_transfer_stops_accepting_and_brings_the_target_up_to_date():
@@ -215,12 +216,12 @@ def test_transfer_goes_to_another_voter(target):
     assert subject.node.transferring_to == ""
 
 
-# 6.4: processing read-only queries more efficiently (ReadIndex) -----------------------------------------------------------
+# 6.4: processing read-only queries more efficiently (ReadIndex) -----------------------------------
 
 
 def test_reads_wait_for_an_entry_of_the_own_term():
-    """6.4 step 1: "If the leader has not yet marked an entry from its current term committed, it waits until it has done
-    so"."""
+    """6.4 step 1: "If the leader has not yet marked an entry from its current term committed, it waits until
+    it has done so"."""
     subject = Subject(terms=(1, 1, 1), commit=1).leads(committed=False)
     sent = of_kind(subject.does(subject.node.read, 7, subject.now), AppendEntries)
     newest = max((m.round for m in sent), default=0)
@@ -371,7 +372,7 @@ def test_a_lease_counts_from_the_sending():
     assert [s for s in subject.reads if s.index] == []
 
 
-# 4: cluster membership changes ------------------------------------------------------------------------------------------
+# 4: cluster membership changes --------------------------------------------------------------------
 
 
 def test_a_configuration_is_in_force_as_soon_as_it_is_in_the_log():
@@ -438,8 +439,8 @@ def test_the_last_voter_stays():
 
 
 def test_several_voters_change_by_joint_consensus():
-    """4.3: "the cluster first switches to a transitional configuration we call joint consensus; once the joint consensus
-    has been committed, the system then transitions to the new configuration"."""
+    """4.3: "the cluster first switches to a transitional configuration we call joint consensus; once the
+    joint consensus has been committed, the system then transitions to the new configuration"."""
     subject = Subject(voters="abc", learners="de").leads()
     subject.does(subject.node.propose_configuration, configuration_of("ade"), subject.now)
     joint = subject.node.configuration
@@ -484,8 +485,8 @@ def test_a_leader_outside_the_configuration_does_not_count_itself():
 
 
 def test_a_learner_catches_up_before_it_votes():
-    """4.2.1: "a new server joins the cluster as a non-voting member", "the leader replicates log entries to it, but it is
-    not yet counted towards majorities"; it becomes a voter when it has caught up."""
+    """4.2.1: "a new server joins the cluster as a non-voting member", "the leader replicates log entries to
+    it, but it is not yet counted towards majorities"; it becomes a voter when it has caught up."""
     subject = Subject(voters="a").leads(committed=False)
     joiner = member("d", voter=False, joining=True)
     subject.does(subject.node.propose_configuration, with_member(subject.node.configuration, joiner), subject.now)

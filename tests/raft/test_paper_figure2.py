@@ -154,7 +154,8 @@ def test_append_entries_4_appends_only_what_is_not_in_the_log():
 
 
 def test_append_entries_5_follows_the_leaders_commit_index():
-    """AppendEntries 5: "If leaderCommit > commitIndex, set commitIndex = min(leaderCommit, index of last new entry)"."""
+    """AppendEntries 5: "If leaderCommit > commitIndex, set commitIndex = min(leaderCommit, index of last new
+    entry)"."""
     subject = Subject(terms=(1, 1, 2), term=3)
     subject.receives(append(3, (2, 1), [], commit=3))  # entry 3 is not known to match the leader's
     assert subject.node.commit == 2
@@ -487,7 +488,7 @@ def test_leaders_commit_without_their_own_disk_if_the_followers_are_a_majority()
     assert subject.applied[-1].index == 3
 
 
-# Figure 13, InstallSnapshot RPC ----------------------------------------------------------------------------------------
+# Figure 13, InstallSnapshot RPC -------------------------------------------------------------------
 
 
 def snapshot_of(index: int, term: int, voters: str = "abc") -> SnapshotMeta:
@@ -503,7 +504,8 @@ def test_install_snapshot_1_replies_if_the_term_is_old():
 
 
 def test_install_snapshot_5_ignores_one_that_is_older_than_the_state():
-    """InstallSnapshot 5: "discard any existing or partial snapshot with a smaller index": a late one changes nothing."""
+    """InstallSnapshot 5: "discard any existing or partial snapshot with a smaller index": a late one changes
+    nothing."""
     subject = Subject(terms=(1, 1, 1, 1), commit=4, term=2)
     reply = the(subject.receives(InstallSnapshot("b", "a", 2, snapshot_of(3, 1))), AppendEntriesReply)
     assert (reply.success, reply.match_index) == (True, 4)
@@ -551,8 +553,9 @@ def test_install_snapshot_is_acknowledged_when_it_is_durable():
 
 
 def test_leaders_send_a_snapshot_when_the_log_does_not_reach_back():
-    """Paper 7: "the leader must occasionally send snapshots to followers that lag behind ... when the leader has already
-    discarded the next log entry that it needs to send". It is offered once, until the stream's end is known."""
+    """Paper 7: "the leader must occasionally send snapshots to followers that lag behind ... when the leader
+    has already discarded the next log entry that it needs to send". It is offered once, until the stream's
+    end is known."""
     meta = snapshot_of(5, 1)
     subject = Subject(terms=(1, 1, 1, 1, 1, 1), snapshot=meta).leads(committed=False)
     subject.receives(subject.acknowledgement("c"))

@@ -1,0 +1,199 @@
+"""Bugs planted on purpose, one at a time, to see that the simulation finds them.
+
+Each is a mistake that an implementation of Raft could make, or has made. They live here as patches that last as long
+as a `with planted(name)` block; the code under test has no switch for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from leto.raft import election, quorum, reads, replication
+from leto.raft.messages import AppendEntriesReply, EntryKind, RequestVoteReply, SnapshotMeta
+from leto.raft.state import ReadRound, State
+from tests.raft.network import Cluster
+from tests.raft.server import Machine, Server
+from tests.simulation.simulation import Simulation
+
+Plant = Callable[[ExitStack], "type[Simulation] | None"]
+BUGS: dict[str, Plant] = {}
+
+
+def bug(name: str) -> Callable[[Plant], Plant]:
+    def register(plant: Plant) -> Plant:
+        BUGS[name] = plant
+        return plant
+
+    return register
+
+
+@contextmanager
+def planted(name: str) -> Iterator[type[Simulation]]:
+    """The simulation to run while the bug is in; "" plants nothing."""
+    with ExitStack() as stack:
+        yield (BUGS[name](stack) if name else None) or Simulation
+
+
+def _send_before_durable(s: State, kind: type, call: Callable[..., None], *args: Any) -> None:
+    """Run `call`; its answers of `kind` leave at once instead of after the disk."""
+    held = len(s.messages_after_persist)
+    call(s, *args)
+    hasty = [m for m in s.messages_after_persist[held:] if isinstance(m, kind)]
+    s.messages_after_persist[held:] = [m for m in s.messages_after_persist[held:] if not isinstance(m, kind)]
+    s.messages.extend(hasty)
+
+
+@bug("vote-before-durable")
+def _vote_before_durable(stack: ExitStack) -> None:
+    """The vote is answered without waiting for its fsync."""
+    original = election.receive_vote_request
+
+    def receive(s: State, m: Any) -> None:
+        _send_before_durable(s, RequestVoteReply, original, m)
+
+    stack.enter_context(patch.object(election, "receive_vote_request", receive))
+
+
+@bug("acknowledge-before-durable")
+def _acknowledge_before_durable(stack: ExitStack) -> None:
+    """An append is acknowledged without waiting for its fsync."""
+    original = replication.receive_append
+
+    def receive(s: State, m: Any) -> None:
+        _send_before_durable(s, AppendEntriesReply, original, m)
+
+    stack.enter_context(patch.object(replication, "receive_append", receive))
+
+
+@bug("vote-forgotten")
+def _vote_forgotten(stack: ExitStack) -> type[Simulation]:
+    """The disk says that term and vote are durable, and loses the vote in a crash: fsync is skipped."""
+
+    class ForgetfulServer(Server):
+        def crash(self, random: Any = None) -> None:
+            super().crash(random)
+            kept = self.disk.hard_state
+            self.disk.hard_state = type(kept)(kept.term, "", kept.commit)
+
+    return _with_server(ForgetfulServer)
+
+
+@bug("commit-old-term-by-counting")
+def _commit_old_term(stack: ExitStack) -> None:
+    """Figure 8: a new leader commits entries of earlier terms because a majority has them."""
+
+    def advance_commit(s: State) -> None:
+        def match(id_: str) -> int:
+            return s.log.persisted if id_ == s.id else s.progress[id_].match
+
+        index = quorum.agreed(s.voters, s.outgoing, match)
+        if index > s.commit:
+            s.commit_to(index)
+            s.send_due = True
+
+    stack.enter_context(patch.object(replication, "advance_commit", advance_commit))
+
+
+@bug("leader-counts-itself-early")
+def _leader_counts_itself(stack: ExitStack) -> None:
+    """The leader counts an entry as its own before its disk has it."""
+
+    def advance_commit(s: State) -> None:
+        def match(id_: str) -> int:
+            return s.log.last_index if id_ == s.id else s.progress[id_].match
+
+        index = quorum.agreed(s.voters, s.outgoing, match)
+        if index > s.commit and index >= s.term_start:
+            s.commit_to(index)
+            s.send_due = True
+
+    stack.enter_context(patch.object(replication, "advance_commit", advance_commit))
+
+
+@bug("vote-for-an-old-log")
+def _vote_for_an_old_log(stack: ExitStack) -> None:
+    """Votes go to any candidate, up to date or not."""
+    stack.enter_context(patch.object(election, "is_up_to_date", lambda s, last_index, last_term: True))
+
+
+@bug("learners-count")
+def _learners_count(stack: ExitStack) -> None:
+    """Learners are counted in every quorum."""
+    original = State._enforce_last_configuration
+
+    def enforce(s: State) -> None:
+        original(s)
+        s.voters = tuple(m.id for m in s.configuration.members)
+
+    stack.enter_context(patch.object(State, "_enforce_last_configuration", enforce))
+
+
+@bug("read-without-a-round")
+def _read_without_a_round(stack: ExitStack) -> None:
+    """Whoever believes to lead answers reads at its commit index."""
+
+    def begin_round(s: State) -> None:
+        if s.commit >= s.term_start:
+            reads._confirm(s, ReadRound(0, s.commit, s.clock_ms, s.reads_waiting))
+            s.reads_waiting = []
+
+    stack.enter_context(patch.object(reads, "begin_round", begin_round))
+
+
+@bug("late-append-truncates")
+def _late_append_truncates(stack: ExitStack) -> None:
+    """Every append cuts the log behind its entries, also one that comes late."""
+    original = replication._merge
+
+    def merge(s: State, entries: Any) -> None:
+        original(s, entries)
+        if s.commit < entries[-1].index < s.log.last_index:
+            s.truncate(entries[-1].index + 1)
+
+    stack.enter_context(patch.object(replication, "_merge", merge))
+
+
+@bug("overwritten-configuration-stays")
+def _overwritten_configuration_stays(stack: ExitStack) -> None:
+    """A configuration whose entry is cut off stays in force."""
+
+    def truncate(s: State, index: int) -> None:
+        s.log.truncate(index)
+        s.writes.truncate(index)
+
+    stack.enter_context(patch.object(State, "truncate", truncate))
+
+
+@bug("apply-twice-after-restart")
+def _apply_twice(stack: ExitStack) -> type[Simulation]:
+    """A snapshot holds one command more than its index says, so that a restart applies it again."""
+
+    class TwiceMachine(Machine):
+        def meta(self) -> SnapshotMeta:
+            return self.before if self.last_is_command and self.before.index else super().meta()
+
+        before = SnapshotMeta(0, 0, Machine().configuration)
+        last_is_command = False
+
+        def apply(self, entry: Any) -> None:
+            self.before = super().meta()
+            super().apply(entry)
+            self.last_is_command = entry.kind == EntryKind.COMMAND
+
+    class TwiceServer(Server):
+        machine_class = TwiceMachine
+
+    return _with_server(TwiceServer)
+
+
+def _with_server(server: type[Server]) -> type[Simulation]:
+    class PlantedCluster(Cluster):
+        server_class = server
+
+    class PlantedSimulation(Simulation):
+        cluster_class = PlantedCluster
+
+    return PlantedSimulation
