@@ -21,7 +21,8 @@ from leto.keyspace.replies import NULL_ARRAY, Error, Reply
 COMMAND = 1  # leto.raft.messages.EntryKind.COMMAND
 MASK = (1 << 64) - 1
 
-Request = tuple[list[bytes] | None, list[list[bytes]]]  # watched pairs (None: no transaction), its commands
+Watched = list[tuple[int, bytes]]  # (index, key)
+Request = tuple[Watched | None, list[list[bytes]]]  # what a transaction watches (None: no transaction), its commands
 
 INTERNAL = Registry()  # commands of the log that no client can send
 WRITE_IN_READ = Error(b"ERR a write command cannot be run as a read")
@@ -153,14 +154,14 @@ class Machine:
                 replies.append(self._transaction(watched, commands))
         return replies
 
-    def _transaction(self, watched: list[bytes], commands: list[list[bytes]]) -> Reply:
+    def _transaction(self, watched: Watched, commands: list[list[bytes]]) -> Reply:
         """All or nothing; nothing if a watched key changed. One that expired meanwhile is deleted by the way."""
         db = self.database
         aborted = False
-        for i in range(0, len(watched), 2):
-            if db.changed_since(watched[i + 1], int(watched[i])):
+        for index, key in watched:
+            if db.changed_since(key, index):
                 aborted = True
-            db.touch(watched[i + 1])
+            db.touch(key)
         return NULL_ARRAY if aborted else self._run(commands)
 
     # reading ------------------------------------------------------------------------------------
@@ -223,18 +224,19 @@ class Machine:
 def parse(payload: bytes, count: int) -> list[list[bytes]]:
     """The commands of a batch of `count` requests. Raises ValueError if the payload does not hold exactly that."""
     reader = hiredis.Reader()
-    reader.feed(b"*%d\r\n" % count)
+    reader.feed(b"*%d\r\n" % count)  # one array of them all parses faster than they do one by one
     reader.feed(payload, batch.HEADER.size)
+    reader.feed(b":0\r\n")  # met only if nothing before it is left incomplete
     try:
-        requests = reader.gets()
-        if isinstance(requests, list):
-            while (more := reader.gets()) is not False:  # a transaction is several arrays
-                requests.append(more)
+        commands = reader.gets()
+        if isinstance(commands, list):
+            while isinstance(more := reader.gets(), list):  # a transaction is several arrays
+                commands.append(more)
+            if more == 0 and more is not False and all(commands):
+                return commands
     except hiredis.ProtocolError as error:
         raise ValueError(f"batch is not made of RESP arrays: {error}") from error
-    if not isinstance(requests, list) or reader.has_data():
-        raise ValueError(f"batch ends before its {count} requests do")
-    return requests
+    raise ValueError(f"batch does not hold {count} whole requests")
 
 
 def group(commands: list[list[bytes]], count: int) -> list[Request]:
@@ -244,13 +246,13 @@ def group(commands: list[list[bytes]], count: int) -> list[Request]:
     """
     requests: list[Request] = []
     run: list[list[bytes]] = []
-    watched: list[bytes] | None = None
+    watched: Watched | None = None
     found = 0
     for argv in commands:
         name = argv[0].upper()
         if name == b"MULTI" and watched is None:
             requests.append((None, run))
-            run, watched = [], argv[1:]
+            run, watched = [], _watched(argv)
         elif name == b"EXEC" and watched is not None:
             requests.append((watched, run))
             run, watched = [], None
@@ -262,3 +264,11 @@ def group(commands: list[list[bytes]], count: int) -> list[Request]:
         raise ValueError(f"batch holds {found} whole requests, not {count}")
     requests.append((None, run))
     return requests
+
+
+def _watched(multi: list[bytes]) -> Watched:
+    """MULTI's arguments. Raises ValueError unless they are pairs of an index and a key."""
+    indexes, keys = multi[1::2], multi[2::2]
+    if len(indexes) != len(keys) or not all(index.isdigit() for index in indexes):
+        raise ValueError("batch has a MULTI whose arguments are no pairs of index and key")
+    return [(int(index), key) for index, key in zip(indexes, keys, strict=True)]

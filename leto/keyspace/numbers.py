@@ -50,7 +50,7 @@ def bounded_integer(text: bytes, low: int, high: int) -> int:
     if not low <= number <= high:
         if low == 0 and high == INT64_MAX:
             raise Refused(Error(b"ERR value is out of range, must be positive"))
-        raise Refused(Error(b"ERR value is out of range, must be between %d and %d" % (low, high)))
+        raise Refused(Error(b"ERR value is out of range, value must between %d and %d" % (low, high)))
     return number
 
 

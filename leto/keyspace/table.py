@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from leto.keyspace import counters, keys, strings
+from leto.keyspace import counters, expiration, introspection, keys, lcs, scanning, strings
 
-__all__ = ["counters", "keys", "strings"]
+__all__ = ["counters", "expiration", "introspection", "keys", "lcs", "scanning", "strings"]

@@ -49,7 +49,6 @@ def test_an_entry_is_never_applied_twice():
         batch.encode(NOW, 1, b"nonsense\r\n"),
         batch.encode(NOW, 1, b"\x00"),
         batch.encode(NOW, 1, b"*0\r\n"),
-        batch.encode(NOW, 1, b"*2\r\n$3\r\nGET\r\n:1\r\n"),
         batch.encode(NOW, 1, pack("MULTI", "SET a b")),
         batch.encode(NOW, 2, pack("MULTI", "SET a b", "EXEC")),
         batch.encode(NOW, 1, pack("MULTI 1", "SET a b", "EXEC")),

@@ -1,0 +1,109 @@
+"""Walks over the keys: KEYS, SCAN, RANDOMKEY."""
+
+from __future__ import annotations
+
+import re
+
+from leto.keyspace.commands import KEYSPACE
+from leto.keyspace.database import Database
+from leto.keyspace.glob import compile_pattern
+from leto.keyspace.index import BUCKETS
+from leto.keyspace.numbers import integer
+from leto.keyspace.replies import SYNTAX_ERROR, Error, Reply
+from leto.keyspace.values import type_name
+
+INVALID_CURSOR = Error(b"ERR invalid cursor")
+DRAWS = 100  # keys that RANDOMKEY draws before it looks for one that is not expired
+
+_CURSOR = re.compile(rb"[+-]?[0-9]+\Z|\Z").match  # what strtoul takes
+
+
+@KEYSPACE.add(
+    "KEYS",
+    2,
+    "readonly",
+    group="generic",
+    since="1.0.0",
+    summary="Find all keys matching the given pattern",
+    complexity="O(N) with N being the number of keys in the database, under the assumption that the key names in"
+    " the database and the given pattern have limited length.",
+    syntax="pattern",
+    categories="keyspace read slow dangerous",
+    tips="request_policy:all_shards nondeterministic_output_order",
+)
+def keys(db: Database, argv: list[bytes]) -> Reply:
+    """redis.io/commands/keys"""
+    match, now = compile_pattern(argv[1]), db.now
+    if not db.volatile:
+        return list(filter(match, db.data))
+    return [key for key, record in db.data.items() if match(key) and not 0 < record.expire_at < now]
+
+
+@KEYSPACE.add(
+    "SCAN",
+    -2,
+    "readonly",
+    group="generic",
+    since="2.8.0",
+    summary="Incrementally iterate the keys space",
+    complexity="O(1) for every call. O(N) for a complete iteration, including enough command calls for the cursor"
+    " to return back to 0. N is the number of elements inside the collection.",
+    syntax="cursor [MATCH pattern] [COUNT count] [TYPE type]",
+    categories="keyspace read slow",
+    tips="nondeterministic_output request_policy:special",
+)
+def scan(db: Database, argv: list[bytes]) -> Reply:
+    """redis.io/commands/scan. The cursor is a bucket of the key index: good on every node, and after a restart."""
+    if _CURSOR(argv[1]) is None or len(argv[1]) > 21:
+        return INVALID_CURSOR
+    cursor = int(argv[1] or b"0")
+    if abs(cursor) >= 1 << 64:
+        return INVALID_CURSOR
+    count, pattern, wanted = 10, b"*", None
+    for i in range(2, len(argv), 2):
+        option = argv[i].upper()
+        if option not in (b"COUNT", b"MATCH", b"TYPE") or i + 1 == len(argv):
+            return SYNTAX_ERROR
+        argument = argv[i + 1]
+        if option == b"COUNT":
+            count = integer(argument)
+            if count < 1:
+                return SYNTAX_ERROR
+        elif option == b"MATCH":
+            pattern = argument
+        else:
+            wanted = argument.lower()
+    cursor, page = db.keys.page(cursor if 0 <= cursor <= BUCKETS else BUCKETS, count)
+    match = compile_pattern(pattern)
+    found = []
+    for key in page:
+        record = db.find(key)
+        if record is not None and match(key) and (wanted is None or type_name(record.value) == wanted):
+            found.append(key)
+    return [b"%d" % cursor, found]
+
+
+@KEYSPACE.add(
+    "RANDOMKEY",
+    1,
+    "readonly",
+    group="generic",
+    since="1.0.0",
+    summary="Return a random key from the keyspace",
+    categories="keyspace read slow",
+    tips="request_policy:all_shards nondeterministic_output",
+)
+def randomkey(db: Database, argv: list[bytes]) -> Reply:
+    """redis.io/commands/randomkey"""
+    for _ in range(DRAWS):
+        key = db.keys.choose(db.random)
+        if key is None or db.find(key) is not None:
+            return key
+    start = int(db.random() * BUCKETS)  # nearly all keys are expired: the next that is not, around the index
+    for begin, end in ((start, BUCKETS), (0, start)):
+        while begin < end and (found := db.keys.bucket(begin)) is not None:
+            for key in found[1]:
+                if db.find(key) is not None:
+                    return key
+            begin = found[0] + 1
+    return None
