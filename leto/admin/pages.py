@@ -55,7 +55,7 @@ class Page(Resource):
     log = Logger()
 
     def __init__(self, answer: Callable[[Request], Answer | Awaitable[Answer]]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._answer = answer
 
     def getChild(self, path: bytes, request: Request) -> Resource:
@@ -76,11 +76,11 @@ class Page(Resource):
             if not gone:
                 body = write_answer(request, answer)
                 if body:
-                    request.write(body)  # type: ignore[no-untyped-call]
-                request.finish()  # type: ignore[no-untyped-call]
+                    request.write(body)
+                request.finish()
 
         def failed(failure: Failure) -> None:
-            if gone and failure.check(CancelledError):  # type: ignore[no-untyped-call]
+            if gone and failure.check(CancelledError):
                 return
             self.log.failure("the admin page {path} failed", failure=failure, path=request.path)
             deliver(error_answer(500, "this page failed; the node's log says why"))

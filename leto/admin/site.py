@@ -32,7 +32,7 @@ class Root(Resource):
     """Looks paths up in `pages`, the page of "/" included. A page at "/x" also gets what lies below it."""
 
     def __init__(self, pages: dict[bytes, Resource]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._pages = pages
 
     def getChild(self, path: bytes, request: Request) -> Resource:
@@ -72,7 +72,7 @@ class AdminSite(Site):
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(LetoCollector(replica, config, resp_factory=resp_factory, lateness=self._lateness))
         self._pages: dict[bytes, Resource] = {}
-        super().__init__(Root(self._pages), reactor=reactor)  # type: ignore[no-untyped-call]
+        super().__init__(Root(self._pages), reactor=reactor)
         self.add_page("", Page(self._index))
         self.add_page("status", Page(self._status))
         self.add_page("livez", Page(self._livez))
