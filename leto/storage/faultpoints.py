@@ -56,7 +56,7 @@ POINTS = (
     "reset.done",
 )
 
-_armed: dict[str, list[int | Callable[[], None]]] = {}
+_armed: dict[str, tuple[int, Callable[[], None]]] = {}  # how often it must still be reached, and then what
 
 
 def reach(name: str) -> None:
@@ -66,10 +66,9 @@ def reach(name: str) -> None:
 
 
 def _hit(name: str) -> None:
-    remaining, action = _armed[name]
-    assert isinstance(remaining, int) and callable(action)
-    if remaining > 1:
-        _armed[name] = [remaining - 1, action]
+    left, action = _armed[name]
+    if left > 1:
+        _armed[name] = (left - 1, action)
         return
     del _armed[name]
     action()
@@ -84,7 +83,12 @@ def arm(name: str, count: int = 1, action: Callable[[], None] | None = None) -> 
         raise ValueError(f"{name!r} is no fault point; they are: {', '.join(POINTS)}")
     if count < 1:
         raise ValueError(f"a fault point's count is at least 1, not {count}")
-    _armed[name] = [count, action if action is not None else _die]
+    _armed[name] = (count, action if action is not None else _die)
+
+
+def remaining(name: str) -> int:
+    """How many more times an armed point must be reached; 0 if it is not armed."""
+    return _armed[name][0] if name in _armed else 0
 
 
 def disarm() -> None:

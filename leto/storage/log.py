@@ -148,6 +148,8 @@ class Log:
     def compact(self, index: int) -> None:
         """Drop the entries up to and including `index` by whole segments; the newest segment stays."""
         reach("compact.start")
+        if self.durable != self.written:
+            self.sync()  # a segment may be unneeded only because of records that replaced its own: those stay
         for sequence in sorted(self._segments)[:-1]:
             entries = self.index
             count = entries.count_in(sequence)

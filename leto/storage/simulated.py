@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from leto.storage.disk import File, Lock
@@ -202,12 +202,29 @@ class SimulatedDisk:
         )
         return max(len(inode.content), min(size, self.capacity - others))
 
-    def content(self, path: str) -> bytearray:
-        """A file's bytes, to look at or to damage; call damaged() after that."""
-        return self._inode(path).content
+    def files(self) -> dict[str, bytes]:
+        """Every file's bytes by path, as a running system sees them; b"" by `path/` for a directory."""
+        found = {f"{path}/": b"" for path in self._directories if path != "/"}
+        for path, directory in self._directories.items():
+            found.update((os.path.join(path, name), bytes(inode.content)) for name, inode in directory.names.items())
+        return found
 
-    def damaged(self, path: str) -> None:
-        self._inode(path).sync()
+    @classmethod
+    def of(cls, files: Mapping[str, bytes]) -> SimulatedDisk:
+        """A disk that holds these files, durably."""
+        disk = cls()
+        for path, data in files.items():
+            disk.make_directory(os.path.dirname(path))
+            if path.endswith("/"):
+                continue
+            directory, name = disk._split(path)
+            inode = directory.names[name] = _Inode()
+            inode.content = bytearray(data)
+            inode.sync()
+        for directory in disk._directories.values():
+            directory.sync()
+        disk.operations = 0
+        return disk
 
     def _split(self, path: str) -> tuple[_Directory, str]:
         parent, name = os.path.split(path)

@@ -49,7 +49,7 @@ _NUMBER = struct.Struct("<Q")
 _END = 0xFFFFFFFF
 _MAX_META = 16 << 20
 _TRAILER_BYTES = _TRAILER.size + _CRC.size
-_SYNC_BYTES = 8 << 20
+SYNC_BYTES = 8 << 20
 _SCAN_FRAMES = 32
 RESTORE = "restore the file, or move the data directory away and let the node join its cluster anew under a new id"
 
@@ -133,7 +133,7 @@ class SnapshotWriter:
         if whole:
             self._write_frames(bytes(memoryview(rest)[:whole]))
             del rest[:whole]
-        if self._unsynced < _SYNC_BYTES:
+        if self._unsynced < SYNC_BYTES:
             return False
         self.sync()
         return True

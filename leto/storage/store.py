@@ -147,6 +147,9 @@ class FileStore:
 
     def _open_files(self, owner: Owner) -> None:
         disk, notes = self._disk, self.recovered
+        for name in (LOG, SNAPSHOTS):
+            if not disk.exists(self._path(name)):
+                raise CorruptStorage(f"{self._path(name)} is missing; {RESTORE}")
         self._hard_state_file = HardStateFile(self._open_named(hard_state.NAME), owner)
         if self._hard_state_file.repaired:
             notes.append(f"{self._path(hard_state.NAME)}: one copy was torn or damaged; it was written anew")
@@ -166,7 +169,12 @@ class FileStore:
                 f" term {last_term}: this is an old copy; {hard_state.RESTORE}"
             )
         base = snapshots.newest.index if snapshots.newest is not None else 0
-        commit = min(max(saved.commit, mark.commit, base), log.index.last)
+        commit = max(saved.commit, mark.commit, base)
+        if commit > log.index.last:
+            # committed entries that were never synced (everysec, no) are lost: the hint must not outlive them
+            commit = log.index.last
+            self._hard_state_file.save(HardState(saved.term, saved.vote, commit))
+            self._watermark.replace(Mark(log.durable, log.index.last, commit))
         self.hard_state = HardState(saved.term, saved.vote, commit)
 
     def _token(self) -> int:
@@ -268,7 +276,7 @@ class FileStore:
 
     def write(self, hard_state: HardState | None, entries: Sequence[Entry], sync: bool) -> None:
         log, file = self._log, self._hard_state_file
-        if self._failure is not None or log is None or file is None:
+        if self._failure is not None or self._closed or log is None or file is None:
             self._refuse()
         assert log is not None and file is not None
         cuts = False

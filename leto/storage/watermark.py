@@ -95,7 +95,7 @@ class WatermarkFile:
         slot, self._version, self.mark = read(file, owner)
         self._slot = 1 - slot  # the next write goes there
         file.sync()  # the slot that rests must be durable: a kill may have left it in the page cache
-        self._synced = self.mark
+        self._synced: Mark | None = self.mark
 
     def note(self, mark: Mark) -> None:
         """Write, not durable. Raises OSError."""
@@ -112,6 +112,13 @@ class WatermarkFile:
         self._synced = self.mark
         self._slot = 1 - self._slot
         reach("watermark.synced")
+
+    def replace(self, mark: Mark) -> None:
+        """Take back what was noted: both slots, durably. Raises OSError."""
+        for _ in range(2):
+            self.note(mark)
+            self._synced = None
+            self.sync()
 
     def close(self) -> None:
         self._file.close()

@@ -60,8 +60,8 @@ class MemoryStores(Stores):
 
 
 @pytest.fixture(params=["file", "memory"])
-def stores(request, tmp_path):
-    made = FileStores(tmp_path) if request.param == "file" else MemoryStores()
+def stores(request, ram_path):
+    made = FileStores(ram_path) if request.param == "file" else MemoryStores()
     yield made
     made.stop()
 
