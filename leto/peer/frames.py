@@ -125,8 +125,9 @@ class FrameReader:
             header = self._seal.header
             size = header.size
             if end - position < size:
-                needed = size
+                needed = 4
                 if end - position >= 4:
+                    needed = size
                     self._check_length(int.from_bytes(data[position : position + 4], "big"))
                 break
             length, check, kind = header.unpack_from(data, position)

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+import pytest_twisted
+from peer_fixtures import TcpWorld
+from twisted.internet import reactor
+from twisted.logger import globalLogPublisher
+
+
+@pytest_twisted.async_yield_fixture
+async def tcp():
+    """A world of real loopback connections; the reactor is as clean afterwards as it was before."""
+    before = set(reactor.getReaders()) | set(reactor.getWriters())
+    calls = set(reactor.getDelayedCalls())
+    world = TcpWorld()
+    yield world
+    await world.stop()
+    await world.until(
+        lambda: set(reactor.getReaders()) | set(reactor.getWriters()) <= before, "a reactor without our sockets"
+    )
+    left = [call for call in reactor.getDelayedCalls() if call not in calls and "deferLater" not in str(call)]
+    assert not left, left
+
+
+@pytest.fixture
+def lines():
+    """Every log line of the peers' room, formatted."""
+    said = []
+
+    def observe(event):
+        if str(event.get("log_namespace", "")).startswith("leto.peer"):
+            said.append(event["log_format"].format(**event))
+
+    globalLogPublisher.addObserver(observe)
+    yield said
+    globalLogPublisher.removeObserver(observe)
