@@ -418,6 +418,12 @@ class Node:
         return self._state.removed
 
     @property
+    def member_at(self) -> int:
+        """Index of the newest configuration, committed or not, that names this node; -1 if none that it knows does."""
+        s = self._state
+        return next((index for index, known in reversed(s.history) if s.id in known.ids()), s.was_member_at)
+
+    @property
     def uncommitted_bytes(self) -> int:
         """Leader: payload of its own entries that wait for a quorum."""
         return self._state.uncommitted_bytes

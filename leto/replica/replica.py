@@ -455,15 +455,9 @@ class Replica:
             self.driver.schedule()
 
     def removed_by(self, server_id: str, configuration_index: int) -> None:
-        # The removal itself may be in this node's log, not known to be committed: what counts is the newest
-        # configuration that names this node. A joiner that none names yet is not removed, whoever refuses it.
-        if self.node.configuration.member(self.config.id) is not None:
-            named_at = self.node.configuration_index
-        elif self._applied_configuration.member(self.config.id) is not None:
-            named_at = self._applied_configuration_index
-        else:
-            return
-        if configuration_index > named_at:
+        # What counts is the newest configuration in the log that names this node: the removal itself may follow it
+        # there, not known to be committed. A joiner that none names yet is not removed, whoever refuses it.
+        if 0 <= self.node.member_at < configuration_index:
             self._removed(f"{self.config.id} was removed from the cluster, says {server_id}")
 
     def admits(self, server_id: str) -> bool:

@@ -1,0 +1,63 @@
+"""Which configuration a node last found itself in: by it a node that was removed while it was away knows its place."""
+
+from __future__ import annotations
+
+import pytest
+
+from leto.raft.configuration import Configuration, Member, encode
+from leto.raft.messages import Entry, EntryKind, HardState
+from leto.raft.node import Node
+from leto.raft.settings import Settings
+
+
+class Log:
+    """A LogReader over entries from index 1."""
+
+    first_index = 1
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.stored = entries
+        self.last_index = len(entries)
+
+    def term(self, index: int) -> int:
+        return self.stored[index - 1].term if index else 0
+
+    def entries(self, low: int, high: int, max_bytes: int) -> list[Entry]:
+        return self.stored[low - 1 : high - 1]
+
+    def configurations(self) -> list[Entry]:
+        return [entry for entry in self.stored if entry.kind == EntryKind.CONFIGURATION]
+
+
+def node_with(*memberships: str, commit: int) -> Node:
+    """Node c, whose log holds a configuration for each text such as "abc"."""
+    entries = [
+        Entry(i, 1, int(EntryKind.CONFIGURATION), encode(Configuration(tuple(Member(m, f"{m}:1", True) for m in ids))))
+        for i, ids in enumerate(memberships, 1)
+    ]
+    return Node(
+        Settings(id="c"),
+        Log(entries),
+        hard_state=HardState(term=1, commit=commit),
+        snapshot=None,
+        applied=0,
+        random=lambda: 0.5,
+        now=0.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("memberships", "commit", "member_at"),
+    [
+        ((), 0, -1),
+        (("a", "ab"), 2, -1),  # catching up: not named yet
+        (("a", "abc"), 0, 2),  # named, whether or not that is committed
+        (("a", "abc", "ab"), 0, 2),  # the removal is the log's last word, its commit unknown
+        (("a", "abc", "ab"), 3, 2),
+        (("a", "abc", "ab", "abc"), 1, 4),  # taken back
+    ],
+)
+def test_the_newest_configuration_that_names_the_node(
+    memberships: tuple[str, ...], commit: int, member_at: int
+) -> None:
+    assert node_with(*memberships, commit=commit).member_at == member_at
