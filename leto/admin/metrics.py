@@ -83,6 +83,26 @@ PEER_GAUGES: tuple[tuple[str, str, Callable[[PeerStatus], float | None]], ...] =
     ),
 )
 
+COUNTERS = {
+    "leto_replica_writes": "Write requests accepted to be appended.",
+    "leto_replica_reads": "Confirmed reads asked for (one may serve many commands).",
+    "leto_replica_entries_proposed": "Log entries proposed as the leader.",
+    "leto_replica_entries_applied": "Log entries applied to the keyspace.",
+    "leto_replica_flushes": "Writes to the log, each made durable as --fsync says.",
+    "leto_replica_elections_won": "Elections won.",
+    "leto_replica_snapshots_sent": "Snapshots streamed to followers.",
+    "leto_clients_connections": "Client connections accepted.",
+    "leto_clients_rejected_connections": "Client connections refused because maxclients was reached.",
+    "leto_clients_refused_unprotected_connections": "Client connections refused by protected mode.",
+    "leto_clients_commands": "Commands that clients sent.",
+    "leto_clients_received_bytes": "Bytes that clients sent.",
+    "leto_clients_sent_bytes": "Bytes sent to clients.",
+    "leto_clients_protocol_errors": "Client connections closed for a protocol error.",
+    "leto_clients_output_overruns": "Client connections closed because they did not read their replies.",
+    "leto_clients_authentication_failures": "Wrong passwords.",
+    "leto_clients_error_replies": "Error replies sent to clients.",
+}
+
 
 class LetoCollector(Collector):
     """Reads replica.status(), the RESP factory's counters and the process at every scrape."""
@@ -97,8 +117,9 @@ class LetoCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         status = self._replica.status()
         yield from self._node(status)
+        yield from self._keyspace()
         yield from self._peers(status)
-        yield from counter_families("leto_replica", "of the replica", status.counters)
+        yield from counter_families("leto_replica", status.counters)
         if self._resp_factory is not None:
             yield from self._clients(self._resp_factory)
         yield from self._runtime()
@@ -116,6 +137,11 @@ class LetoCollector(Collector):
         for name, text, read in STATUS_GAUGES:
             yield GaugeMetricFamily(name, text, value=float(read(status)))
 
+    def _keyspace(self) -> Iterator[Metric]:
+        keys = self._replica.machine.query((b"DBSIZE",), self._replica.read_local())
+        if isinstance(keys, int):
+            yield GaugeMetricFamily("leto_keys", "Keys of this node's keyspace.", keys)
+
     def _peers(self, status: ReplicaStatus) -> Iterator[Metric]:
         for name, text, read in PEER_GAUGES:
             family = GaugeMetricFamily(name, text, labels=("peer",))
@@ -129,7 +155,8 @@ class LetoCollector(Collector):
         yield GaugeMetricFamily(
             "leto_clients_max", "Highest number of client connections taken.", self._config.maxclients
         )
-        yield from counter_families("leto_clients", "of the client port", factory.counters)
+        yield GaugeMetricFamily("leto_clients_connected", "Clients connected now.", factory.connected)
+        yield from counter_families("leto_clients", factory.counters)
         calls = CounterMetricFamily("leto_commands", "Commands received from clients.", labels=("command",))
         for name, count in sorted(factory.command_calls.items()):
             calls.add_metric((name.decode("ascii", "replace").lower(),), count)
@@ -150,8 +177,9 @@ class LetoCollector(Collector):
         yield collections
 
 
-def counter_families(prefix: str, whose: str, counters: Mapping[str, int]) -> Iterator[Metric]:
+def counter_families(prefix: str, counters: Mapping[str, int]) -> Iterator[Metric]:
     """One counter a name: {"reads": 3} becomes leto_replica_reads_total."""
     for name, value in sorted(counters.items()):
-        words = name.removesuffix("_total").replace("_", " ")
-        yield CounterMetricFamily(f"{prefix}_{name}", f"Number of {words} {whose} since it started.", value=value)
+        metric = f"{prefix}_{name}"
+        text = COUNTERS.get(metric, f"Number of {name.replace('_', ' ')} since the start.")
+        yield CounterMetricFamily(metric, text, value=value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -85,6 +86,19 @@ class ScriptedReplica:
     now: ReplicaStatus = field(default_factory=status_of)
     cluster: Any = None  # a dict, an exception, or a Deferred
     statuses_asked: int = 0
+    keys: int = 12
+
+    @property
+    def machine(self) -> ScriptedReplica:
+        """Its own keyspace, of which only the number of keys is known."""
+        return self
+
+    def read_local(self) -> int:
+        return 1_700_000_000_000
+
+    def query(self, command: Sequence[bytes], clock_ms: int) -> int:
+        assert (tuple(command), clock_ms) == ((b"DBSIZE",), self.read_local())
+        return self.keys
 
     def status(self) -> ReplicaStatus:
         self.statuses_asked += 1

@@ -15,7 +15,8 @@ from leto.admin.lateness import BOUNDS, ReactorLateness
 class CountingFactory:
     """The counters of a RESP factory."""
 
-    counters = {"connections": 5, "bytes_received": 1000}
+    connected = 2
+    counters = {"connections": 5, "received_bytes": 1000, "something_new": 1}
     command_calls = {b"GET": 3, b"SET": 4}
 
 
@@ -37,6 +38,7 @@ def test_the_state_of_consensus(admin: Admin) -> None:
     assert page["leto_raft_snapshot_index"] == 40
     assert page["leto_raft_voters"] == 3
     assert page["leto_log_bytes"] == 12345
+    assert page["leto_keys"] == 12
     assert page['leto_raft_role{leto_raft_role="leader"}'] == 1
     assert page['leto_raft_role{leto_raft_role="follower"}'] == 0
     assert page["leto_replica_elections_total"] == 2
@@ -67,7 +69,9 @@ def test_metrics_are_read_when_asked(admin: Admin) -> None:
 def test_clients_and_commands() -> None:
     page = samples(Admin(resp_factory=CountingFactory()))
     assert page['leto_commands_total{command="get"}'] == 3
-    assert page["leto_clients_bytes_received_total"] == 1000
+    assert page["leto_clients_received_bytes_total"] == 1000
+    assert page["leto_clients_something_new_total"] == 1
+    assert page["leto_clients_connected"] == 2
     assert page["leto_clients_max"] == 10_000
 
 
