@@ -54,6 +54,8 @@ def _check_indexes(s: State) -> None:
     )
     _require(s, installing or s.applying <= log.persisted, f"handed out {s.applying}, persisted only {log.persisted}")
     _require(s, log.first_index <= s.applying + 1, f"log from {log.first_index}, handed out only up to {s.applying}")
+    offered = s.snapshot.index if s.snapshot is not None else 0
+    _require(s, installing or log.first_index - 1 <= offered, f"log from {log.first_index}, snapshot only at {offered}")
     number = 0
     for write in s.writes:
         _require(s, number < write.number <= s.number, f"write {write.number} under way after {number}")

@@ -32,6 +32,7 @@ class Progress:
         "probe_sent",
         "resend_after",
         "round",
+        "round_floor",
         "state",
     )
 
@@ -41,6 +42,7 @@ class Progress:
         self.next = next_index
         self.last_contact = now  # seconds; when it last answered in this term
         self.round = 0  # highest read round it echoed
+        self.round_floor = 0  # answers that echo an older round are another disk's
         self.pending_snapshot = 0  # index of the snapshot that it is being sent
         self.probe_sent = False  # probe: the one append is on its way
         self.commit_sent = 0  # highest commit index it was told to reach

@@ -129,7 +129,7 @@ def refuse_stale(s: State, sender: str) -> None:
 def receive_append_reply(s: State, m: AppendEntriesReply) -> None:
     """A follower's answer, of this term."""
     progress = s.progress.get(m.sender)
-    if progress is None:
+    if progress is None or m.round < progress.round_floor:
         return
     progress.last_contact = s.now
     if m.round > progress.round:

@@ -303,9 +303,13 @@ class State:
                 continue
             progress = self.progress.get(id)
             if progress is None or progress.incarnation != member.incarnation:
+                lost = progress is not None
                 progress = self.progress[id] = Progress(
                     self.log.last_index + 1, self.now, incarnation=member.incarnation
                 )
+                if lost:  # what the lost disk acknowledged may still be on its way here
+                    self.round += 1
+                    progress.round_floor = self.round
             progress.joining = member.joining
         self.send_due = True
 

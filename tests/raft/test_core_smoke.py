@@ -556,3 +556,20 @@ def test_an_installed_snapshot_is_offered_on():
     cluster.nodes["c"].step(InstallSnapshot("a", "c", leader.term, meta), cluster.now)
     cluster.run()
     assert cluster.nodes["c"].snapshot == meta
+
+
+def test_a_lost_disks_acknowledgement_does_not_count_for_the_one_in_its_place():
+    cluster = Cluster(["a", "b", "c"])
+    leader = cluster.elect("a")
+    leader.propose(b"x", cluster.now)
+    cluster.run()
+    late = AppendEntriesReply("c", "a", leader.term, True, leader.last_index, leader.last_index)
+    fresh = Member("c", "c:1", False, joining=True, incarnation="second")
+    del cluster.nodes["c"]
+    leader.propose_configuration(configurations.with_member(leader.configuration, fresh), cluster.now)
+    cluster.run()
+    leader.step(late, cluster.now)
+    assert leader.progress["c"].match == 0
+    cluster.boot("c", Disk())
+    cluster.advance(1)
+    assert leader.progress["c"].match == leader.last_index and "c" in leader.configuration.voter_ids()
