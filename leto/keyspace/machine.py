@@ -16,10 +16,11 @@ import leto.keyspace.table  # noqa: F401 - registers every command
 from leto.keyspace import batch, snapshot
 from leto.keyspace.commands import KEYSPACE, Command, Registry
 from leto.keyspace.database import Database, Refused
-from leto.keyspace.replies import NULL_ARRAY, Error, Reply
+from leto.keyspace.replies import NULL_ARRAY, OK, Error, Reply
 
 COMMAND = 1  # leto.raft.messages.EntryKind.COMMAND
 MASK = (1 << 64) - 1
+UNBOUNDED = 1 << 62
 
 Watched = list[tuple[int, bytes]]  # (index, key)
 Request = tuple[Watched | None, list[list[bytes]]]  # what a transaction watches (None: no transaction), its commands
@@ -88,9 +89,8 @@ class Machine:
         self._random = random
         self._draws = Draws()
         self.database = Database(random)
-        self._commands: dict[bytes, Command] = {}
-        for name, command in (*KEYSPACE.items(), *INTERNAL.items()):
-            self._commands[name] = self._commands[name.lower()] = command
+        self._applies = _spellings((*KEYSPACE.values(), *INTERNAL.values()))
+        self._reads = _spellings(command for command in KEYSPACE.values() if not command.is_write)
 
     # applying -----------------------------------------------------------------------------------
 
@@ -122,15 +122,22 @@ class Machine:
         return replies
 
     def _run(self, commands: list[list[bytes]]) -> list[Reply]:
-        db, table = self.database, self._commands
+        db, table = self.database, self._applies
+        store = db.store
         replies: list[Reply] = []
         for argv in commands:
-            command = table.get(argv[0])
-            if command is None or command.subcommands or not command.takes(len(argv)):
+            name = argv[0]
+            count = len(argv)
+            if count == 3 and (name == b"SET" or name == b"set"):  # the commonest write, straight to its work
+                store(argv[1], argv[2])
+                replies.append(OK)
+                continue
+            found = table.get(name)
+            if found is None or not found[1] <= count <= found[2]:
                 replies.append(self._run_resolved(argv))
                 continue
             try:
-                replies.append(command.function(db, argv))
+                replies.append(found[0](db, argv))
             except Refused as refused:
                 replies.append(refused.error)
         return replies
@@ -170,16 +177,18 @@ class Machine:
         """Run one read-only command now, judging expiry by max(time_ms, clock_ms)."""
         db = self.database
         db.now = clock_ms if clock_ms > self.time_ms else self.time_ms
-        found = self._commands.get(command[0])
-        if found is None or found.subcommands or found.is_write or not found.takes(len(command)):
+        found = self._reads.get(command[0])
+        if found is not None and found[1] <= len(command) <= found[2]:
+            function = found[0]
+        else:
             resolved = KEYSPACE.resolve(command)
             if isinstance(resolved, Error):
                 return resolved
             if resolved.is_write:
                 return WRITE_IN_READ
-            found = resolved
+            function = resolved.function
         try:
-            return found.function(db, command)
+            return function(db, command)
         except Refused as refused:
             return refused.error
 
@@ -219,6 +228,16 @@ class Machine:
         """Replace the whole state by a snapshot's payload; all or nothing. Raises CorruptStorage."""
         self.database, self.time_ms = snapshot.read(chunks, index, self._random)
         self.applied = index
+
+
+def _spellings(commands: Iterable[Command]) -> dict[bytes, tuple[Callable[..., Reply], int, int]]:
+    """(function, least words, most words) by name, in upper and lower case. What is not here goes the long way."""
+    found = {}
+    for command in commands:
+        if not command.subcommands:
+            most = command.arity if command.arity >= 0 else UNBOUNDED
+            found[command.name] = found[command.name.lower()] = (command.function, abs(command.arity), most)
+    return found
 
 
 def parse(payload: bytes, count: int) -> list[list[bytes]]:

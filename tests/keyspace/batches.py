@@ -47,8 +47,14 @@ class Bench:
         return self.machine.apply(entry(self.machine.applied + 1, *requests, time_ms=self.now))
 
     def write(self, *command):
-        [reply] = self.batch(command[0] if len(command) == 1 else command)
+        [reply] = self.packed(pack(command[0] if len(command) == 1 else command))
         return reply
+
+    def packed(self, requests, count=1):
+        """Apply requests that are packed already."""
+        machine = self.machine
+        payload = batch.encode(self.now, count, requests)
+        return machine.apply(Entry(machine.applied + 1, 1, EntryKind.COMMAND, payload))
 
     def read(self, *command):
         return self.machine.query(words(command[0] if len(command) == 1 else command), self.now)

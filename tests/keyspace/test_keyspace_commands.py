@@ -1,0 +1,118 @@
+"""Every command against what Redis answers (cases.py), run through the log and, where it reads, as a query too."""
+
+from __future__ import annotations
+
+import pytest
+from batches import Bench
+from cases import EXPIRY, KEYS, STRINGS, scripts
+from tally import Tally
+
+from leto.keyspace.commands import KEYSPACE
+from leto.keyspace.replies import Error, Status
+
+SCRIPTS = [pytest.param(steps, id=title) for text in (STRINGS, KEYS, EXPIRY) for title, steps in scripts(text)]
+
+
+def plain(reply):
+    """A map as RESP2 shows it."""
+    return [item for pair in reply.items() for item in pair] if isinstance(reply, dict) else reply
+
+
+@pytest.mark.parametrize("steps", SCRIPTS)
+def test_commands_answer_as_redis(steps):
+    bench = Bench()
+    for words, expected in steps:
+        if isinstance(words, int):
+            bench.wait(words)
+            continue
+        command = KEYSPACE.resolve(words)
+        if words[0].upper() == b"DBSIZE":  # counts what Redis's active expiry would have deleted
+            purge(bench)
+        if isinstance(command, Error) or not command.is_write:
+            assert plain(bench.machine.query(words, bench.now)) == expected, words
+        assert plain(bench.batch(tuple(words))[0]) == expected, words
+
+
+def purge(bench):
+    """Active expiry, as the leader does it."""
+    machine = bench.machine
+    while (packed := machine.expired(bench.now, 10)) is not None:
+        bench.packed(packed)
+
+
+def test_every_command_is_in_the_scripts():
+    met = set()
+    for text in (STRINGS, KEYS, EXPIRY):
+        for _, steps in scripts(text):
+            met |= {words[0].upper() for words, _ in steps if not isinstance(words, int)}
+    assert met >= set(KEYSPACE)
+
+
+def test_object_tells_what_is_not_tracked():
+    bench = Bench()
+    bench.write("SET a 1")
+    assert bench.read("OBJECT IDLETIME a").text.startswith(b"ERR idle time is not tracked")
+    assert bench.read("OBJECT FREQ a").text.startswith(b"ERR An LFU maxmemory policy is not selected")
+    assert bench.read("OBJECT HELP")[-1] == Status(b"    Prints this help.")
+
+
+def test_errors_stay_one_line():
+    bench = Bench()
+    assert bench.write([b"EXPIRE", b"a", b"1", b"x\r\ny"]) == Error(b"ERR Unsupported option x  y")
+    assert bench.read([b"NO\r\nSUCH", b"a\nb"]).text == (
+        b"ERR unknown command 'NO  SUCH', with args beginning with: 'a b' "
+    )
+
+
+def test_an_unknown_command_shows_128_bytes_of_its_arguments():
+    reply = Bench().read([b"x" * 200, b"a" * 100, b"b" * 100, b"c"])
+    assert reply.text == (
+        b"ERR unknown command '"
+        + b"x" * 128
+        + b"', with args beginning with: '"
+        + b"a" * 100
+        + b"' '"
+        + b"b" * 25
+        + b"' "
+    )
+
+
+def test_a_string_grows_to_512_megabytes_and_no_further():
+    bench = Bench()
+    assert bench.write("SETRANGE a 536870911 x") == 512 << 20
+    assert bench.write("APPEND a y") == Error(b"ERR string exceeds maximum allowed size (proto-max-bulk-len)")
+    assert bench.read("STRLEN a") == 512 << 20
+
+
+@pytest.mark.parametrize("name", sorted(name for name, command in KEYSPACE.items() if command.group == "string"))
+def test_string_commands_refuse_other_types(name):
+    bench = Bench()
+    bench.machine.database.index = 1
+    bench.machine.database.store(b"t", Tally({b"x": 1}))
+    arguments = {
+        b"SET": [b"t", b"v", b"GET"],
+        b"GETRANGE": [b"t", b"0", b"1"],
+        b"SUBSTR": [b"t", b"0", b"1"],
+        b"SETRANGE": [b"t", b"0", b"x"],
+        b"INCRBY": [b"t", b"1"],
+        b"DECRBY": [b"t", b"1"],
+        b"INCRBYFLOAT": [b"t", b"1"],
+        b"APPEND": [b"t", b"1"],
+        b"GETSET": [b"t", b"1"],
+        b"LCS": [b"t", b"t"],
+        b"SETNX": [b"t", b"v"],
+        b"MSETNX": [b"t", b"v"],
+    }
+    if name in (b"SETEX", b"PSETEX", b"MSET"):  # they replace whatever there is
+        value = [b"t", b"10", b"v"] if name != b"MSET" else [b"t", b"v"]
+        assert bench.write([name, *value]) == Status(b"OK")
+        assert bench.read("TYPE t") == Status(b"string")
+        return
+    expected = {
+        b"MGET": [None],
+        b"SETNX": 0,
+        b"MSETNX": 0,
+        b"LCS": Error(b"ERR The specified keys must contain string values"),
+    }.get(name, Error(b"WRONGTYPE Operation against a key holding the wrong kind of value"))
+    assert bench.write([name, *arguments.get(name, [b"t"])]) == expected
+    assert bench.read("TYPE t") == Status(b"tally")
