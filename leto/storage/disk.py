@@ -162,6 +162,8 @@ class RealFile:
 
     def sync(self) -> None:
         try:
+            if self._fd < 0:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             _sync_data(self._fd)
         except OSError as error:
             error.filename = self.path

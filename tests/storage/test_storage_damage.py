@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from directories import (
-    IDENTITY,
     HARD_STATE,
+    IDENTITY,
     IDENTITY_FILE,
     WATERMARK,
     changed,

@@ -1,4 +1,4 @@
-"""Writes and syncs that fail: an error in the system's words, a poisoned store, nothing acknowledged, a good restart."""
+"""Writes and syncs that fail: the system's words, a poisoned store, nothing acknowledged, a good restart."""
 
 from __future__ import annotations
 

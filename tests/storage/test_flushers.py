@@ -1,0 +1,176 @@
+"""The flush seam: jobs in order, their ends in the reactor's thread, nothing after stop."""
+
+from __future__ import annotations
+
+import threading
+from queue import SimpleQueue
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from leto.errors import Stopping
+from leto.storage import InlineFlusher, MemoryFlusher, ThreadFlusher
+
+
+class Reactor:
+    """A reactor's thread that runs what other threads hand to it, when asked."""
+
+    def __init__(self):
+        self._calls = SimpleQueue()
+
+    def callFromThread(self, callable, *args, **kwargs):
+        self._calls.put(lambda: callable(*args, **kwargs))
+
+    def turn_until(self, done):
+        while not done():
+            self._calls.get(timeout=10)()
+
+
+class Kept:
+    """What became of a Deferred, and in which thread."""
+
+    def __init__(self, deferred: Deferred):
+        self.fired = False
+        self.error = None
+        deferred.addCallbacks(self._done, self._failed)
+
+    def _done(self, result):
+        assert result is None
+        self.fired = True
+        self.thread = threading.current_thread()
+
+    def _failed(self, reason):
+        self.fired = True
+        self.error = reason.value
+        self.thread = threading.current_thread()
+
+
+class Flushing:
+    def __init__(self, kind):
+        self.kind = kind
+        self.reactor = Reactor()
+        self.flusher = {
+            "thread": lambda: ThreadFlusher(self.reactor),
+            "inline": InlineFlusher,
+            "memory": MemoryFlusher,
+        }[kind]()
+
+    def submit(self, job):
+        return Kept(self.flusher.submit(job))
+
+    def settle(self, *kept):
+        if self.kind == "memory":
+            self.flusher.run()
+        if self.kind == "thread":
+            self.reactor.turn_until(lambda: all(each.fired for each in kept))
+        assert all(each.fired for each in kept)
+
+
+@pytest.fixture(params=["thread", "inline", "memory"])
+def flushing(request):
+    made = Flushing(request.param)
+    yield made
+    stopped = Kept(made.flusher.stop())
+    if not stopped.fired and stopped.error is None:
+        made.settle(stopped)
+
+
+def test_jobs_run_in_order_and_report_in_order(flushing):
+    ran, reported = [], []
+    kept = []
+    for number in range(50):
+        each = flushing.flusher.submit(lambda number=number: ran.append(number))
+        each.addCallback(lambda _, number=number: reported.append(number))
+        kept.append(Kept(each))
+    flushing.settle(*kept)
+    assert ran == reported == list(range(50))
+
+
+def test_a_jobs_end_is_told_in_the_reactors_thread(flushing):
+    threads = []
+    good = flushing.submit(lambda: threads.append(threading.current_thread()))
+    flushing.settle(good)
+    assert good.thread is threading.current_thread()
+    assert (threads[0] is threading.current_thread()) == (flushing.kind != "thread")
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), OSError(5, "I/O error"), RecursionError()])
+def test_what_a_job_raises_is_its_deferreds_error_and_the_next_still_run(flushing, error):
+    def fail():
+        raise error
+
+    bad, good = flushing.submit(fail), flushing.submit(lambda: None)
+    flushing.settle(bad, good)
+    assert bad.error is error
+    assert good.error is None
+
+
+def test_jobs_submitted_by_a_jobs_callback_follow(flushing):
+    ran = []
+    kept = []
+
+    def again(_):
+        kept.append(flushing.submit(lambda: ran.append("second")))
+
+    first = flushing.flusher.submit(lambda: ran.append("first"))
+    first.addCallback(again)
+    flushing.settle(Kept(first))
+    flushing.settle(*kept)
+    assert ran == ["first", "second"]
+
+
+def test_stop_fires_after_all_jobs_and_takes_no_more(flushing):
+    ran = []
+    jobs = [flushing.submit(lambda: ran.append(1)) for _ in range(3)]
+    stopped = Kept(flushing.flusher.stop())
+    flushing.settle(*jobs, stopped)
+    assert ran == [1, 1, 1]
+    late = flushing.submit(lambda: ran.append(2))
+    assert isinstance(late.error, Stopping)
+    assert isinstance(Kept(flushing.flusher.stop()).error, Stopping)
+    assert ran == [1, 1, 1]
+
+
+def test_stop_without_a_job_fires_at_once():
+    for flusher in (ThreadFlusher(Reactor()), InlineFlusher(), MemoryFlusher()):
+        assert Kept(flusher.stop()).fired
+
+
+def test_no_thread_before_the_first_job():
+    """A daemon forks after it was set up: a thread would stay behind."""
+    before = threading.active_count()
+    ThreadFlusher(Reactor())
+    assert threading.active_count() == before
+
+
+def test_the_writer_thread_ends_with_stop():
+    reactor = Reactor()
+    flusher = ThreadFlusher(reactor)
+    threads = []
+    job = Kept(flusher.submit(lambda: threads.append(threading.current_thread())))
+    stopped = Kept(flusher.stop())
+    reactor.turn_until(lambda: job.fired and stopped.fired)
+    threads[0].join(10)
+    assert not threads[0].is_alive()
+
+
+def test_an_inline_job_that_submits_one_does_not_run_it_inside_itself():
+    flusher = InlineFlusher()
+    ran = []
+
+    def outer():
+        flusher.submit(lambda: ran.append("inner"))
+        ran.append("outer")
+
+    flusher.submit(outer)
+    assert ran == ["outer", "inner"]
+
+
+def test_memory_jobs_wait_for_the_test():
+    flusher = MemoryFlusher()
+    ran = []
+    first, second = (Kept(flusher.submit(lambda n=n: ran.append(n))) for n in (1, 2))
+    assert (flusher.pending, ran) == (2, [])
+    flusher.run_one()
+    assert (first.fired, second.fired, ran) == (True, False, [1])
+    assert flusher.run() == 1
