@@ -31,7 +31,6 @@ class RefusalCode(IntEnum):
     DUPLICATE_ID = 7  # another process with that id is connected
     PROTECTED = 8  # no secret, and not from this host
     STARTING = 9  # not ready to be talked to yet
-    MALFORMED = 10  # a handshake that makes no sense
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True):
