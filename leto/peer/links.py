@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from leto.config import Address
 from leto.peer.greetings import Refusal, RefusalCode
 from leto.peer.notices import Notices
-from leto.peer.origins import is_ipv4, is_ipv6
+from leto.peer.origins import dialable, is_ipv4, is_ipv6
 from leto.peer.protocol import DialledConnection
 
 _FIRST_DELAY: Final = 0.02  # seconds before the second attempt, doubled up to the cap
@@ -78,7 +78,10 @@ class Link:
         self._attempt: DialledConnection | None = None  # connected, its handshake under way
         self._dialling: Deferred[Any] | None = None
         self._call: Any = None
-        self._attempts = 0  # since the last complete handshake
+        self._attempts = 0  # since the last connection that lasted
+        self._turn = 0  # which of its addresses is dialled; the next one after a failure
+        self._since = 0.0  # when the last handshake was complete
+        self._hasty = False  # the last connection was over as soon as it was up
         self._cap = delay_cap
         self._closed = False
 
@@ -86,7 +89,12 @@ class Link:
     def address(self) -> str:
         """Where it dials next, "" if nowhere."""
         known = self._addresses()
-        return str(known[self._attempts % len(known)]) if known else ""
+        return str(known[self._turn % len(known)]) if known else ""
+
+    def kick(self) -> None:
+        """The peer is up, for it dialled: no need to wait, unless it closes connections as soon as they are made."""
+        if not self._hasty:
+            self.redial(now=True)
 
     def redial(self, now: bool = False) -> None:
         """See that an attempt is under way, or comes; `now`: at once, for there is a new address."""
@@ -110,13 +118,16 @@ class Link:
             self.configured = configured
         if learned is not None:
             self.learned = learned
-        self.redial(now=self._addresses() != before)
+        moved = self._addresses() != before
+        if moved:
+            self._turn = 0
+        self.redial(now=moved)
 
     def established(self, connection: DialledConnection) -> None:
         """The handshake is complete."""
         self.connection = connection
         self._attempt = None
-        self._attempts = 0
+        self._since = self._reactor.seconds()
         self._cap = self._delay_cap
         self._notices.forget(("dial", self.server_id))
 
@@ -129,8 +140,12 @@ class Link:
         """A connection of this link is closed."""
         if connection is self.connection:
             self.connection = None
+            self._hasty = self._reactor.seconds() - self._since < self._delay_cap
+            if not self._hasty:
+                self._attempts = 0
         elif connection is self._attempt:
             self._attempt = None
+            self._turn += 1
         self.redial()
 
     def close(self) -> None:
@@ -149,8 +164,8 @@ class Link:
     def _addresses(self) -> list[Address]:
         known: list[Address] = []
         for text in (self.configured, self.learned):
-            address = Address.parse(text) if text else None
-            if address is not None and address.port and not address.is_unspecified and address not in known:
+            address = dialable(text)
+            if address is not None and address not in known:
                 known.append(address)
         return known
 
@@ -159,7 +174,7 @@ class Link:
         known = self._addresses()
         if self._closed or not known:
             return  # move() dials once there is an address
-        address = known[self._attempts % len(known)]
+        address = known[self._turn % len(known)]
         self._attempts += 1
         endpoint = self._connector(address.host, address.port, self._connect_timeout)
         factory = Factory.forProtocol(lambda: self._protocol(self.server_id))
@@ -176,6 +191,7 @@ class Link:
         elif not connection.is_over:
             self._attempt = connection
         else:
+            self._turn += 1
             self.redial()
 
     def _failed(self, failure: Failure, address: Address) -> None:
@@ -192,6 +208,7 @@ class Link:
             )
         else:
             self._notices.failure(("dial", self.server_id), "dialling {peer} failed", failure, peer=self.server_id)
+        self._turn += 1
         self.redial()
 
 

@@ -11,12 +11,11 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
-from leto.config import Address
 from leto.errors import LetoError, ProtocolError
 from leto.interfaces import Identity, PeerListener
 from leto.peer.exchange import MAX_OUTSTANDING, RequestFailed
 from leto.peer.handshake import admission
-from leto.peer.origins import dial_back_address
+from leto.peer.origins import dial_back_address, dialable
 from leto.raft.messages import InstallSnapshot, Message
 
 _HOST: Final = "127.0.0.1"  # where every connection of this network comes from
@@ -225,7 +224,7 @@ class MemoryTransport:
 
     def _address(self, peer: str) -> str:
         configured = self._peers.get(peer, "")
-        if configured and not Address.parse(configured).is_unspecified:
+        if dialable(configured) is not None:
             return configured
         return self._learned.get(peer, "")
 

@@ -46,6 +46,15 @@ def dial_back_address(given: str, host: str) -> str:
     return str(address)
 
 
+def dialable(text: str) -> Address | None:
+    """`text` as an address to dial; None if it names no host or port, or is no address at all."""
+    try:
+        address = Address.parse(text)
+    except ValueError:
+        return None
+    return None if address.is_unspecified or not address.port else address
+
+
 def _literal(host: str) -> IPv4Address | IPv6Address | None:
     try:
         return ip_address(host)

@@ -270,7 +270,7 @@ class TcpTransport:
             learned = dial_back_address(session.address, connection.remote_host)
             link = self._link(peer)
             link.move(configured=self._peers.get(peer, ""), learned=learned)
-            link.redial(now=True)  # it is up: no need to wait for the next attempt
+            link.kick()
 
     def refused(self, connection: PeerConnection, refusal: Refusal) -> None:
         """A handshake ended in a refusal, ours or the other side's."""

@@ -540,6 +540,29 @@ async def test_dialling_goes_on_with_growing_delays_capped_at_half_the_election_
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_peer_that_closes_every_connection_at_once_is_not_dialled_in_a_frenzy(tcp, deaf):
+    deaf.deaf = False
+    a = tcp.node("a", election_timeout=0.4)
+    a.listener.peer_connected = lambda peer: deaf.connections[-1].transport.abortConnection()
+    a.transport.set_peers({"deaf": deaf.address})
+    await tcp.until(lambda: deaf.connections)
+    for _ in range(6):
+        await tcp.settle()
+    assert 3 < len(deaf.connections) < 16
+
+
+@pytest.mark.parametrize("address", ["nonsense", ":0", "a b:1", "[::", "0.0.0.0:15379", ""])
+@pytest_twisted.ensureDeferred
+async def test_an_address_that_cannot_be_dialled_waits_for_a_better_one(tcp, address):
+    a, b = tcp.node("a"), tcp.node("b")
+    a.transport.set_peers({"b": address})
+    await tcp.settle()
+    assert not a.transport.is_connected("b")
+    a.transport.set_peers({"b": b.address})
+    await tcp.until(lambda: a.transport.is_connected("b"))
+
+
+@pytest_twisted.ensureDeferred
 async def test_host_names_are_resolved_at_every_dial(tcp):
     asked = []
     a, b = tcp.node("a"), tcp.node("b")
