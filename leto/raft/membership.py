@@ -55,16 +55,13 @@ def settle(s: State) -> None:
     """What follows once a configuration is committed, or a joiner has caught up."""
     s.settle_due = False
     _notice_removal(s)
-    if s.role is not Role.LEADER or s.configuration_index > s.commit:
+    if s.role is not Role.LEADER or s.configuration_index > s.commit or s.commit < s.term_start:
         return
     for id in [id for id in s.progress if id not in s.configuration.ids()]:
         replication.farewell(s, id)
     if s.configuration.is_joint:
-        # C(old,new) is committed: go on to C(new) (paper 6). A leader of a later term first commits in its own.
-        if s.commit >= s.term_start:
-            _append(s, configurations.final(s.configuration))
-        else:
-            s.settle_due = True
+        # C(old,new) is committed: go on to C(new) (paper 6), also where an earlier leader began the change.
+        _append(s, configurations.final(s.configuration))
     elif not s.votes_itself:
         _hand_over(s)
     else:
@@ -106,6 +103,6 @@ def _promote_caught_up(s: State) -> None:
         if not (progress.catch_up_target and quick):
             progress.catch_up_target = s.log.last_index
             progress.catch_up_since = s.now
-        if progress.match >= progress.catch_up_target and s.commit >= s.term_start and not s.transferring_to:
+        if progress.match >= progress.catch_up_target and not s.transferring_to:
             _append(s, configurations.promoted(s.configuration, id))
             return

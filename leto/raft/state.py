@@ -267,7 +267,12 @@ class State:
         """The commit index moves forward to `index`."""
         before = self.commit
         self.commit = index
-        if self.configuration_index > before or self.removal_pending or len(self.history) > 1:
+        if (
+            self.configuration_index > before
+            or self.removal_pending
+            or len(self.history) > 1
+            or before < self.term_start  # the first commit in the own term: what an earlier leader left is due
+        ):
             self.settle_due = True
         if self.uncommitted_bytes:
             tail, offset = self.log.tail(), self.log.offset

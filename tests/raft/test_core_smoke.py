@@ -573,3 +573,17 @@ def test_a_lost_disks_acknowledgement_does_not_count_for_the_one_in_its_place():
     cluster.boot("c", Disk())
     cluster.advance(1)
     assert leader.progress["c"].match == leader.last_index and "c" in leader.configuration.voter_ids()
+
+
+def test_a_new_leader_leaves_a_joint_configuration_that_was_committed_before_its_time():
+    cluster = Cluster(["a", "b", "c"])
+    target = Configuration(tuple(Member(i, f"{i}:1", i != "c") for i in "abc"))
+    both = configurations.joint(cluster.nodes["a"].configuration, target)
+    for id in "abc":
+        disk = Disk([*cluster.disks[id].stored, Entry(2, 1, EntryKind.CONFIGURATION, configurations.encode(both))])
+        disk.hard_state = HardState(1, "", 2)
+        cluster.boot(id, disk)
+    cluster.run()
+    assert cluster.nodes["a"].applied_index == 2 and cluster.nodes["a"].configuration.is_joint
+    leader = cluster.elect("a")
+    assert leader.configuration == target and leader.commit == leader.last_index
