@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "peer": LEAVES | {"listening", "raft.configuration", "raft.messages", "keyspace.replies"},
     "catchup": LEAVES | {"raft.messages", "peer.requests"},
     "replica": LEAVES | {"raft", "keyspace", "peer.requests", "catchup", "status"},
-    "memory": LEAVES | {"raft.configuration", "raft.messages", "keyspace"},
+    "memory": LEAVES | {"raft.configuration", "raft.messages", "keyspace", "status"},
     "resp": LEAVES | {"keyspace", "raft.configuration", "raft.messages", "status"},
     "status": LEAVES | {"raft.configuration"},
     "admin": LEAVES | {"status"},

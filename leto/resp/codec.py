@@ -1,0 +1,256 @@
+"""The Redis protocol, pure: bytes to requests, replies to bytes.
+
+RequestReader takes what has come in one turn and gives all complete requests of it at once. Its fast path
+splits the bytes at CRLF and proves with a few vectorised comparisons that they are canonical RESP: it accepts
+nothing but `*n`, and `$len` headers that are exactly those of the arguments found. Whatever it cannot prove
+(inline commands, leading zeros, cut requests, nonsense) goes to leto.resp.strict.StrictReader, which decides.
+
+encode() turns replies (leto.keyspace.replies) into RESP2, or RESP3 after HELLO 3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hiredis import pack_command
+
+from leto.errors import ProtocolError
+from leto.keyspace.replies import Error, NullArray, Push, Reply, Set, Status, Verbatim
+from leto.resp.strict import StrictReader
+
+Request = Sequence[bytes]
+
+CRLF = b"\r\n"
+_COUNTS = {b"*%d" % n: n for n in range(1, 1024)}
+_LENGTHS = tuple(b"$%d" % n for n in range(4096))  # bulk headers of short arguments
+_LENGTH_OF = {header: length for length, header in enumerate(_LENGTHS)}
+_KNOWN_LENGTHS = len(_LENGTHS)
+
+
+def pack(arguments: Request) -> bytes:
+    """One request as canonical RESP: an array of bulk strings."""
+    return pack_command(arguments if type(arguments) is tuple else tuple(arguments))  # type: ignore[arg-type]
+
+
+class RequestReader:
+    """feed() it what has come. Until `authenticated` it gives at most one request a call (the request may change
+    what the next one is allowed) and small limits apply: call feed(b"") until it gives none."""
+
+    __slots__ = ("_max_bulk_bytes", "_strict", "authenticated", "error", "raw")
+
+    def __init__(self, max_bulk_bytes: int, authenticated: bool = True) -> None:
+        self._max_bulk_bytes = max_bulk_bytes
+        self._strict = StrictReader(max_bulk_bytes)
+        self.authenticated = authenticated
+        self.error: str | None = None  # a protocol error's words: nothing more will be read
+        self.raw = b""  # the requests of the last feed() as canonical RESP
+
+    @property
+    def buffered(self) -> int:
+        """Bytes of the request that is still arriving."""
+        return self._strict.buffered
+
+    def feed(self, data: bytes) -> list[Request]:
+        """All requests that are complete now, in order. After a protocol error: those before it, then none."""
+        if self.error is not None:
+            self.raw = b""
+            return []
+        strict = self._strict
+        if not self.authenticated:
+            return self._feed_strictly(data, 1)
+        if strict.busy:
+            requests = self._feed_strictly(data, 1)
+            if not requests:
+                return requests
+            data = strict.take_rest()
+            if not data:
+                return requests
+            first = self.raw
+            more = self.feed(data)
+            self.raw = first + self.raw
+            return requests + more
+        if len(data) > self._max_bulk_bytes:
+            return self._feed_strictly(data)
+        requests, consumed = split_requests(data)
+        if consumed == len(data):
+            self.raw = data
+            return requests
+        canonical = data[:consumed]
+        more = self._feed_strictly(data[consumed:])
+        self.raw = canonical + self.raw
+        return requests + more
+
+    def _feed_strictly(self, data: bytes, most: int = -1) -> list[Request]:
+        strict = self._strict
+        requests: list[Request] = []
+        try:
+            strict.push(data)
+            while len(requests) != most:
+                request = strict.next(self.authenticated)
+                if request is None:
+                    break
+                requests.append(request)
+        except ProtocolError as error:
+            self.error = str(error)
+        self.raw = b"".join(map(pack, requests))
+        return requests
+
+
+def split_requests(data: bytes) -> tuple[list[Request], int]:
+    """The canonical requests that `data` begins with, and how many bytes they take.
+
+    Stops at the first request that is cut or not canonical.
+    """
+    parts = data.split(CRLF)
+    last = len(parts) - 1  # parts[last] was not ended by CRLF
+    count = _COUNTS.get(parts[0])
+    if count is None:
+        return [], 0
+    stride = 2 * count + 1
+    whole = last // stride
+    if whole > 1:
+        # Most pipelines repeat one shape: take it apart by columns.
+        end = whole * stride
+        if parts[:end:stride].count(parts[0]) == whole:
+            columns = []
+            for column in range(2, stride, 2):
+                arguments = parts[column:end:stride]
+                lengths = list(map(len, arguments))
+                if max(lengths) < _KNOWN_LENGTHS:
+                    headers = [_LENGTHS[length] for length in lengths]
+                else:
+                    headers = [b"$%d" % length for length in lengths]
+                if headers != parts[column - 1 : end : stride]:
+                    break
+                columns.append(arguments)
+            else:
+                return list(zip(*columns, strict=True)), len(data) - _size(parts, end, last)
+    requests: list[Request] = []
+    at = 0
+    while at < last:
+        count = _COUNTS.get(parts[at])
+        if count is None:
+            break
+        end = at + 2 * count + 1
+        if end > last:
+            break
+        found = parts[at + 2 : end : 2]
+        if [_LENGTHS[n] if (n := len(a)) < _KNOWN_LENGTHS else b"$%d" % n for a in found] != parts[at + 1 : end : 2]:
+            rejoined = _rejoin(parts, at + 1, last, count)
+            if rejoined is None:
+                break
+            found, end = rejoined
+        requests.append(found)
+        at = end
+    return requests, len(data) - _size(parts, at, last)
+
+
+def _rejoin(parts: list[bytes], at: int, last: int, count: int) -> tuple[list[bytes], int] | None:
+    """`count` arguments from parts[at] on, some of which hold CRLF and were split: (arguments, where they end).
+
+    None where they are cut, a header is not canonical or a length is not met at a CRLF.
+    """
+    arguments: list[bytes] = []
+    for _ in range(count):
+        if at + 1 >= last:
+            return None
+        length = _LENGTH_OF.get(parts[at])
+        if length is None:
+            return None
+        start = at + 1
+        have = len(parts[start])
+        at = start + 1
+        while have < length and at < last:
+            have += 2 + len(parts[at])
+            at += 1
+        if have != length:
+            return None
+        arguments.append(parts[start] if at == start + 1 else CRLF.join(parts[start:at]))
+    return arguments, at
+
+
+def _size(parts: list[bytes], start: int, last: int) -> int:
+    if start == last:
+        return len(parts[last])
+    return sum(map(len, parts[start:])) + 2 * (last - start)
+
+
+# Replies -----------------------------------------------------------------------------------------
+
+
+def encode(reply: Reply, resp3: bool = False) -> bytes:
+    """`reply` as RESP2, or RESP3. Raises TypeError for a value that is no reply."""
+    kind = type(reply)
+    if kind is bytes:
+        return b"$%d\r\n%b\r\n" % (len(reply), reply)
+    encoder = (_RESP3 if resp3 else _RESP2).get(kind)
+    if encoder is None:
+        raise TypeError(f"{kind.__name__} is no reply")
+    return encoder(reply)
+
+
+def _line(text: bytes) -> bytes:
+    """One line's text: a CR or LF in it (a client's bytes in an error) becomes a space, as in Redis."""
+    if b"\r" in text or b"\n" in text:
+        return text.replace(b"\r", b" ").replace(b"\n", b" ")
+    return text
+
+
+def _bulk(text: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(text), text)
+
+
+def _items(mark: bytes, items: Sequence[Any], resp3: bool) -> bytes:
+    return b"%b%d\r\n%b" % (mark, len(items), b"".join([encode(item, resp3) for item in items]))
+
+
+def _pairs(items: dict[Any, Any], resp3: bool) -> bytes:
+    body = b"".join([encode(part, resp3) for pair in items.items() for part in pair])
+    return b"%%%d\r\n%b" % (len(items), body) if resp3 else b"*%d\r\n%b" % (2 * len(items), body)
+
+
+def double_text(value: float) -> bytes:
+    """A double as Redis 7.0 prints it: 17 significant digits, "inf", "-inf", "nan"."""
+    if math.isnan(value):
+        return b"nan"
+    if math.isinf(value):
+        return b"inf" if value > 0 else b"-inf"
+    return b"%.17g" % value
+
+
+def _verbatim(reply: Verbatim) -> bytes:
+    return b"=%d\r\n%b:%b\r\n" % (len(reply.text) + 4, reply.format, reply.text)
+
+
+_COMMON: dict[type, Callable[[Any], bytes]] = {
+    bytes: _bulk,
+    int: lambda reply: b":%d\r\n" % reply,
+    Status: lambda reply: b"+%b\r\n" % _line(reply.text),
+    Error: lambda reply: b"-%b\r\n" % _line(reply.text),
+}
+_RESP2: dict[type, Callable[[Any], bytes]] = _COMMON | {
+    type(None): lambda _: b"$-1\r\n",
+    NullArray: lambda _: b"*-1\r\n",
+    bool: lambda reply: b":1\r\n" if reply else b":0\r\n",
+    float: lambda reply: _bulk(double_text(reply)),
+    list: lambda reply: _items(b"*", reply, False),
+    tuple: lambda reply: _items(b"*", reply, False),
+    dict: lambda reply: _pairs(reply, False),
+    Set: lambda reply: _items(b"*", reply.items, False),
+    Push: lambda reply: _items(b"*", reply.items, False),
+    Verbatim: lambda reply: _bulk(reply.text),
+}
+_RESP3: dict[type, Callable[[Any], bytes]] = _COMMON | {
+    type(None): lambda _: b"_\r\n",
+    NullArray: lambda _: b"_\r\n",
+    bool: lambda reply: b"#t\r\n" if reply else b"#f\r\n",
+    float: lambda reply: b",%b\r\n" % double_text(reply),
+    list: lambda reply: _items(b"*", reply, True),
+    tuple: lambda reply: _items(b"*", reply, True),
+    dict: lambda reply: _pairs(reply, True),
+    Set: lambda reply: _items(b"~", reply.items, True),
+    Push: lambda reply: _items(b">", reply.items, True),
+    Verbatim: _verbatim,
+}

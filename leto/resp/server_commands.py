@@ -1,0 +1,410 @@
+"""The node as a server: TIME ROLE LOLWUT LATENCY MEMORY DEBUG SHUTDOWN SAVE BGSAVE BGREWRITEAOF LASTSAVE WAIT.
+
+See https://redis.io/commands/?group=server.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+import leto
+from leto.errors import NothingToSnapshot
+from leto.keyspace.numbers import parse_integer
+from leto.keyspace.replies import NOT_AN_INTEGER, OK, SYNTAX_ERROR, Error, Reply, Status, Verbatim
+from leto.keyspace.values import size
+from leto.resp.cluster import snapshot_now
+from leto.resp.codec import Request, encode
+from leto.resp.info import peak_bytes, resident_bytes, split_address
+from leto.resp.outcomes import refusal
+from leto.resp.runs import Run
+from leto.resp.table import NO_REPLY, command, container
+
+if TYPE_CHECKING:
+    from leto.resp.session import Session
+
+log = Logger()
+
+_ADMIN = "admin noscript loading stale"
+_SAVING = "admin noscript no_async_loading"
+
+
+@command(
+    "TIME",
+    1,
+    "loading stale fast",
+    group="server",
+    since="2.6.0",
+    summary="Return the current server time",
+    tips="nondeterministic_output",
+)
+def time_(session: Session, argv: Request) -> Reply:
+    microseconds = int(session.state.wall_clock() * 1e6)
+    return [b"%d" % (microseconds // 1_000_000), b"%d" % (microseconds % 1_000_000)]
+
+
+@command(
+    "ROLE",
+    1,
+    "noscript loading stale fast",
+    group="server",
+    since="2.8.12",
+    summary="Return the role of the instance in the context of replication",
+    categories="admin dangerous",
+)
+def role(session: Session, argv: Request) -> Reply:
+    """The leader as Redis's master, everyone else as its replica; offsets are log indexes."""
+    status = session.state.replica.status()
+    if status.role == "leader":
+        replicas = []
+        for member in status.members:
+            if member.id != status.id and member.connected:
+                host, port = split_address(member.client_address)
+                replicas.append([host.encode(), b"%d" % port, b"%d" % member.match])
+        return [b"master", status.commit, replicas]
+    host, port = split_address(status.leader_address)
+    link = b"connected" if status.leader_id and status.has_quorum else b"connect"
+    return [b"slave", host.encode(), port, link, status.applied]
+
+
+@command(
+    "LOLWUT",
+    -1,
+    "readonly fast",
+    group="server",
+    since="5.0.0",
+    summary="Display some computer art and the Redis version",
+    complexity="",
+    syntax="[VERSION version]",
+    categories="read",
+)
+def lolwut(session: Session, argv: Request) -> Reply:
+    """Leto bore the twins on Delos, a floating island: a picture of it."""
+    rows = (
+        "                .",
+        "            .  / \\  .",
+        "     ~  ~  / \\/   \\/ \\  ~   ~",
+        "  ~ ~ ~~__/___________\\__~~ ~  ~",
+        "~  ~  ~   ~  ~  ~  ~   ~   ~  ~",
+    )
+    return Verbatim(("\n".join(rows) + f"\nLeto ver. {leto.__version__}\n").encode())
+
+
+# LATENCY and MEMORY --------------------------------------------------------------------------------
+
+container(
+    "LATENCY",
+    group="server",
+    since="2.8.13",
+    summary="A container for latency diagnostics commands",
+    help=(
+        "DOCTOR",
+        "    Return a human readable latency analysis report.",
+        "GRAPH <event>",
+        "    Return an ASCII latency graph for the <event> class.",
+        "HISTORY <event>",
+        "    Return time-latency samples for the <event> class.",
+        "LATEST",
+        "    Return the latest latency samples for all events.",
+        "RESET [<event> ...]",
+        "    Reset latency data of one or more <event> classes.",
+        "    (default: reset all data for all event classes)",
+        "HISTOGRAM [COMMAND ...]",
+        "    Return a cumulative distribution of latencies in the format of a histogram for the specified"
+        " command names.",
+        "    If no commands are specified then all histograms are replied.",
+    ),
+)
+
+
+def _latency(name: str, arity: int, since: str, summary: str, syntax: str = "") -> Any:
+    return command(name, arity, _ADMIN, group="server", parent="LATENCY", since=since, summary=summary, syntax=syntax)
+
+
+@_latency("LATEST", 2, "2.8.13", "Return the latest latency samples for all events.")
+def latency_latest(session: Session, argv: Request) -> Reply:
+    """Leto keeps no latency events: the slow log and the metrics tell more."""
+    return []
+
+
+@_latency("HISTORY", 3, "2.8.13", "Return timestamp-latency samples for the event.", "event")
+def latency_history(session: Session, argv: Request) -> Reply:
+    return []
+
+
+@_latency("RESET", -2, "2.8.13", "Reset latency data for one or more events.", "[event [event ...]]")
+def latency_reset(session: Session, argv: Request) -> Reply:
+    return 0
+
+
+@_latency("DOCTOR", 2, "2.8.13", "Return a human readable latency analysis report.")
+def latency_doctor(session: Session, argv: Request) -> Reply:
+    return Verbatim(
+        b"Leto samples no latency events. Look at SLOWLOG GET, at INFO commandstats, and at the reactor's lateness"
+        b" among the metrics of --admin-listen.\n"
+    )
+
+
+@_latency("GRAPH", 3, "2.8.13", "Return a latency graph for the event.", "event")
+def latency_graph(session: Session, argv: Request) -> Reply:
+    return Error(b"ERR No samples available for event '%b'" % argv[2])
+
+
+@_latency(
+    "HISTOGRAM",
+    -2,
+    "7.0.0",
+    "Return the cumulative distribution of latencies of a subset of commands or all.",
+    "[command [command ...]]",
+)
+def latency_histogram(session: Session, argv: Request) -> Reply:
+    return {}
+
+
+container(
+    "MEMORY",
+    group="server",
+    since="4.0.0",
+    summary="A container for memory diagnostics commands",
+    help=(
+        "DOCTOR",
+        "    Return memory problems reports.",
+        "STATS",
+        "    Return information about the memory usage of the server.",
+        "USAGE <key> [SAMPLES <count>]",
+        "    Return memory in bytes used by <key> and its value. Nested values are",
+        "    sampled up to <count> times (default: 5, 0 means sample all).",
+    ),
+)
+
+
+@command(
+    "USAGE",
+    -3,
+    "readonly no_multi",
+    keys=(2, 2, 1),
+    key_flags="RO",
+    group="server",
+    parent="MEMORY",
+    since="4.0.0",
+    summary="Estimate the memory usage of a key",
+    complexity="O(N) where N is the number of samples.",
+    syntax="key [SAMPLES count]",
+    categories="read",
+)
+def memory_usage(session: Session, argv: Request) -> Reply | Deferred[Reply]:
+    """An estimate; SAMPLES is checked and has no effect, since every size is known."""
+    if len(argv) not in (3, 5):
+        return SYNTAX_ERROR
+    if len(argv) == 5:
+        if argv[3].upper() != b"SAMPLES":
+            return SYNTAX_ERROR
+        samples = parse_integer(argv[4])
+        if samples is None:
+            return NOT_AN_INTEGER
+        if samples < 0:
+            return SYNTAX_ERROR
+    machine: Any = session.state.replica.machine
+
+    def look(clock_ms: int) -> Reply:
+        machine.database.now = max(clock_ms, machine.time_ms)
+        record = machine.database.find(argv[2])
+        return None if record is None else size(argv[2], record)
+
+    return session.state.replica.read().addCallback(look)
+
+
+@command(
+    "DOCTOR",
+    2,
+    "",
+    group="server",
+    parent="MEMORY",
+    since="4.0.0",
+    summary="Outputs memory problems report",
+    tips="nondeterministic_output",
+)
+def memory_doctor(session: Session, argv: Request) -> Reply:
+    return Verbatim(b"Sam, I can't find any memory issue in this node: Leto leaves memory to Python and the kernel.\n")
+
+
+@command(
+    "STATS",
+    2,
+    "",
+    group="server",
+    parent="MEMORY",
+    since="4.0.0",
+    summary="Show memory usage details",
+    tips="nondeterministic_output",
+)
+def memory_stats(session: Session, argv: Request) -> Reply:
+    sessions = session.state.sessions.values()
+    keys = session.state.replica.machine.query((b"DBSIZE",), 0)
+    used = resident_bytes()
+    return {
+        b"peak.allocated": max(peak_bytes(), used),
+        b"total.allocated": used,
+        b"clients.normal": sum(s.reader.buffered + s.pending_bytes + s.output.unsent for s in sessions),
+        b"keys.count": keys,
+        b"keys.bytes-per-key": used // keys if keys else 0,
+    }
+
+
+# Ending and saving -----------------------------------------------------------------------------------
+
+
+@command(
+    "DEBUG",
+    -2,
+    "admin noscript loading stale no_multi",
+    group="server",
+    since="1.0.0",
+    summary="A container for debugging commands",
+    complexity="Depends on subcommand.",
+)
+def debug(session: Session, argv: Request) -> Reply:
+    return Error(b"ERR DEBUG command not allowed: a node of Leto cannot be made to sleep, crash or reload by a client.")
+
+
+@command(
+    "SHUTDOWN",
+    -1,
+    "admin noscript loading stale no_multi allow_busy",
+    group="server",
+    since="1.0.0",
+    summary="Hand over leadership, and stop this node",
+    syntax="[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
+)
+def shutdown(session: Session, argv: Request) -> Reply:
+    """Every acknowledged write is in the log already: SAVE and NOSAVE make no difference."""
+    words = {word.upper() for word in argv[1:]}
+    if words - {b"SAVE", b"NOSAVE", b"NOW", b"FORCE", b"ABORT"} or {b"SAVE", b"NOSAVE"} <= words:
+        return SYNTAX_ERROR
+    if b"ABORT" in words:
+        return SYNTAX_ERROR if len(words) > 1 else Error(b"ERR No shutdown in progress.")
+    log.info("{client} asks this node to shut down", client=session.peer)
+    session.state.shutdown()
+    return NO_REPLY
+
+
+@command(
+    "SAVE",
+    1,
+    f"{_SAVING} no_multi",
+    group="server",
+    since="1.0.0",
+    summary="Compact this node's log into a snapshot, and wait for it",
+    complexity="O(N) where N is the total number of keys in all databases",
+)
+def save(session: Session, argv: Request) -> Deferred[Reply]:
+    def failed(failure: Failure) -> Reply:
+        return OK if failure.check(NothingToSnapshot) else refusal(failure, False)
+
+    return snapshot_now(session).addErrback(failed)
+
+
+def _in_background(session: Session) -> None:
+    def failed(failure: Failure) -> None:
+        if failure.check(NothingToSnapshot) is None:
+            log.failure("the snapshot that {client} asked for failed", failure, client=session.peer)
+
+    snapshot_now(session).addErrback(failed)
+
+
+@command(
+    "BGSAVE",
+    -1,
+    _SAVING,
+    group="server",
+    since="1.0.0",
+    summary="Begin to compact this node's log into a snapshot",
+    syntax="[SCHEDULE]",
+)
+def bgsave(session: Session, argv: Request) -> Reply:
+    if len(argv) > 2 or (len(argv) == 2 and argv[1].upper() != b"SCHEDULE"):
+        return SYNTAX_ERROR
+    if session.state.replica.status().snapshot_in_progress:
+        return Error(b"ERR Background save already in progress")
+    _in_background(session)
+    return Status(b"Background saving started")
+
+
+@command(
+    "BGREWRITEAOF",
+    1,
+    _SAVING,
+    group="server",
+    since="1.0.0",
+    summary="Begin to compact this node's log into a snapshot",
+)
+def bgrewriteaof(session: Session, argv: Request) -> Reply:
+    if session.state.replica.status().snapshot_in_progress:
+        return Error(b"ERR Background append only file rewriting already in progress")
+    _in_background(session)
+    return Status(b"Background append only file rewriting started")
+
+
+@command(
+    "LASTSAVE",
+    1,
+    "loading stale fast",
+    group="server",
+    since="1.0.0",
+    summary="Get the UNIX time stamp of the last snapshot that a client asked for",
+    categories="admin dangerous",
+    tips="nondeterministic_output",
+)
+def lastsave(session: Session, argv: Request) -> Reply:
+    return session.state.last_save
+
+
+# WAIT ---------------------------------------------------------------------------------------------
+
+
+class WaitRun(Run):
+    """WAIT: counts once this client's writes before it are resolved."""
+
+    __slots__ = ("resp3", "session", "silent")
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(0)
+        self.session = session
+        self.resp3 = session.resp3
+        self.silent = session.silent
+
+    def start(self) -> None:
+        status = self.session.state.replica.status()
+        at_once = sum(m.match >= status.applied for m in status.members if m.id != status.id and m.match)
+        voters = sum(member.voter for member in status.configuration.members)
+        self.output = b"" if self.silent else encode(max(at_once, voters // 2), self.resp3)
+        self.session.proceed()
+
+
+@command(
+    "WAIT",
+    3,
+    "noscript no_multi",
+    group="generic",
+    since="3.0.0",
+    summary="Tell how many other members hold the writes that were acknowledged on this connection",
+    syntax="numreplicas timeout",
+    categories="connection",
+    tips="request_policy:all_shards response_policy:agg_min",
+)
+def wait(session: Session, argv: Request) -> Reply | WaitRun:
+    """Never waits longer than the writes before it: what is acknowledged is durable on a majority already.
+
+    So the answer is at least the half of the voters that the leader is not counted in, whatever was asked for.
+    """
+    if parse_integer(argv[1]) is None:
+        return NOT_AN_INTEGER
+    timeout = parse_integer(argv[2])
+    if timeout is None:
+        return Error(b"ERR timeout is not an integer or out of range")
+    if timeout < 0:
+        return Error(b"ERR timeout is negative")
+    return WaitRun(session)

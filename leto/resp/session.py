@@ -1,0 +1,473 @@
+"""One client: what it has set, what it waits for, and the order of its replies.
+
+The rules that keep a pipeline's order:
+
+- Replies leave in the order of the requests: `_pending` is a queue of runs (leto.resp.runs), flushed from its head.
+- Consecutive writes form one run, consecutive reads another. Writes are handed to the replica as they come; reads
+  wait until the writes before them are resolved, a write waits until the reads before it are evaluated.
+- On the leader a chunk in which a read precedes a write goes to the log whole, if its reads are cheap ones (flag
+  fast): they are linearizable there, and need no wait in between.
+- A connection command is carried out when its turn to be parsed comes; one whose reply takes time (a Deferred)
+  holds back what follows it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from leto.keyspace.replies import QUEUED, Error, Reply
+from leto.resp.codec import Request, RequestReader, encode, pack
+from leto.resp.runs import MixedRun, ReadRun, Run, Tally, Task, WriteRun, compat_reply
+from leto.resp.state import ServerState
+from leto.resp.table import LOCAL, NO_REPLY, READ, WRITE, Known
+from leto.resp.transaction import Transaction, Watch
+from leto.resp.transport import Output
+
+_NAME = itemgetter(0)
+_AT_ONCE = frozenset((b"EXEC", b"DISCARD", b"MULTI", b"WATCH", b"QUIT", b"RESET"))  # never queued by MULTI
+_ATTACKS = frozenset((b"POST", b"HOST:"))  # a browser was made to talk to us (as Redis guards against it)
+
+log = Logger()
+
+NO_AUTH = Error(b"NOAUTH Authentication required.")
+NOT_IN_MULTI = Error(b"ERR Command not allowed inside a transaction")
+
+
+class Session:
+    """Fed by the protocol with receive(); answers through `output`. All in the reactor's thread.
+
+    `reading` are the read runs under way, in order; `writing` counts the write runs under way. `silent`: the
+    request at hand gets no reply (CLIENT REPLY). `peer` and `local` are the connection's two ends as text.
+    """
+
+    def __init__(self, state: ServerState, output: Output, set_reading: Callable[[bool], None]) -> None:
+        self.state = state
+        self.output = output
+        self._set_reading = set_reading  # whether the protocol shall read from the client
+        self._is_read = True
+        self.id = state.next_id()
+        self.peer = ""
+        self.local = ""
+        self.peer_host = ""
+        self.local_host = ""
+        self.descriptor = -1
+        self.created = self.last_active = state.reactor.seconds()
+        self.last_command = "NULL"
+        self.name = b""
+        self.library_name = b""
+        self.library_version = b""
+        self.no_evict = False
+        self.no_touch = False
+        self.resp3 = False
+        self.readonly = False  # READONLY: reads of this connection may be stale
+        self.silent = False
+        self.reply_mode = "on"  # "on" | "off" | "skip" (the next) | "skipping" (the one at hand)
+        self.transaction: Transaction | None = None
+        self.watch = Watch()
+        self.closed = False  # the connection is gone
+        self.closing = False  # nothing more is taken; the connection closes once all is answered
+        self.half_closed = False  # the client has sent all it wants to
+        self.compat_leto = state.compat_leto
+        self.query = self._compat_query if state.compat_leto else state.replica.machine.query
+        self.reader = RequestReader(state.max_bulk_bytes, state.password is None)
+
+        self.writing = 0
+        self.reading: deque[ReadRun] = deque()
+        self.pending_bytes = 0
+        self._pending: deque[Run] = deque()
+        self._unstarted: deque[Run] = deque()
+        self._backlog: deque[Request] = deque()  # requests behind a blocking one
+        self.blocked = ""  # "" | "task" | "pause": why the backlog waits
+        self._receiving = False
+        self._proceeding = False
+        self._flush_planned: Any = None
+        self._stall_timer: Any = None
+        self._stalled_at = 0
+
+    # requests in --------------------------------------------------------------------------------
+
+    @property
+    def authenticated(self) -> bool:
+        return self.reader.authenticated
+
+    def receive(self, data: bytes) -> None:
+        """Take what has come, all in this turn."""
+        if self.closing or self.closed:
+            return
+        state, reader = self.state, self.reader
+        state.input_bytes += len(data)
+        self.last_active = state.reactor.seconds()
+        self._receiving = True
+        try:
+            while True:
+                whole = reader.authenticated
+                requests = reader.feed(data)
+                if requests:
+                    self._take(requests, reader.raw)
+                if whole or self.closing or not (requests or reader.authenticated):
+                    break
+                data = b""  # the request may have authenticated the client: go on under its new limits
+        finally:
+            self._receiving = False
+        if reader.error is not None and not self.closing:
+            self._protocol_error(reader.error)
+        self.proceed()
+
+    def _protocol_error(self, words: str) -> None:
+        self.state.protocol_errors += 1
+        error = Error(f"ERR Protocol error: {words}".encode("latin-1"))
+        self.state.count_error(error)
+        self.answer(error)
+        self.closing = True
+
+    def _take(self, requests: list[Request], raw: bytes) -> None:
+        state = self.state
+        count = len(requests)
+        state.commands += count
+        if self.transaction is not None or self.blocked or state.paused or self.reply_mode != "on":
+            self._step_through(requests)
+            return
+        if not self.reader.authenticated:
+            self._step_through(requests)
+            return
+        # The hot path: every request is a keyspace command of the right arity.
+        spelled = state.table.spelled
+        if count == 1:
+            name = requests[0][0]
+            known = spelled.get(name)
+            if known is None or known.kind == LOCAL or known.subcommands:
+                self._step_through(requests)
+                return
+            if not known.low <= len(requests[0]) <= known.high:
+                self._step_through(requests)
+                return
+            kinds = known.kind
+            tally: Tally = ((known, 1),)
+        else:
+            names = list(map(_NAME, requests))
+            kinds = 0
+            shapes = set(zip(names, map(len, requests), strict=True))
+            for name, words in shapes:
+                known = spelled.get(name)
+                if known is None or known.kind == LOCAL or known.subcommands or not known.low <= words <= known.high:
+                    self._step_through(requests)
+                    return
+                kinds |= known.kind
+            if len(shapes) == 1:
+                tally = ((spelled[names[0]], count),)
+            else:
+                tally = [(spelled[name], calls) for name, calls in Counter(names).items()]
+        if kinds == READ:
+            self._add(ReadRun(self, requests, len(raw), tally))
+        elif kinds == WRITE:
+            self._add(WriteRun(self, requests, raw, tally))
+        else:
+            self._submit([(argv, spelled[argv[0]]) for argv in requests])
+        self.last_command = tally[-1][0].full_name
+
+    def _step_through(self, requests: Sequence[Request]) -> None:
+        """One by one: whatever may change what the next request means."""
+        state = self.state
+        group: list[tuple[Request, Known]] = []
+        for position, argv in enumerate(requests):
+            if self.blocked or self.closing:
+                self._submit(group)
+                if not self.closing:
+                    self._backlog.extend(requests[position:])
+                return
+            known = state.table.resolve(argv)
+            if state.paused and isinstance(known, Known) and state.pauses(self._is_write(known)):
+                self._submit(group)
+                self.blocked = "pause"
+                self._backlog.extend(requests[position:])
+                return
+            if self.reply_mode != "on":
+                self._submit(group)
+                group = []
+                self._choose_silence()
+            if isinstance(known, Error):
+                self._submit(group)
+                group = []
+                if argv[0].upper() in _ATTACKS:
+                    self.closing = True
+                    return
+                self._reject(known, argv)
+                continue
+            self.last_command = known.full_name
+            if not self.reader.authenticated and not known.no_auth:
+                known.rejected += 1
+                self._reject(NO_AUTH, argv)
+            elif self.transaction is not None and known.command.name not in _AT_ONCE:
+                self._queue(argv, known)
+            elif known.kind == LOCAL:
+                self._submit(group)
+                group = []
+                self._call(argv, known)
+            else:
+                group.append((argv, known))
+        self._submit(group)
+
+    def _choose_silence(self) -> None:
+        if self.reply_mode == "skipping":
+            self.reply_mode = "on"
+        self.silent = self.reply_mode != "on"
+        if self.reply_mode == "skip":
+            self.reply_mode = "skipping"
+
+    def _is_write(self, known: Known) -> bool:
+        if known.command.name == b"EXEC" and self.transaction is not None:
+            return any(queued.kind == WRITE for _, queued in self.transaction.items)
+        return known.kind == WRITE
+
+    def _reject(self, error: Error, argv: Request) -> None:
+        """Refused before it was carried out; a transaction that is being queued will not be executed."""
+        if self.transaction is not None:
+            self.transaction.failed = True
+        self.state.count_error(error)
+        self.answer(error)
+
+    def _queue(self, argv: Request, known: Known) -> None:
+        assert self.transaction is not None
+        if known.no_multi:
+            self._reject(NOT_IN_MULTI, argv)
+            return
+        self.transaction.items.append((argv, known))
+        known.calls += 1
+        self.answer(QUEUED)
+
+    def _call(self, argv: Request, known: Known) -> None:
+        """A connection command: its function's reply, or the run or Deferred that brings it."""
+        known.calls += 1
+        started = self.state.reactor.seconds()
+        reply = known.command.function(self, argv)
+        known.microseconds += (self.state.reactor.seconds() - started) * 1e6
+        if isinstance(reply, Run):
+            self._add(reply)
+        elif isinstance(reply, Deferred):
+            task = Task(self, argv, sum(map(len, argv)))
+            self.blocked = "task"
+            self._add(task)
+            reply.addCallbacks(task.done, task.failed).addErrback(self.fault)
+        elif reply is not NO_REPLY:
+            if type(reply) is Error:
+                self.count_error(reply, argv)
+            self.answer(reply)
+
+    def _submit(self, group: Sequence[tuple[Request, Known]]) -> None:
+        """Form runs of keyspace commands: see the rules above."""
+        if not group:
+            return
+        kinds = [known.kind for _, known in group]
+        if READ in kinds and WRITE in kinds:
+            first_read = kinds.index(READ)
+            last_write = len(kinds) - 1 - kinds[::-1].index(WRITE)
+            cheap = all(known.fast for _, known in group if known.kind == READ)
+            if first_read < last_write and cheap and self.state.replica.is_leader:
+                self._add(self._write_run(group, MixedRun))
+                return
+        start = 0
+        for end in range(1, len(group) + 1):
+            if end == len(group) or kinds[end] != kinds[start]:
+                part = group[start:end]
+                self._add(self._write_run(part, WriteRun) if kinds[start] == WRITE else self._read_run(part))
+                start = end
+
+    def _write_run(self, group: Sequence[tuple[Request, Known]], kind: type[WriteRun]) -> WriteRun:
+        commands = [argv for argv, _ in group]
+        return kind(self, commands, b"".join(map(pack, commands)), _tally(group))
+
+    def _read_run(self, group: Sequence[tuple[Request, Known]]) -> ReadRun:
+        commands = [argv for argv, _ in group]
+        return ReadRun(self, commands, sum(sum(map(len, argv)) for argv in commands), _tally(group))
+
+    # the queue --------------------------------------------------------------------------------------
+
+    def answer(self, reply: Reply) -> None:
+        """Queue a reply that is known already."""
+        self._pending.append(Run(0, b"" if self.silent else encode(reply, self.resp3)))
+
+    def _add(self, run: Run) -> None:
+        self._pending.append(run)
+        self.pending_bytes += run.size
+        if type(run) is not Task:
+            self._unstarted.append(run)
+            self.proceed()
+
+    def proceed(self) -> None:
+        """Start what may start, evaluate what may be evaluated, send what is answered. Called whenever a run ends."""
+        if self._proceeding or self.closed:
+            return
+        self._proceeding = True
+        unstarted, reading, limit = self._unstarted, self.reading, self.state.output_bytes
+        try:
+            while True:
+                if reading and reading[0].ready:
+                    if self.output.unsent > limit or not reading[0].evaluate():
+                        break  # until drained()
+                    reading.popleft()
+                elif unstarted and not (reading if unstarted[0].is_write else self.writing):
+                    unstarted.popleft().start()
+                else:
+                    break
+        finally:
+            self._proceeding = False
+        if not self._receiving:
+            self._flush()
+
+    def _flush(self) -> None:
+        pending = self._pending
+        if pending and pending[-1].output is None and pending[0].output is not None:
+            # More is under way and may be answered in this very turn: one write for all of it.
+            if self._flush_planned is None:
+                self._flush_planned = self.state.reactor.callLater(0, self._flush_now)
+            return
+        self._flush_now()
+
+    def _flush_now(self) -> None:
+        if self._flush_planned is not None:
+            if self._flush_planned.active():
+                self._flush_planned.cancel()
+            self._flush_planned = None
+        pending = self._pending
+        outputs: list[bytes] = []
+        while pending and pending[0].output is not None:
+            run = pending.popleft()
+            self.pending_bytes -= run.size
+            outputs.append(run.output)  # type: ignore[arg-type]
+        if outputs:
+            data = outputs[0] if len(outputs) == 1 else b"".join(outputs)
+            if data:
+                self.state.output_total += len(data)
+                self.output.write(data)
+        if not pending and not self.closed and (self.closing or (self.half_closed and not self._backlog)):
+            self.closing = True
+            self.output.close()
+        self._mind_limits()
+
+    def send_early(self, run: Run, data: bytes) -> None:
+        """Part of the reply of `run`, which is being evaluated: every run before it is answered."""
+        pending = self._pending
+        while pending and pending[0] is not run:
+            before = pending.popleft()
+            self.pending_bytes -= before.size
+            data = (before.output or b"") + data
+        self.state.output_total += len(data)
+        self.output.write(data)
+        self._mind_limits()
+
+    # backpressure -------------------------------------------------------------------------------------
+
+    def _mind_limits(self) -> None:
+        """Read from the client only while it does not owe too much; see leto.resp.protocol."""
+        state = self.state
+        if self._is_read:
+            if self.pending_bytes > state.pending_bytes or self.blocked or self.output.unsent > state.output_bytes:
+                self._read_from_client(False)
+        elif (
+            2 * self.pending_bytes <= state.pending_bytes
+            and not self.blocked
+            and 2 * self.output.unsent <= state.output_bytes
+        ):
+            self._read_from_client(True)
+        if self.output.unsent > state.output_bytes and self._stall_timer is None and not self.closed:
+            self._stalled_at = self.output.taken
+            self._stall_timer = state.reactor.callLater(STALL_SECONDS, self._stalled)
+
+    def _read_from_client(self, wanted: bool) -> None:
+        self._is_read = wanted
+        if not self.half_closed and not self.closed:
+            self._set_reading(wanted)
+
+    def _stalled(self) -> None:
+        """Too much waits for the client since STALL_SECONDS: it is closed unless it took some of it meanwhile."""
+        self._stall_timer = None
+        if self.output.taken == self._stalled_at and self.output.unsent > self.state.output_bytes:
+            self.state.output_overruns += 1
+            self.kill()
+        else:
+            self._mind_limits()
+
+    def drained(self) -> None:
+        """The client has taken everything."""
+        self.proceed()
+
+    def resume(self, reason: str) -> None:
+        """The "pause" is over, or the "task" is done: go on with what waited behind it."""
+        if self.blocked == reason and not self.closed:
+            self.blocked = ""
+            backlog = list(self._backlog)
+            self._backlog.clear()
+            if backlog and not self.closing:
+                self._step_through(backlog)
+        self.proceed()
+
+    # the end ------------------------------------------------------------------------------------------
+
+    @property
+    def unanswered(self) -> bool:
+        return bool(self._pending or self._backlog)
+
+    def end_of_input(self) -> None:
+        """The client closed its half: what it asked for is answered, then the connection closes."""
+        self.half_closed = True
+        self.proceed()
+
+    def kill(self) -> None:
+        """Close at once; what waits is dropped."""
+        self.closing = True
+        self.output.abort()
+
+    def fault(self, failure: Failure) -> None:
+        """A bug of ours while answering: the client must not wait for ever."""
+        log.failure("answering {client} failed", failure, client=self.peer)
+        self.kill()
+
+    def lost(self) -> None:
+        """The connection is gone. What is in the log goes its way; nothing more is started."""
+        self.closed = self.closing = True
+        self.state.sessions.pop(self.id, None)
+        for timer in (self._flush_planned, self._stall_timer):
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._flush_planned = self._stall_timer = None
+        self._pending.clear()
+        self._unstarted.clear()
+        self._backlog.clear()
+        self.reading.clear()
+
+    # counting -----------------------------------------------------------------------------------------
+
+    def account(self, tally: Tally, count: int, started: float, commands: Sequence[Request]) -> None:
+        """The commands of a run are done: their calls, their time in equal shares, and the slow log."""
+        state = self.state
+        microseconds = (state.reactor.seconds() - started) * 1e6
+        share = microseconds / count
+        for known, calls in tally:
+            known.calls += calls
+            known.microseconds += share * calls
+        slowlog = state.slowlog
+        if microseconds >= slowlog.threshold >= 0 and commands:
+            slowlog.add(commands[0], microseconds, state.wall_clock(), self.peer, self.name)
+
+    def count_error(self, error: Error, argv: Request) -> None:
+        known = self.state.table.resolve(argv)
+        if isinstance(known, Known):
+            known.failed += 1
+        self.state.count_error(error)
+
+    def _compat_query(self, argv: Request, clock_ms: int) -> Reply:
+        return compat_reply(argv, self.state.replica.machine.query(argv, clock_ms))
+
+
+STALL_SECONDS = 10.0  # how long a client with too much unread may take nothing of it
+
+
+def _tally(group: Sequence[tuple[Request, Known]]) -> Tally:
+    return list(Counter(known for _, known in group).items())

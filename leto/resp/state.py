@@ -1,0 +1,133 @@
+"""What all clients of a node share: the command table, the counters, who is connected, the pause."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from leto.config import Config
+from leto.interfaces import Replica
+from leto.keyspace.commands import KEYSPACE
+from leto.keyspace.replies import Error
+from leto.resp.slowlog import SlowLog
+from leto.resp.table import CONNECTION, CommandTable
+
+if TYPE_CHECKING:
+    from leto.resp.session import Session
+
+LONGEST_PAUSE = 2_000_000.0  # seconds (23 days): what a poll's timeout can hold
+
+
+class ServerState:
+    """One a factory. The plain attributes are what CONFIG SET may change while the node runs."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        config: Config,
+        reactor: Any,
+        shutdown: Callable[[], None],
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self.replica = replica
+        self.config = config
+        self.reactor = reactor
+        self.shutdown = shutdown
+        self.wall_clock = wall_clock
+        self.started = reactor.seconds()
+        self.table = CommandTable(KEYSPACE, CONNECTION)
+        self.slowlog = SlowLog()
+        self.sessions: dict[int, Session] = {}  # by client id, the oldest first
+        self.last_save = int(wall_clock())
+        self.run_id = os.urandom(20).hex()
+        self._next_id = 0
+
+        self.compat_leto = config.compat == "leto"
+        self.password = config.password.encode() if config.password else None
+        self.maxclients = config.maxclients
+        self.max_bulk_bytes = config.max_bulk_bytes
+        self.output_bytes = config.client_output_bytes
+        self.pending_bytes = config.client_pending_bytes
+        self.protected_mode = config.protected_mode
+
+        # counters: see RespFactory.counters
+        self.connections = 0
+        self.rejected_connections = 0
+        self.refused_unprotected = 0
+        self.commands = 0
+        self.input_bytes = 0
+        self.output_total = 0
+        self.protocol_errors = 0
+        self.output_overruns = 0
+        self.authentication_failures = 0
+        self.errors: Counter[bytes] = Counter()  # error replies by their code word
+        self._sampled = (self.started, 0)
+        self._sampled_rate = 0
+
+        # CLIENT PAUSE
+        self._pause_all = False
+        self._pause_timer: Any = None
+
+    def next_id(self) -> int:
+        self._next_id += 1
+        return self._next_id
+
+    def count_error(self, error: Error) -> None:
+        self.errors[error.text.partition(b" ")[0]] += 1
+
+    def commands_per_second(self) -> int:
+        """Since the last time it was asked at least a second ago."""
+        now = self.reactor.seconds()
+        then, commands = self._sampled
+        if now - then >= 1.0:
+            self._sampled_rate = int((self.commands - commands) / (now - then))
+            self._sampled = (now, self.commands)
+        return self._sampled_rate
+
+    def reset_statistics(self) -> None:
+        """CONFIG RESETSTAT."""
+        for known in self.table.all():
+            known.reset()
+        self.errors.clear()
+        self.connections = self.rejected_connections = self.refused_unprotected = 0
+        self.commands = self.input_bytes = self.output_total = 0
+        self.protocol_errors = self.output_overruns = self.authentication_failures = 0
+        self._sampled = (self.reactor.seconds(), 0)
+
+    # CLIENT PAUSE ----------------------------------------------------------------------------------
+
+    @property
+    def paused(self) -> bool:
+        return self._pause_timer is not None
+
+    def pauses(self, is_write: bool) -> bool:
+        """Whether a command must wait for the pause to end."""
+        return self._pause_timer is not None and (self._pause_all or is_write)
+
+    def pause(self, seconds: float, pause_all: bool) -> None:
+        """Hold back all commands, or writes only. As in Redis a pause never makes a running one shorter or weaker."""
+        timer = self._pause_timer
+        if timer is not None:
+            seconds = max(seconds, timer.getTime() - self.reactor.seconds())
+            pause_all = pause_all or self._pause_all
+            timer.cancel()
+        self._pause_all = pause_all
+        self._pause_timer = self.reactor.callLater(min(seconds, LONGEST_PAUSE), self._pause_over)
+
+    def unpause(self) -> None:
+        if self._pause_timer is not None:
+            self._pause_timer.cancel()
+            self._pause_over()
+
+    def _pause_over(self) -> None:
+        self._pause_timer = None
+        for session in tuple(self.sessions.values()):
+            session.resume("pause")
+
+    def close(self) -> None:
+        """The node stops: no timer stays behind."""
+        if self._pause_timer is not None:
+            self._pause_timer.cancel()
+            self._pause_timer = None

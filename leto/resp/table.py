@@ -1,0 +1,166 @@
+"""Every command that a client can send, looked up: the keyspace's and the connection's, with their counters."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from leto.keyspace.commands import Command, Registry, wrong_arity
+from leto.keyspace.replies import Error, Reply, Status
+
+if TYPE_CHECKING:
+    from leto.resp.session import Session
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CONNECTION = Registry()  # commands that a node answers itself: function(session, argv)
+
+
+class NoReply:
+    """What a command's function returns when nothing is to be sent."""
+
+
+NO_REPLY = NoReply()
+LOCAL, READ, WRITE = 0, 1, 2  # READ | WRITE: both occur
+
+
+def command(name: str, arity: int, flags: str, *, group: str, categories: str = "", **facts: Any) -> Callable[[F], F]:
+    """Register a command of CONNECTION. Its ACL categories fast or slow, admin and dangerous, and connection follow
+    from the flags and the group. Its function returns a Reply, NO_REPLY, a Run or a Deferred of a Reply; with the
+    last two it needs the flag no_multi, unless MULTI never queues it."""
+    flag_set = flags.split()
+    words = ["fast" if "fast" in flag_set else "slow", *categories.split()]
+    if "admin" in flag_set:
+        words += ["admin", "dangerous"]
+    if group == "connection":
+        words.append("connection")
+    return CONNECTION.add(name, arity, flags, group=group, categories=" ".join(words), **facts)
+
+
+def container(name: str, *, group: str, since: str, summary: str, help: Sequence[str]) -> None:
+    """Register a command that only has subcommands, and its HELP: `help` are the lines between first and last."""
+
+    @CONNECTION.add(
+        name, -2, "", group=group, since=since, summary=summary, complexity="Depends on subcommand.", categories="slow"
+    )
+    def never_called(session: Session, argv: Sequence[bytes]) -> Reply:
+        return wrong_arity(CONNECTION[name.encode()])
+
+    help_command(name, group=group, since="5.0.0", help=help)
+
+
+def help_command(name: str, *, group: str, since: str, help: Sequence[str]) -> None:
+    """Register the HELP of a command with subcommands."""
+    lines = [f"{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", *help]
+    lines += ["HELP", "    Prints this help."]
+
+    @command(
+        "HELP",
+        2,
+        "loading stale",
+        group=group,
+        since=since,
+        parent=name,
+        summary="Show helpful text about the different subcommands",
+    )
+    def help_(session: Session, argv: Sequence[bytes]) -> Reply:
+        return [Status(line.encode()) for line in lines]
+
+
+class Known:
+    """One command or subcommand, ready for the hot path, and what was counted of it."""
+
+    __slots__ = (
+        "calls",
+        "command",
+        "failed",
+        "fast",
+        "full_name",
+        "high",
+        "kind",
+        "low",
+        "microseconds",
+        "no_auth",
+        "no_multi",
+        "rejected",
+        "subcommands",
+    )
+
+    def __init__(self, command: Command, kind: int) -> None:
+        self.command = command
+        self.full_name: str = command.full_name.decode()  # "client|kill"
+        self.kind = kind
+        self.low = abs(command.arity)  # arguments, the name included
+        self.high = command.arity if command.arity > 0 else sys.maxsize
+        self.fast = "fast" in command.flags
+        self.no_auth = "no_auth" in command.flags
+        self.no_multi = "no_multi" in command.flags
+        self.subcommands = {
+            sub.name: Known(sub, WRITE if sub.is_write else kind) for sub in command.subcommands.values()
+        }
+        self.calls = 0
+        self.microseconds = 0.0
+        self.rejected = 0
+        self.failed = 0
+
+    def reset(self) -> None:
+        self.calls = self.rejected = self.failed = 0
+        self.microseconds = 0.0
+        for sub in self.subcommands.values():
+            sub.reset()
+
+
+class CommandTable:
+    """Look-up by a request's words. Raises ValueError if a command is in both registries."""
+
+    def __init__(self, keyspace: Registry, connection: Registry) -> None:
+        both = keyspace.keys() & connection.keys()
+        if both:
+            raise ValueError(f"{sorted(both)} are both the keyspace's and the connection's")
+        self._registry = Registry(keyspace | connection)
+        self.known: dict[bytes, Known] = {}
+        for command in keyspace.values():
+            self.known[command.name] = Known(command, WRITE if command.is_write else READ)
+        for command in connection.values():
+            self.known[command.name] = Known(command, LOCAL)
+        # The spellings that clients use, so that the hot path looks names up as they come.
+        self.spelled: dict[bytes, Known] = {}
+        for name, known in self.known.items():
+            for spelling in (name, name.lower(), name.capitalize()):
+                self.spelled[spelling] = known
+
+    def find(self, name: bytes) -> Known | None:
+        return self.spelled.get(name) or self.known.get(name.upper())
+
+    def resolve(self, argv: Sequence[bytes]) -> Known | Error:
+        """The command, or subcommand, that `argv` calls; else the error Redis gives: unknown, or wrong arity."""
+        known = self.find(argv[0])
+        if known is not None and known.subcommands and len(argv) > 1:
+            known = known.subcommands.get(argv[1].upper())
+        if known is None:
+            error = self._registry.resolve(argv)
+            assert isinstance(error, Error)
+            return error
+        if not known.low <= len(argv) <= known.high:
+            known.rejected += 1
+            return wrong_arity(known.command)
+        return known
+
+    def find_path(self, name: bytes) -> Known | None:
+        """By the name COMMAND INFO takes: "get", "client|kill"."""
+        first, bar, second = name.partition(b"|")
+        known = self.find(first)
+        if bar and known is not None:
+            return known.subcommands.get(second.upper())
+        return known
+
+    def all(self) -> Iterator[Known]:
+        """Every command, then its subcommands."""
+        return _walk(self.known.values())
+
+
+def _walk(some: Iterable[Known]) -> Iterator[Known]:
+    for known in some:
+        yield known
+        yield from _walk(known.subcommands.values())

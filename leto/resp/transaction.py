@@ -1,0 +1,233 @@
+"""MULTI, EXEC, DISCARD, WATCH and UNWATCH: one client's transaction, checked while it queues.
+
+A transaction with a write goes to the log as ONE request (leto.keyspace.batch); one of reads alone is evaluated
+at one instant of the state machine, on any node. Connection commands in it are carried out when it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.python.failure import Failure
+
+from leto.keyspace.replies import NULL_ARRAY, OK, Error, Reply
+from leto.resp.codec import Request, encode, pack
+from leto.resp.outcomes import refusal, refused_writes
+from leto.resp.runs import ReadRun, Run, WriteRun, compat_reply
+from leto.resp.table import LOCAL, NO_REPLY, WRITE, Known, command
+
+if TYPE_CHECKING:
+    from leto.resp.session import Session
+
+ABORTED = Error(b"EXECABORT Transaction discarded because of previous errors.")
+_EXEC = pack((b"EXEC",))
+
+
+class Transaction:
+    """What MULTI began: the commands queued since, and whether one of them was refused."""
+
+    __slots__ = ("failed", "items")
+
+    def __init__(self) -> None:
+        self.items: list[tuple[Request, Known]] = []
+        self.failed = False
+
+
+class Watch:
+    """Keys watched since WATCH, with the log index from which on a change aborts EXEC.
+
+    `failed`: a WATCH could not be carried out, so that EXEC cannot keep its promise and aborts.
+    """
+
+    __slots__ = ("failed", "indexes")
+
+    def __init__(self) -> None:
+        self.indexes: dict[bytes, int] = {}
+        self.failed = False
+
+
+class WatchRun(ReadRun):
+    """WATCH: notes where the state machine stands once it holds all that was acknowledged before."""
+
+    __slots__ = ("watch",)
+
+    def __init__(self, session: Session, argv: Request, watch: Watch) -> None:
+        super().__init__(session, [argv], sum(map(len, argv)), ())
+        self.watch = watch
+
+    def evaluate(self) -> bool:
+        if self.failure is not None:
+            self.watch.failed = True
+            return super().evaluate()
+        index = self.session.state.replica.machine.applied
+        for key in self.commands[0][1:]:
+            self.watch.indexes.setdefault(key, index)
+        self.output = b"" if self.silent else encode(OK)
+        return True
+
+
+def compose(session: Session, items: Sequence[tuple[Request, Known]], replies: Reply) -> Reply:
+    """EXEC's reply: the keyspace's `replies` and, carried out now, those of the connection commands between."""
+    if not isinstance(replies, list):
+        return replies
+    from_keyspace = iter(replies)
+    composed: list[Reply] = []
+    for argv, known in items:
+        if known.kind == LOCAL:
+            reply = known.command.function(session, argv)
+            composed.append(OK if reply is NO_REPLY else reply)
+            continue
+        reply = next(from_keyspace)
+        composed.append(compat_reply(argv, reply) if session.compat_leto else reply)
+    for (argv, _), reply in zip(items, composed, strict=True):
+        if type(reply) is Error:
+            session.count_error(reply, argv)
+    return composed
+
+
+class WriteTransaction(WriteRun):
+    """EXEC with a write among its commands."""
+
+    __slots__ = ("items", "watch")
+
+    def __init__(self, session: Session, argv: Request, items: Sequence[tuple[Request, Known]], watch: Watch) -> None:
+        super().__init__(session, [argv], b"", ())
+        self.items = items
+        self.watch = watch
+        self.size = sum(sum(map(len, queued)) for queued, _ in items)
+
+    def start(self) -> None:
+        if self.watch.failed:
+            self.output = b"" if self.silent else encode(NULL_ARRAY, self.resp3)
+            self.session.proceed()
+            return
+        # Built only now: a WATCH in the same pipeline has just learnt its index.
+        watched = [part for key, index in self.watch.indexes.items() for part in (b"%d" % index, key)]
+        queued = [pack(argv) for argv, known in self.items if known.kind != LOCAL]
+        self.payload = b"".join((pack((b"MULTI", *watched)), *queued, _EXEC))
+        super().start()
+
+    def _applied(self, replies: list[Reply]) -> None:
+        reply = compose(self.session, self.items, replies[0])
+        self.finish([reply])
+
+    def _failed(self, failure: Failure) -> None:
+        policy = self.session.state.config.on_follower
+        first_write = next(argv for argv, known in self.items if known.kind == WRITE)
+        self.finish(list(refused_writes(failure, [first_write], policy)))
+
+
+class ReadTransaction(ReadRun):
+    """EXEC of reads alone."""
+
+    __slots__ = ("items", "watch")
+
+    def __init__(self, session: Session, argv: Request, items: Sequence[tuple[Request, Known]], watch: Watch) -> None:
+        super().__init__(session, [argv], sum(sum(map(len, queued)) for queued, _ in items), ())
+        self.items = items
+        self.watch = watch
+
+    def evaluate(self) -> bool:
+        session = self.session
+        reply: Reply
+        if self.failure is not None:
+            reply = refusal(self.failure, False)
+            session.count_error(reply, self.commands[0])
+        elif self.watch.failed:
+            reply = NULL_ARRAY
+        else:
+            reads = [argv for argv, known in self.items if known.kind != LOCAL]
+            machine = session.state.replica.machine
+            reply = compose(session, self.items, machine.query_transaction(reads, self.watch.indexes, self.clock_ms))
+        self.output = b"" if self.silent else encode(reply, self.resp3)
+        return True
+
+
+def exec_run(session: Session, argv: Request, items: Sequence[tuple[Request, Known]], watch: Watch) -> Run:
+    """The run that carries the transaction out."""
+    if any(known.kind == WRITE for _, known in items):
+        return WriteTransaction(session, argv, items, watch)
+    return ReadTransaction(session, argv, items, watch)
+
+
+# The commands -------------------------------------------------------------------------------------
+
+
+def _command(name: str, arity: int, since: str, summary: str, **facts: Any) -> Any:
+    return command(
+        name,
+        arity,
+        "noscript loading stale fast allow_busy",
+        group="transactions",
+        since=since,
+        summary=summary,
+        categories="transaction",
+        **facts,
+    )
+
+
+@_command("MULTI", 1, "1.2.0", "Mark the start of a transaction block")
+def multi(session: Session, argv: Request) -> Reply:
+    if session.transaction is not None:
+        return Error(b"ERR MULTI calls can not be nested")
+    session.transaction = Transaction()
+    return OK
+
+
+@_command(
+    "DISCARD",
+    1,
+    "2.0.0",
+    "Discard all commands issued after MULTI",
+    complexity="O(N), when N is the number of queued commands",
+)
+def discard(session: Session, argv: Request) -> Reply:
+    if session.transaction is None:
+        return Error(b"ERR DISCARD without MULTI")
+    session.transaction = None
+    session.watch = Watch()
+    return OK
+
+
+@command(
+    "EXEC",
+    1,
+    "noscript loading stale skip_slowlog",
+    group="transactions",
+    since="1.2.0",
+    summary="Execute all commands issued after MULTI",
+    complexity="Depends on commands in the transaction",
+    categories="transaction",
+)
+def exec_(session: Session, argv: Request) -> Reply | Run:
+    transaction = session.transaction
+    if transaction is None:
+        return Error(b"ERR EXEC without MULTI")
+    watch, session.watch = session.watch, Watch()
+    session.transaction = None
+    if transaction.failed:
+        return ABORTED
+    return exec_run(session, argv, transaction.items, watch)
+
+
+@_command(
+    "WATCH",
+    -2,
+    "2.2.0",
+    "Watch the given keys to determine execution of the MULTI/EXEC block",
+    keys=(1, -1, 1),
+    complexity="O(1) for every key.",
+    syntax="key [key ...]",
+    key_flags="RO",
+)
+def watch(session: Session, argv: Request) -> Reply | Run:
+    if session.transaction is not None:
+        return Error(b"ERR WATCH inside MULTI is not allowed")
+    return WatchRun(session, argv, session.watch)
+
+
+@_command("UNWATCH", 1, "2.2.0", "Forget about all watched keys")
+def unwatch(session: Session, argv: Request) -> Reply:
+    session.watch = Watch()
+    return OK

@@ -1,0 +1,224 @@
+"""Where replies go: at once to the socket when nothing waits before them, else through Twisted's buffers.
+
+`transport.write` alone arms and disarms the reactor's poller for every reply. SocketOutput asks the kernel first;
+what the kernel does not take is kept here and given to Twisted piece by piece, as a pull producer, so that order,
+loseConnection and the size of what waits stay right. BufferedOutput does the same as a push producer for
+transports that have no socket of their own (TLS, tests).
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet import tcp
+from twisted.internet.interfaces import IPullProducer, IPushProducer
+from zope.interface import implementer
+
+PIECE = 256 * 1024  # bytes handed to Twisted at a time
+
+
+class Output(Protocol):
+    """One client's way out."""
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that wait here because the client does not take them."""
+
+    @property
+    def taken(self) -> int:
+        """Bytes that waited here once and were handed on: it grows while the client takes anything."""
+
+    def write(self, data: bytes) -> None:
+        """Send, in order. Never blocks or raises."""
+
+    def close(self) -> None:
+        """Close the connection once all that was written is sent."""
+
+    def abort(self) -> None:
+        """Close at once, dropping what waits."""
+
+
+class _Waiting:
+    """Bytes that wait, given out in pieces."""
+
+    def __init__(self) -> None:
+        self._blocks: deque[memoryview] = deque()
+        self.size = 0
+        self.taken = 0
+
+    def put(self, data: bytes | memoryview) -> None:
+        view = memoryview(data)
+        self._blocks.append(view)
+        self.size += len(view)
+
+    def take(self) -> bytes:
+        """Up to PIECE bytes."""
+        taken: list[memoryview] = []
+        room = PIECE
+        while room and self._blocks:
+            block = self._blocks.popleft()
+            if len(block) > room:
+                self._blocks.appendleft(block[room:])
+                block = block[:room]
+            taken.append(block)
+            room -= len(block)
+        piece = b"".join(taken)
+        self.size -= len(piece)
+        self.taken += len(piece)
+        return piece
+
+    def clear(self) -> None:
+        self._blocks.clear()
+        self.size = 0
+
+
+@implementer(IPullProducer)
+class SocketOutput:
+    """For a plain TCP or UNIX connection of Twisted's. `drained` is called whenever all has been sent."""
+
+    def __init__(self, transport: Any, drained: Callable[[], None]) -> None:
+        self._transport = transport
+        self._drained = drained
+        self._send: Callable[[bytes], int] = transport.getHandle().send
+        self._waiting = _Waiting()
+        self._producing = False  # Twisted has bytes of ours and will ask for more
+        self._registering = False
+        self._closing = False
+        self._gone = False
+
+    @property
+    def unsent(self) -> int:
+        return self._waiting.size
+
+    @property
+    def taken(self) -> int:
+        return self._waiting.taken
+
+    def write(self, data: bytes) -> None:
+        if self._gone or self._closing:
+            return
+        if self._producing:
+            self._waiting.put(data)
+            return
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._transport.write(data)  # Twisted meets the same error, and ends the connection its way
+            return
+        if sent < len(data):
+            self._waiting.put(memoryview(data)[sent:])
+            self._producing = True
+            self._transport.write(self._waiting.take())
+            self._registering = True  # a pull producer is asked at once; Twisted has its piece already
+            self._transport.registerProducer(self, False)
+            self._registering = False
+
+    def close(self) -> None:
+        self._closing = True
+        if not self._producing:
+            self._transport.loseConnection()
+
+    def abort(self) -> None:
+        self._waiting.clear()
+        self._gone = True
+        self._transport.abortConnection()
+
+    def resumeProducing(self) -> None:
+        """Twisted has sent what it had."""
+        if self._registering:
+            return
+        if self._waiting.size:
+            self._transport.write(self._waiting.take())
+            return
+        self._transport.unregisterProducer()
+        self._producing = False
+        if self._closing:
+            self._transport.loseConnection()
+        else:
+            self._drained()
+
+    def stopProducing(self) -> None:
+        """The connection is lost."""
+        self._gone = True
+        self._producing = False
+        self._waiting.clear()
+
+
+@implementer(IPushProducer)
+class BufferedOutput:
+    """For any other transport."""
+
+    def __init__(self, transport: Any, drained: Callable[[], None]) -> None:
+        self._transport = transport
+        self._drained = drained
+        self._waiting = _Waiting()
+        self._paused = False
+        self._closing = False
+        self._gone = False
+        transport.registerProducer(self, True)
+
+    @property
+    def unsent(self) -> int:
+        return self._waiting.size
+
+    @property
+    def taken(self) -> int:
+        return self._waiting.taken
+
+    def write(self, data: bytes) -> None:
+        if self._gone or self._closing:
+            return
+        if self._paused or len(data) > PIECE:
+            self._waiting.put(data)
+            self._pour()
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._closing = True
+        if not self._waiting.size:
+            self._lose()
+
+    def abort(self) -> None:
+        self._waiting.clear()
+        self._gone = True
+        self._transport.abortConnection()
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        self._pour()
+        if not self._waiting.size and not self._gone:
+            if self._closing:
+                self._lose()
+            else:
+                self._drained()
+
+    def stopProducing(self) -> None:
+        self._gone = True
+        self._waiting.clear()
+
+    def _pour(self) -> None:
+        while self._waiting.size and not self._paused:
+            self._transport.write(self._waiting.take())
+
+    def _lose(self) -> None:
+        if not self._gone:
+            self._gone = True
+            self._transport.unregisterProducer()
+            self._transport.loseConnection()
+
+
+def output_for(transport: Any, drained: Callable[[], None]) -> Output:
+    """The fastest output that is right for `transport`."""
+    plain = isinstance(transport, tcp.Connection) and not getattr(transport, "TLS", False)
+    if plain and type(transport.getHandle()) is socket.socket:
+        return SocketOutput(transport, drained)
+    return BufferedOutput(transport, drained)
