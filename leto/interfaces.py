@@ -75,7 +75,10 @@ class Store(LogReader, Protocol):
 
     def write(self, hard_state: HardState | None, entries: Sequence[Entry], sync: bool) -> None:
         """Append (truncating a conflicting suffix durably first, so that it never comes back), save the hard
-        state, and make all of it durable if `sync` (and the fsync policy says so; term and vote always are)."""
+        state, and make all of it durable if `sync` (and the fsync policy says so; term and vote always are).
+
+        Needs an identity. Raises StorageError, with nothing changed, for entries that leave a gap, reach into the
+        snapshot or are of a higher term than the hard state, and for a hard state that takes back a term or a vote."""
 
     def create_snapshot(self, meta: SnapshotMeta) -> SnapshotSink:
         """A snapshot of this node's own. May be written from another thread than the log's."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import io
 import os
 import stat
 from collections.abc import Sequence
@@ -103,13 +102,11 @@ _ADVICE = {
 
 
 class RealFile:
-    __slots__ = ("_fd", "_io", "path")
+    __slots__ = ("_fd", "path")
 
     def __init__(self, path: str, fd: int) -> None:
         self.path = path
         self._fd = fd
-        # FileIO closes the descriptor when the last holder lets go, never under a reader's feet
-        self._io = io.FileIO(fd, "r+b")
 
     def write_at(self, offset: int, buffers: Sequence[bytes | memoryview]) -> None:
         try:
@@ -174,8 +171,13 @@ class RealFile:
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
-        self._fd = -1  # the number may soon be another file's
-        self._io.close()
+        fd, self._fd = self._fd, -1  # the number may soon be another file's
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        # when the last holder lets go, never under a reader's feet: a dropped segment is not closed by its dropper
+        self.close()
 
 
 class RealLock:

@@ -200,6 +200,8 @@ class FileStore:
             )
         if meta is None or log.index.leads_to(meta.index, meta.term):
             return
+        if snapshots.failure is not None:
+            raise snapshots.failure
         if snapshots.origin != RECEIVED:
             raise CorruptStorage(
                 f"{self._path(LOG)}: the log ends at entry {index.last} and does not lead to the snapshot at {base},"
