@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "resp": LEAVES | {"keyspace", "raft.configuration", "raft.messages", "status"},
     "status": LEAVES | {"raft.configuration"},
     "admin": LEAVES | {"status"},
-    "ctl": {"errors", "config", "status"},
+    "ctl": {"errors", "config", "status", "keyspace", "resp"},  # its reference prints the commands' table
     "listening": {"errors", "config"},
     "logs": {"errors", "config"},
     "monotonic": set(),
