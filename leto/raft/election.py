@@ -86,6 +86,7 @@ def become_leader(s: State) -> None:
     s.lease_renewals.clear()
     s.track_members()
     s.term_start = s.log.last_index + 1
+    s.sent_index = s.log.last_index
     s.append_own(EntryKind.NOOP, b"")
     s.heartbeat_deadline = s.now + s.settings.heartbeat_interval
     s.broadcast = s.send_due = True

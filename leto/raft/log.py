@@ -174,12 +174,14 @@ class Log:
         self._before_term = term
         return kept
 
-    def compacted(self, first_index: int) -> None:
-        """The stored log now starts at `first_index`."""
+    def compacted(self, first_index: int, snapshot_index: int, snapshot_term: int) -> None:
+        """The stored log now starts at `first_index`, behind or within what that snapshot covers."""
         if first_index <= self.first_index:
             return
-        term: int | None = None
-        if first_index - 1 >= self._offset:
+        term: int | None
+        if first_index - 1 == snapshot_index:
+            term = snapshot_term
+        elif first_index - 1 >= self._offset:
             term = self._tail[first_index - 1 - self._offset].term
         else:
             term = self._ask_term(first_index - 1)

@@ -138,6 +138,7 @@ class Node:
                     return
                 s.heartbeat_deadline = s.now + s.settings.heartbeat_interval
                 s.broadcast = s.send_due = True
+                reads.confirm_rounds(s)  # the quorum may have shrunk
                 if s.settings.lease:
                     reads.next_round(s)
                 if s.transferring_to:
@@ -215,13 +216,14 @@ class Node:
             raise ValueError(f"a snapshot at {meta.index}, but only {s.applied} is applied")
         if s.snapshot is None or meta.index > s.snapshot.index:
             s.snapshot = meta
+            s.forget_configurations(meta.index)
 
     def compacted(self, first_index: int) -> None:
         """The stored log now starts there."""
         s = self._state
         if s.snapshot is None or first_index > s.snapshot.index + 1:
             raise ValueError(f"the log was compacted up to {first_index - 1}, beyond the last known snapshot")
-        s.log.compacted(first_index)
+        s.log.compacted(first_index, s.snapshot.index, s.snapshot.term)
 
     # output ----------------------------------------------------------------------------------------
 
@@ -250,7 +252,7 @@ class Node:
         changed = s.term != given.term or s.vote != given.vote
         if changed or (entries and last - given.commit >= COMMIT_HINT_ENTRIES):
             # The hint counts only what no write under way can touch: a crash may leave any part of those behind.
-            hard_state = s.hard_state_given = HardState(s.term, s.vote, max(last, given.commit))
+            hard_state = s.hard_state_given = HardState(s.term, s.vote, last)
         if not (
             entries
             or committed
@@ -308,9 +310,7 @@ class Node:
             if meta is not None:
                 if s.snapshot is None or meta.index > s.snapshot.index:
                     s.snapshot = meta
-                if meta.index > s.applied:
-                    s.applied = meta.index
-                    s.forget_configurations(meta.index)
+                s.applied = max(s.applied, meta.index)
         if s.role is Role.CANDIDATE:
             election.own_vote_durable(s)
         elif s.role is Role.LEADER and log.persisted > before and log.persisted > s.commit:
@@ -324,10 +324,7 @@ class Node:
         s = self._state
         if index > s.applying:
             raise ValueError(f"applied {index}, but only {s.applying} was handed out")
-        if index > s.applied:
-            s.applied = index
-            if len(s.history) > 1:
-                s.forget_configurations(index)
+        s.applied = max(s.applied, index)
 
     # what it is ------------------------------------------------------------------------------------
 
@@ -445,12 +442,14 @@ class Node:
     def snapshot_meta(self, index: int) -> SnapshotMeta:
         """What a snapshot of the state machine at `index`, between the last snapshot and applied_index, stands for.
 
-        Raises Compacted if the log no longer holds that index.
+        Raises Compacted if the log no longer holds that index, ValueError if it is not in that range.
         """
         s = self._state
         if index > s.applied:
             raise ValueError(f"only {s.applied} is applied, not {index}")
         at, configuration = s.configuration_at(index)
+        if not configuration.members:
+            raise ValueError(f"the configuration in force at {index} is forgotten: a later snapshot was taken")
         return SnapshotMeta(index, s.log.term(index), configuration, at)
 
     # time --------------------------------------------------------------------------------------------

@@ -275,14 +275,17 @@ def _send_probe(s: State, id: str, progress: Progress) -> None:
 def _send_empty(s: State, id: str, progress: Progress) -> None:
     """A heartbeat, read round or announced commit. A follower that awaits a snapshot is asked for nothing: every
     log agrees at 0. Else prev_index is the last that was sent, so that a loss shows."""
-    prev_index = prev_term = 0
-    if progress.state is not SNAPSHOT:
-        prev_index = progress.next - 1
-        known = s.log.term_or_none(prev_index)
-        if known is None:
-            _send_snapshot(s, id, progress)
-            return
-        prev_term = known
+    if progress.state is SNAPSHOT:
+        _send_heartbeat(s, id, progress, 0, 0)
+        return
+    prev_term = s.log.term_or_none(progress.next - 1)
+    if prev_term is None:
+        _send_snapshot(s, id, progress)
+    else:
+        _send_heartbeat(s, id, progress, progress.next - 1, prev_term)
+
+
+def _send_heartbeat(s: State, id: str, progress: Progress, prev_index: int, prev_term: int) -> None:
     commit = min(s.commit, progress.match)
     progress.commit_sent = max(progress.commit_sent, commit)
     s.messages.append(
@@ -291,8 +294,10 @@ def _send_empty(s: State, id: str, progress: Progress) -> None:
 
 
 def _send_snapshot(s: State, id: str, progress: Progress) -> None:
-    """The follower needs what was compacted: it is offered the newest snapshot (paper 7)."""
-    if s.snapshot is None or s.snapshot.index <= progress.match:
+    """It needs what was compacted: the newest snapshot is offered (paper 7), once the follower shows a sign of life."""
+    if s.snapshot is None or s.now - progress.last_contact > s.settings.election_timeout:
+        progress.become_probe(progress.match + 1, wait=True)
+        _send_heartbeat(s, id, progress, 0, 0)
         return
     progress.become_snapshot(s.snapshot.index)
     s.snapshots_to_send.append(InstallSnapshot(s.id, id, s.term, s.snapshot))

@@ -270,7 +270,6 @@ class State:
         if (
             self.configuration_index > before
             or self.removal_pending
-            or len(self.history) > 1
             or before < self.term_start  # the first commit in the own term: what an earlier leader left is due
         ):
             self.settle_due = True

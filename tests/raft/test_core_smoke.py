@@ -587,3 +587,60 @@ def test_a_new_leader_leaves_a_joint_configuration_that_was_committed_before_its
     assert cluster.nodes["a"].applied_index == 2 and cluster.nodes["a"].configuration.is_joint
     leader = cluster.elect("a")
     assert leader.configuration == target and leader.commit == leader.last_index
+
+
+def test_a_read_whose_round_the_removed_voter_never_echoed_is_confirmed_by_those_who_remain():
+    cluster = Cluster(["a", "b"])
+    leader = cluster.elect("a")
+    cluster.cut = {"b"}
+    leader.read(1, cluster.now)
+    cluster.run()
+    assert not cluster.reads["a"]
+    leader.propose_configuration(configurations.without_member(leader.configuration, "b"), cluster.now)
+    cluster.advance(0.2)
+    assert [r.context for r in cluster.reads["a"]] == [1] and cluster.reads["a"][0].index
+
+
+def test_a_follower_that_is_dead_is_offered_no_snapshot_before_it_answers():
+    cluster = Cluster(["a", "b", "c"])
+    leader = cluster.elect("a")
+    cluster.cut = {"c"}
+    leader.propose(b"x", cluster.now)
+    cluster.run()
+    meta = leader.snapshot_meta(leader.applied_index)
+    cluster.disks["a"].snapshot = meta
+    leader.snapshot_taken(meta)
+    cluster.disks["a"].compact(meta.index)
+    leader.compacted(meta.index + 1)
+    cluster.advance(1)
+    leader.snapshot_sent("c", meta.index, False, cluster.now)
+    for _ in range(10):
+        cluster.now += 0.1
+        leader.tick(cluster.now)
+        cluster.nodes["b"].tick(cluster.now)
+        ready = leader.ready(0)
+        assert not ready.snapshots_to_send and {m.to for m in ready.messages} == {"b", "c"}
+        cluster.disks["a"].write(ready)
+        leader.persisted(ready.number)
+        for message in ready.messages:
+            cluster.deliver(message)
+        cluster.run()
+    cluster.cut = set()
+    cluster.advance(0.5)
+    assert leader.progress["c"].state == "replicate" and leader.progress["c"].match == leader.last_index
+
+
+def test_the_configuration_of_an_earlier_instant_is_known_until_the_next_snapshot():
+    cluster = Cluster(["a"])
+    cluster.advance(0.1)
+    leader = cluster.leader()
+    before = leader.applied_index
+    changed = configurations.with_member(leader.configuration, Member("z", "z:1", False))
+    leader.propose_configuration(changed, cluster.now)
+    cluster.run()
+    assert leader.applied_index > before
+    assert leader.snapshot_meta(before).configuration.ids() == ("a",)
+    assert leader.snapshot_meta(leader.applied_index).configuration == changed
+    leader.snapshot_taken(leader.snapshot_meta(leader.applied_index))
+    with pytest.raises(ValueError, match="forgotten"):
+        leader.snapshot_meta(before)

@@ -175,7 +175,7 @@ class AsynchronousDisk(RuleBasedStateMachine):
     def compact(self, data):
         index = data.draw(st.integers(self.log.first_index, min(self.commit, self.log.persisted)))
         self.stored.compact(index)
-        self.log.compacted(index + 1)
+        self.log.compacted(index + 1, index, self.stored.before_term)
         self.model = [item for item in self.model if item[0] > index]
 
     @invariant()
