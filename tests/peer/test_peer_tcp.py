@@ -278,15 +278,30 @@ async def test_a_second_node_of_an_id_is_refused_while_the_first_is_there(tcp, l
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_restarted_node_replaces_its_dead_connection(tcp):
+async def test_a_restarted_node_replaces_its_dead_connection(tcp, lines):
     """Its machine lost power: the old connection was never closed, and says nothing any more."""
-    a = tcp.node("a", election_timeout=0.1)
+    a = tcp.node("a", election_timeout=0.4)
     dead = Raw(tcp, a)
     await dead.shake_hands(a, "b", b"1" * 16)
-    again = tcp.node("b", election_timeout=0.1)
+    again = tcp.node("b", election_timeout=0.4)
     again.transport.set_peers({"a": a.address})
     await tcp.until(lambda: again.transport.is_connected("a"), "the restarted node")
+    assert not any("nothing heard" in line for line in lines), "before the old one is given up"
     await dead.until_closed()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_reconnection_of_the_same_process_replaces_the_one_before(tcp):
+    a = tcp.node("a", election_timeout=30.0)
+    one = Raw(tcp, a)
+    await one.shake_hands(a)
+    two = Raw(tcp, a)
+    await two.shake_hands(a)
+    await one.until_closed()
+    assert a.listener.events == [], "that is no loss of the peer"
+    two.send(frame(Kind.MESSAGE, encode_message(vote())))
+    await tcp.until(lambda: a.listener.messages == [vote()])
+    two.socket.close()
 
 
 @pytest_twisted.ensureDeferred
@@ -426,7 +441,7 @@ def append(index, payload, term=1):
 @pytest_twisted.ensureDeferred
 async def test_heartbeats_overtake_a_large_append_that_arrives_whole(tcp):
     a, b = await connected(tcp)
-    payload = random.Random(3).randbytes(24 << 20)
+    payload = random.Random(3).randbytes(12 << 20)
     large, heartbeat = append(1, payload), AppendEntries("a", "b", 1, 1, 1, 0)
     a.transport.send([large])
     a.transport.send([heartbeat, vote("a", "b")])
@@ -549,6 +564,25 @@ async def test_a_peer_that_closes_every_connection_at_once_is_not_dialled_in_a_f
     for _ in range(6):
         await tcp.settle()
     assert 3 < len(deaf.connections) < 16
+
+
+@pytest_twisted.ensureDeferred
+async def test_two_nodes_that_close_every_connection_do_not_drive_each_other(tcp):
+    a, b = tcp.node("a", election_timeout=0.4), tcp.node("b", election_timeout=0.4)
+    ups = []
+    for node, other in ((a, "b"), (b, "a")):
+
+        def hang_up(peer, node=node, other=other):
+            ups.append(peer)
+            node.transport._links[other].connection.abort()
+
+        node.listener.peer_connected = hang_up
+    a.transport.set_peers({"b": b.address})
+    b.transport.set_peers({"a": a.address})
+    await tcp.until(lambda: ups)
+    for _ in range(6):
+        await tcp.settle()
+    assert 3 < len(ups) < 32
 
 
 @pytest.mark.parametrize("address", ["nonsense", ":0", "a b:1", "[::", "0.0.0.0:15379", ""])
