@@ -132,9 +132,8 @@ class LetoService(Service):
         """Everything that runs on the store's data; starts no thread and listens to nobody yet."""
         config, reactor = self.config, self._reactor
         source = random.Random()
-        threaded = config.flush == "thread"
-        log_flusher: Flusher = ThreadFlusher(reactor) if threaded else InlineFlusher()
-        snapshot_flusher: Flusher = ThreadFlusher(reactor) if threaded else InlineFlusher()
+        log_flusher: Flusher = ThreadFlusher(reactor) if config.flush == "thread" else InlineFlusher()
+        snapshot_flusher = ThreadFlusher(reactor, "leto-snapshots")  # always: its syncs and read-back take long
         self._flushers = [snapshot_flusher, log_flusher]
         machine = Machine(random=source.random)
         self._transport = TcpTransport(

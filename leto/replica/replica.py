@@ -127,7 +127,7 @@ class Replica:
     def start(self) -> None:
         """Begin to take part in the cluster."""
         self._started = True
-        if not self.node.configuration.members:
+        if not self.node.configuration.members and self.config.join is None:
             self.log.info(
                 "{id} has no log yet and waits for its leader (if it was to be the first node of a new cluster, its "
                 "bootstrap was cut short: remove {directory} and start it again)",
@@ -223,16 +223,16 @@ class Replica:
             client_address=client_address,
             reached_at=reached_at,
             incarnation=incarnation,
-        )
+        ).addErrback(self._name_leader)
 
     def remove_member(self, server_id: str) -> Deferred[None]:
-        return self.membership.remove(server_id)
+        return self.membership.remove(server_id).addErrback(self._name_leader)
 
     def promote(self, server_id: str) -> Deferred[None]:
-        return self.membership.promote(server_id)
+        return self.membership.promote(server_id).addErrback(self._name_leader)
 
     def demote(self, server_id: str) -> Deferred[None]:
-        return self.membership.demote(server_id)
+        return self.membership.demote(server_id).addErrback(self._name_leader)
 
     def transfer(self, server_id: str | None) -> Deferred[str]:
         if self.node.role is not Role.LEADER:
@@ -282,6 +282,10 @@ class Replica:
 
     def _not_leader(self) -> NotLeader:
         return NotLeader(self.node.leader_id or None, self.leader_address() or None)
+
+    def _name_leader(self, failure: Failure) -> Failure:
+        """A change of members was refused here: say where to ask."""
+        return Failure(self._not_leader()) if failure.check(NotLeader) else failure
 
     # what the driver tells (Owner) ---------------------------------------------------------------
 
@@ -372,7 +376,7 @@ class Replica:
             self.log.info("{id} leads term {term}", id=node.id, term=node.term)
         elif node.leader_id and node.leader_id != leader:
             self.log.info("{id} follows {leader} in term {term}", id=node.id, leader=node.leader_id, term=node.term)
-        elif leader and not node.leader_id:
+        elif leader and leader != node.id and not node.leader_id:
             self.log.warn("{id} lost its leader {leader} in term {term}", id=node.id, leader=leader, term=node.term)
         if node.role is not Role.LEADER:
             self._proposals.refuse_gathered(self._not_leader)
