@@ -19,7 +19,7 @@ from zlib import adler32, crc32
 from leto.keyspace.deadlines import Deadlines
 from leto.keyspace.index import KeyIndex
 from leto.keyspace.replies import WRONG_TYPE, Error
-from leto.keyspace.values import LONG_STRING, Record, Value, checksum
+from leto.keyspace.values import BOUNDARY, LONG_STRING, Record, Value, checksum
 
 TOMBSTONES = 1 << 16  # when there are so many, the older half is given up
 
@@ -123,7 +123,7 @@ class Database:
     def store(self, key: bytes, value: bytes | Value, expire_at: int = 0) -> None:
         """Set the key, its expiry included (milliseconds since the epoch; 0: none)."""
         if value.__class__ is bytes and not expire_at:  # checksum() without its call: this is the hot path
-            check = crc32(key, crc32(value) if len(value) < LONG_STRING else adler32(value))
+            check = crc32(key, (crc32(value) if len(value) < LONG_STRING else adler32(value)) ^ BOUNDARY)
         else:
             check = checksum(key, value, expire_at)
         old = self.data.get(key)

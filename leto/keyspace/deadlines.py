@@ -1,4 +1,4 @@
-"""When keys expire: a heap of (expire_at, key), cleaned lazily. It decides only what is looked at, never what expires.
+"""When keys expire: heaps of (expire_at, key), cleaned lazily. They decide only what is looked at, never what expires.
 
 Not part of the state: a node that restored a snapshot may hold other stale entries than one that did not.
 """
@@ -12,66 +12,61 @@ if TYPE_CHECKING:
     from leto.keyspace.database import Database
 
 SLACK = 1024  # stale entries that are never worth a cleaning
+MOVES = 4  # entries cleaned for each one added, while a cleaning is on
+PASSES = 4096  # stale entries that one call of due() drops at most
 
 
 class Deadlines:
-    """Every key with an expiry is in the heap with it; entries that are no longer true are stale."""
+    """Every key with an expiry is in a heap with it; entries that are no longer true are stale.
 
-    __slots__ = ("_heap",)
+    Once stale entries outnumber the true ones, a new heap is begun and the old one emptied into it from its end,
+    a few entries at each addition, so that no single one takes long.
+    """
+
+    __slots__ = ("_heap", "_old")
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, bytes]] = []
+        self._old: list[tuple[int, bytes]] = []
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self._heap) + len(self._old)
 
     def add(self, expire_at: int, key: bytes, database: Database) -> None:
-        """The key expires then. Cleans the heap once stale entries outnumber the true ones."""
+        """The key expires then, as its record says already."""
         heappush(self._heap, (expire_at, key))
-        if len(self._heap) > 2 * database.volatile + SLACK:
-            self.rebuild(database)
-
-    def rebuild(self, database: Database) -> None:
-        """Make the heap anew from the records that it should hold."""
-        data = database.data
-        true = {entry for entry in self._heap if (record := data.get(entry[1])) and record.expire_at == entry[0]}
-        self._heap = list(true)
-        heapify(self._heap)
+        old = self._old
+        if old:
+            for _ in range(min(MOVES, len(old))):
+                entry = old.pop()
+                if _is_true(entry, database):
+                    heappush(self._heap, entry)
+        elif len(self._heap) > 2 * database.volatile + SLACK:
+            self._heap, self._old = [], self._heap
 
     def load(self, entries: list[tuple[int, bytes]]) -> None:
         """Take over these entries (a restored snapshot's)."""
-        self._heap = entries
+        self._heap, self._old = entries, []
         heapify(entries)
 
-    def next(self, database: Database) -> int:
-        """When the next key expires, in milliseconds since the epoch; 0 when none will."""
-        heap, data = self._heap, database.data
-        while heap:
-            expire_at, key = heap[0]
-            record = data.get(key)
-            if record is not None and record.expire_at == expire_at:
-                return expire_at
-            heappop(heap)
-        return 0
-
     def due(self, database: Database, now: int, limit: int) -> list[bytes]:
-        """Up to `limit` keys that are expired by `now`; empty only if none is. They stay in the heap.
+        """Up to `limit` keys that are expired by `now`. They stay here until their records are gone.
 
-        What is due forms a subtree at the heap's root, so the walk touches only that.
+        Empty if none is, or if it met nothing but stale entries within its bound: those are dropped for good.
         """
-        first = self.next(database)
-        if not 0 < first < now:
-            return []
-        heap, data = self._heap, database.data
-        found: dict[bytes, None] = {}
-        waiting = [0]
-        for _ in range(4 * limit):  # stale entries inside the subtree are passed, within bounds
-            if not waiting or len(found) >= limit:
+        found: dict[bytes, int] = {}
+        for _ in range(PASSES + limit):
+            heap = self._old if self._old and (not self._heap or self._old[0] < self._heap[0]) else self._heap
+            if len(found) >= limit or not heap or heap[0][0] >= now:
                 break
-            place = waiting.pop()
-            expire_at, key = heap[place]
-            record = data.get(key)
-            if record is not None and record.expire_at == expire_at:
-                found[key] = None
-            waiting += [child for child in (2 * place + 1, 2 * place + 2) if child < len(heap) and heap[child][0] < now]
+            entry = heappop(heap)
+            if _is_true(entry, database):
+                found[entry[1]] = entry[0]
+        for key, expire_at in found.items():
+            heappush(self._heap, (expire_at, key))
         return list(found)
+
+
+def _is_true(entry: tuple[int, bytes], database: Database) -> bool:
+    record = database.data.get(entry[1])
+    return record is not None and record.expire_at == entry[0]

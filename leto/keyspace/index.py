@@ -9,21 +9,22 @@ restart: a key that is there from the walk's beginning to its end is met. That i
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isqrt
 from zlib import crc32
 
 BUCKETS = 1 << 16
 SHIFT = 16  # CRC-32 bits that do not choose the bucket
+GROUP = 1 << 8  # buckets whose keys are counted together, so that a key of a given rank is found soon
 
 
 class KeyIndex:
     """Buckets of keys. About 12 bytes a key (at a million keys), O(1) to add, O(bucket) to discard."""
 
-    __slots__ = ("_buckets", "_occupied", "_size")
+    __slots__ = ("_buckets", "_counts", "_occupied", "_size")
 
     def __init__(self) -> None:
         self._buckets: list[list[bytes] | None] = [None] * BUCKETS
         self._occupied = bytearray(BUCKETS)  # 1 where the bucket holds a key; searched with memchr
+        self._counts = [0] * (BUCKETS // GROUP)
         self._size = 0
 
     def __len__(self) -> int:
@@ -38,6 +39,7 @@ class KeyIndex:
             self._occupied[number] = 1
         else:
             bucket.append(key)
+        self._counts[number // GROUP] += 1
         self._size += 1
 
     def discard(self, key: bytes) -> None:
@@ -51,6 +53,7 @@ class KeyIndex:
             self._occupied[number] = 0
         else:
             bucket.remove(key)
+        self._counts[number // GROUP] -= 1
         self._size -= 1
 
     def bucket(self, start: int) -> tuple[int, list[bytes]] | None:
@@ -75,22 +78,23 @@ class KeyIndex:
         return (cursor if self._occupied.find(1, cursor) >= 0 else 0), keys
 
     def choose(self, random: Callable[[], float]) -> bytes | None:
-        """A key, each about as likely; random() is in [0, 1). Depends on the keys and random() alone."""
-        if not self._size:
+        """A key, each exactly as likely; random() is in [0, 1). Depends on the keys and random() alone."""
+        rank, number = int(random() * self._size), -1
+        for count in self._counts:
+            if rank < count:
+                break
+            rank -= count
+            number += GROUP
+        else:
             return None
-        if self._size < 1024:  # sparse: count through the occupied buckets
-            rank = int(random() * self._size)
-            start = 0
-            while (found := self.bucket(start)) is not None:
-                start, keys = found[0] + 1, found[1]
-                if rank < len(keys):
-                    return keys[rank]
-                rank -= len(keys)
-        mean = self._size // BUCKETS
-        bound = mean + 6 * isqrt(mean + 1) + 2  # a bucket holds more than that hardly ever
-        while True:  # rejection: every place below the bound is as likely
-            draw = int(random() * (BUCKETS * bound))
-            bucket = self._buckets[draw // bound]
-            place = draw % bound
-            if bucket is not None and place < len(bucket):
-                return sorted(bucket)[place]
+        while True:
+            number = self._occupied.find(1, number + 1)
+            bucket = self._buckets[number] or []
+            if rank < len(bucket):
+                return sorted(bucket)[rank]
+            rank -= len(bucket)
+
+
+def bucket_of(key: bytes) -> int:
+    """The number of the key's bucket."""
+    return crc32(key) >> SHIFT

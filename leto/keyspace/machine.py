@@ -219,7 +219,7 @@ class Machine:
     # snapshots -----------------------------------------------------------------------------------
 
     def snapshot(self) -> snapshot.Writer:
-        """Begin one of this instant. Only one at a time: raises RuntimeError before the last was closed."""
+        """Begin one of this instant. Only one at a time: raises RuntimeError before the last is complete or closed."""
         if self.database.observer is not None:
             raise RuntimeError("a snapshot of the keyspace is being taken already")
         return snapshot.Writer(self.database, self.time_ms)

@@ -19,18 +19,21 @@ the number of keys, differs.
 
 No copy is made: the writer walks the key index, and a record that is about to be replaced, deleted or changed
 in place, and that the instant holds (its version is not above the snapshot's index), is handed to `save` first.
-A record may so be written twice, with the same content. Without writes meanwhile, equal states give equal bytes.
+A record may so be written twice, with the same content, which does no harm. Without writes
+meanwhile, equal states give equal bytes.
 """
 
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
 from leto.errors import CorruptStorage
 from leto.keyspace.database import Database
+from leto.keyspace.index import bucket_of
 from leto.keyspace.values import STRING_CODE, Record, checksum, decode, encode
 
 FORMAT = 1
@@ -58,10 +61,10 @@ class Writer:
 
     def __init__(self, database: Database, time_ms: int) -> None:
         self.index = database.index
-        self._database: Database | None = database
+        self._database = database
         self._data = database.data  # FLUSHALL puts new objects in their place
         self._keys = database.keys
-        self._saved: list[RecordItem] = []
+        self._saved: deque[RecordItem] = deque()
         self._tombstones = list(database.tombstones.items())
         self._bucket = 0
         self._waiting: Iterator[bytes] = iter(())
@@ -73,12 +76,14 @@ class Writer:
         database.observer = self
 
     def save(self, key: bytes, record: Record) -> None:
-        """The record is about to change: keep it as it is."""
+        """The record is about to change: keep it as it is, unless the walk is past it."""
+        if bucket_of(key) < self._bucket - 1:
+            return
         code, data = encode(record.value)
         self._saved.append((key, record.version, record.expire_at, code, data))
 
     def next_slice(self, max_bytes: int) -> bytes:
-        """About max_bytes more of it; b"" when complete. What was saved meanwhile goes out whole, first."""
+        """About max_bytes more of it; b"" when complete. What was saved meanwhile goes out first."""
         frames, self._frames = self._frames, []
         size = sum(map(len, frames))
         while size < max_bytes or not frames:
@@ -91,12 +96,14 @@ class Writer:
 
     def close(self) -> None:
         """Done or given up: the keyspace stops keeping old values for it."""
-        database, self._database = self._database, None
-        if database is not None and database.observer is self:
-            database.observer = None
-        self._saved = []
+        self._detach()
+        self._saved.clear()
         self._tombstones = []
         self._waiting = iter(())
+
+    def _detach(self) -> None:
+        if self._database.observer is self:
+            self._database.observer = None
 
     def _next_frame(self, max_bytes: int) -> bytes:
         if self._tombstones:
@@ -110,6 +117,7 @@ class Writer:
         if self._complete:
             return b""
         self._complete = True
+        self._detach()
         return _frame(END, (self._written,))
 
     def _record_frame(self, items: list[RecordItem]) -> bytes:
@@ -117,12 +125,12 @@ class Writer:
         return _frame(RECORDS, items)
 
     def _take_saved(self, max_bytes: int) -> list[RecordItem]:
-        size = number = 0
-        while size < max_bytes and number < len(self._saved):
-            item = self._saved[number]
+        items: list[RecordItem] = []
+        size = 0
+        while size < max_bytes and self._saved:
+            item = self._saved.popleft()
+            items.append(item)
             size += len(item[0]) + len(item[4]) + 16
-            number += 1
-        items, self._saved = self._saved[:number], self._saved[number:]
         return items
 
     def _walk(self, max_bytes: int) -> list[RecordItem]:
@@ -170,6 +178,7 @@ def _read(chunks: Iterable[bytes], random: Callable[[], float]) -> tuple[Databas
         raise ValueError(f"its format is {version}; this version reads format {FORMAT}")
     database = Database(random)
     database.index, database.now, database.floor = index, time_ms, floor
+    versions: dict[int, int] = {}
     written = 0
     complete = False
     for kind, body in frames:
@@ -178,7 +187,7 @@ def _read(chunks: Iterable[bytes], random: Callable[[], float]) -> tuple[Databas
         if kind == RECORDS:
             items = _decode_records(body)
             written += len(items)
-            _load(database, items)
+            _load(database, items, versions)
         elif kind == TOMBSTONES:
             _bury(database, _decode_tombstones(body))
         elif kind == END:
@@ -200,7 +209,11 @@ def _read(chunks: Iterable[bytes], random: Callable[[], float]) -> tuple[Databas
     return database, time_ms
 
 
-def _load(database: Database, items: list[RecordItem]) -> None:
+def _load(database: Database, items: list[RecordItem], versions: dict[int, int]) -> None:
+    """Store the records. `versions` lets records of one entry share the number, 32 bytes a key, as they did before."""
+    if len(versions) > 1 << 16:
+        versions.clear()
+    share = versions.setdefault
     data, add = database.data, database.keys.add
     total = 0
     for key, version, expire_at, code, content in items:
@@ -209,7 +222,7 @@ def _load(database: Database, items: list[RecordItem]) -> None:
         value = content if code == STRING_CODE else decode(code, content)
         check = checksum(key, value, expire_at)
         total += check
-        data[key] = Record(value, version, expire_at, check)
+        data[key] = Record(value, share(version, version), expire_at, check)
         add(key)
     database.check_sum += total
 

@@ -14,6 +14,7 @@ from zlib import adler32, crc32
 import msgspec
 
 STRING_CODE = 0
+BOUNDARY = 0x5BD1E995  # keeps the end of a value apart from the beginning of its key in a checksum
 LONG_STRING = 32  # bytes from which a string's checksum is Adler-32, three times cheaper there than CRC-32
 
 
@@ -84,7 +85,7 @@ def checksum(key: bytes, value: bytes | Value, expire_at: int) -> int:
         content = crc32(b"%d" % value.type_code, value.digest())  # type: ignore[union-attr]
     if expire_at:
         content = crc32(b"%d" % expire_at, content)
-    return crc32(key, content)
+    return crc32(key, content ^ BOUNDARY)
 
 
 def type_name(value: bytes | Value) -> bytes:

@@ -7,6 +7,7 @@ from batches import Bench
 from cases import EXPIRY, KEYS, STRINGS, scripts
 from tally import Tally
 
+from leto.keyspace import strings
 from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.replies import Error, Status
 
@@ -77,11 +78,19 @@ def test_an_unknown_command_shows_128_bytes_of_its_arguments():
     )
 
 
-def test_a_string_grows_to_512_megabytes_and_no_further():
+def test_a_string_grows_to_its_limit_and_no_further(monkeypatch):
+    assert strings.MAX_STRING == 512 << 20
+    monkeypatch.setattr(strings, "MAX_STRING", 1000)
     bench = Bench()
-    assert bench.write("SETRANGE a 536870911 x") == 512 << 20
-    assert bench.write("APPEND a y") == Error(b"ERR string exceeds maximum allowed size (proto-max-bulk-len)")
-    assert bench.read("STRLEN a") == 512 << 20
+    assert bench.write("SETRANGE a 999 x") == 1000
+    too_long = Error(b"ERR string exceeds maximum allowed size (proto-max-bulk-len)")
+    assert bench.batch("APPEND a y", "SETRANGE a 1000 x", "SETRANGE a 999 xy", "SETRANGE a 999 z") == [
+        too_long,
+        too_long,
+        too_long,
+        1000,
+    ]
+    assert bench.read("GETRANGE a 998 -1") == b"\0z"
 
 
 @pytest.mark.parametrize("name", sorted(name for name, command in KEYSPACE.items() if command.group == "string"))

@@ -1,0 +1,288 @@
+"""Snapshots: one instant while the database changes, whole or not at all, and the bytes as documented."""
+
+from __future__ import annotations
+
+import struct
+
+import msgspec
+import pytest
+from batches import NOW, Bench
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tally import Tally
+
+from leto.errors import CorruptStorage
+from leto.keyspace import snapshot
+from leto.keyspace.machine import Machine
+from leto.keyspace.values import encode
+
+KEYS = st.sampled_from([b"%d" % n for n in range(12)])
+VALUES = st.sampled_from([b"", b"1", b"v" * 40, b"w" * 300])
+WRITES = st.one_of(
+    st.tuples(st.just(b"SET"), KEYS, VALUES),
+    st.tuples(st.just(b"SET"), KEYS, VALUES, st.just(b"PX"), st.sampled_from([b"5", b"1000"])),
+    st.tuples(st.just(b"DEL"), KEYS),
+    st.tuples(st.just(b"RENAME"), KEYS, KEYS),
+    st.tuples(st.just(b"APPEND"), KEYS, VALUES),
+    st.tuples(st.just(b"PERSIST"), KEYS),
+    st.tuples(st.just(b"TALLY"), KEYS),  # changes a value in place
+    st.tuples(st.just(b"FLUSHALL")),
+    st.tuples(st.just(b"wait")),
+    st.tuples(st.just(b"slice"), st.sampled_from([1, 50, 400])),
+)
+
+
+def count_one_more(bench, key):
+    """What a command on a type that changes in place does."""
+    bench.write("GET nothing")  # an entry of its own
+    db = bench.machine.database
+    record = db.touch(key)
+    if record is not None and not isinstance(record.value, Tally):
+        return
+    value = Tally({}) if record is None else record.value
+    db.announce(key)
+    value.counts[b"n"] = value.counts.get(b"n", 0) + 1
+    db.store(key, value, 0 if record is None else record.expire_at)
+
+
+def state(machine):
+    """Everything that later results depend on, taken apart."""
+    db = machine.database
+    records = {
+        key: (encode(record.value), record.version, record.expire_at, record.check) for key, record in db.data.items()
+    }
+    walk, cursor = [], 0
+    while True:
+        cursor, keys = db.keys.page(cursor, 5)
+        walk += keys
+        if not cursor:
+            break
+    return (
+        records,
+        list(db.tombstones.items()),
+        db.floor,
+        machine.applied,
+        machine.time_ms,
+        machine.digest(),
+        db.volatile,
+        db.check_sum,
+        walk,
+    )
+
+
+def run(bench, write):
+    if write[0] == b"wait":
+        bench.wait(3)
+    elif write[0] == b"TALLY":
+        count_one_more(bench, write[1])
+    else:
+        bench.batch(write)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(WRITES, max_size=25), st.lists(WRITES, max_size=40))
+@example([(b"SET", b"1", b"a")], [(b"DEL", b"1"), (b"SET", b"1", b"b"), (b"slice", 50), (b"DEL", b"1")])
+@example([(b"TALLY", b"1")], [(b"slice", 1), (b"TALLY", b"1"), (b"TALLY", b"1")])
+@example([(b"SET", b"1", b"a")], [(b"slice", 1), (b"FLUSHALL",), (b"SET", b"1", b"b")])
+def test_a_snapshot_is_one_instant_while_writes_go_on(before, meanwhile):
+    bench = Bench()
+    for write in before:
+        if write[0] != b"slice":
+            run(bench, write)
+    expected = state(bench.machine)
+    writer = bench.machine.snapshot()
+    chunks = []
+    for write in meanwhile:
+        if write[0] == b"slice":
+            chunks.append(writer.next_slice(write[1]))
+        else:
+            run(bench, write)
+    while chunk := writer.next_slice(100):
+        chunks.append(chunk)
+    assert writer.next_slice(100) == b""
+    writer.close()
+    assert bench.machine.database.observer is None
+
+    restored = Machine(random=lambda: 0.5)
+    restored.restore(chunks, expected[3])
+    assert state(restored) == expected
+    payload = b"".join(chunks)
+    again = Machine(random=lambda: 0.5)
+    again.restore([payload[i : i + 7] for i in range(0, len(payload), 7)], expected[3])
+    assert state(again) == expected
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(WRITES, max_size=25), st.lists(WRITES, max_size=25))
+def test_a_restored_database_lives_on_like_the_original(before, after):
+    bench = Bench()
+    for write in before:
+        if write[0] != b"slice":
+            run(bench, write)
+    other = bench.copy()
+    for write in after:
+        if write[0] != b"slice":
+            run(bench, write)
+            run(other, write)
+            assert state(other.machine) == state(bench.machine)
+    for key in [b"%d" % n for n in range(12)]:
+        assert other.read([b"PTTL", key]) == bench.read([b"PTTL", key])
+
+
+def payload_of(bench):
+    writer = bench.machine.snapshot()
+    payload = b""
+    while chunk := writer.next_slice(1 << 20):
+        payload += chunk
+    writer.close()
+    return payload
+
+
+def filled():
+    bench = Bench()
+    bench.batch("SET a 1", "SET b 2 PX 1000", "SET gone x", "DEL gone")
+    return bench
+
+
+def test_the_payload_is_as_documented():
+    bench = filled()
+    db = bench.machine.database
+
+    def frame(kind, body):
+        body = msgspec.msgpack.encode(body)
+        return struct.pack(">IB", len(body) + 1, kind) + body
+
+    records = [[b"b", 1, NOW + 1000, 0, b"2"], [b"a", 1, 0, 0, b"1"]]
+    records.sort(key=lambda record: [key for _, keys in [db.keys.page(0, 9)] for key in keys].index(record[0]))
+    assert payload_of(bench) == (
+        frame(1, [1, 1, NOW, 0, 2, db.check_sum]) + frame(2, [b"gone", 1]) + frame(3, records) + frame(4, [2])
+    )
+
+
+def test_the_payload_of_a_known_state_is_these_bytes():
+    bench = Bench()
+    bench.batch("SET a 1", "SET b 2 PX 1000", "SET gone x", "DEL gone")
+    assert payload_of(bench).hex() == GOLDEN
+
+
+GOLDEN = (
+    "0000001401"  # header
+    "960101cf0000018bcfe568000002ce55c19261"
+    "0000000902"  # tombstones
+    "92c404676f6e6501"
+    "0000001e03"  # records: b, a
+    "9295c4016201cf0000018bcfe56be800c40132" + "95c40161010000c40131"
+    "0000000304"  # end
+    "9102"
+)
+
+
+def test_equal_states_give_equal_bytes_whatever_their_history():
+    one, other = Bench(), Bench()
+    one.batch(*[f"SET {n} v" for n in range(500)])
+    other.batch(*[f"SET {n} v" for n in reversed(range(500))])
+    assert payload_of(one) == payload_of(other)
+
+
+def test_only_one_snapshot_at_a_time():
+    machine = filled().machine
+    writer = machine.snapshot()
+    with pytest.raises(RuntimeError, match="already"):
+        machine.snapshot()
+    writer.close()
+    writer.close()
+    machine.snapshot().close()
+
+
+def test_a_snapshot_outlives_the_database_it_was_taken_of():
+    bench = filled()
+    payload = payload_of(bench)
+    expected = state(bench.machine)
+    writer = bench.machine.snapshot()
+    first = writer.next_slice(1)
+    bench.batch("SET c 3", "DEL a")
+    bench.machine.restore([payload], 1)
+    bench.write("FLUSHALL")
+    rest = writer.next_slice(1 << 20)
+    bench.machine.snapshot().close()
+    writer.close()
+    again = Machine(random=lambda: 0.5)
+    again.restore([first, rest], 1)
+    assert state(again) == expected
+
+
+def test_a_snapshot_of_another_entry_is_refused():
+    payload = payload_of(filled())
+    machine = Machine(random=lambda: 0.5)
+    with pytest.raises(CorruptStorage, match="state at entry 1, not 2"):
+        machine.restore([payload], 2)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_damage_is_refused_and_nothing_is_replaced(data):
+    payload = payload_of(filled())
+    kind = data.draw(st.sampled_from(["cut", "flip", "drop", "repeat", "append"]))
+    place = data.draw(st.integers(0, len(payload) - 1))
+    length = data.draw(st.integers(1, 8))
+    damaged = {
+        "cut": payload[:place],
+        "flip": payload[:place] + bytes([payload[place] ^ data.draw(st.integers(1, 255))]) + payload[place + 1 :],
+        "drop": payload[:place] + payload[place + length :],
+        "repeat": payload[: place + length] + payload[place:],
+        "append": payload + bytes(length),
+    }[kind]
+    bench = Bench()
+    bench.write("SET kept 1")
+    before = state(bench.machine)
+    try:
+        bench.machine.restore([damaged], 1)
+    except CorruptStorage as error:
+        assert "keyspace snapshot is damaged" in str(error)
+        assert "\n" not in str(error)
+        assert state(bench.machine) == before
+    else:  # only what no checksum of the keyspace covers may differ: versions, floor, time, tombstones
+        survived = state(bench.machine)
+        whole = Machine(random=lambda: 0.5)
+        whole.restore([payload], 1)
+        expected = state(whole)
+        values = {key: (record[0], record[2]) for key, record in survived[0].items()}
+        assert values == {key: (record[0], record[2]) for key, record in expected[0].items()}
+
+
+@pytest.mark.parametrize(
+    ("frames", "complaint"),
+    [
+        ([(3, [])], "does not begin with a header"),
+        ([(1, [2, 1, 0, 0, 0, 0])], "its format is 2"),
+        ([(1, [1, 1, 0, 0, 0, 0])], "its end is missing"),
+        ([(1, [1, 1, 0, 0, 0, 0]), (9, [])], "unknown kind 9"),
+        ([(1, [1, 1, 0, 0, 0, 0]), (4, [0]), (4, [0])], "goes on after its end"),
+        ([(1, [1, 1, 0, 0, 0, 0]), (4, [1])], "0 records where its end says 1"),
+        ([(1, [1, 1, 0, 0, 1, 0]), (4, [0])], "its digest does not match"),
+        ([(1, [1, 1, 0, 0, 0, 0]), (2, [b"a"]), (4, [0])], "argument"),
+        ([(1, [1, 1, 0, 0, 0, 0]), (2, [1, b"a"]), (4, [0])], "no pair"),
+        ([(1, [1, 1, 0, 0, 1, 0]), (3, [[b"a", 1, 0, 77, b""]]), (4, [1])], "data type 77 is unknown"),
+        ([(1, [1, 1, 0, 0, 1, 0]), (3, [[b"a", 1, 0, 255, b"\xc1"]]), (4, [1])], "malformed|Malformed|MessagePack"),
+    ],
+)
+def test_what_a_reader_refuses(frames, complaint):
+    chunks = []
+    for kind, body in frames:
+        data = msgspec.msgpack.encode(body)
+        chunks.append(struct.pack(">IB", len(data) + 1, kind) + data)
+    with pytest.raises(CorruptStorage, match=complaint):
+        snapshot.read(chunks, 1, lambda: 0.5)
+
+
+def test_slices_are_about_as_long_as_asked():
+    bench = Bench()
+    for start in range(0, 3000, 100):
+        bench.batch(*[f"SET {n} {'v' * 100}" for n in range(start, start + 100)])
+    writer = bench.machine.snapshot()
+    sizes = []
+    while chunk := writer.next_slice(20_000):
+        sizes.append(len(chunk))
+    assert sum(sizes) > 300_000
+    assert max(sizes) < 21_000
+    assert all(size >= 20_000 for size in sizes[:-1])
