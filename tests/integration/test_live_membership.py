@@ -1,0 +1,181 @@
+"""Nodes join, leave, are replaced and catch up while the cluster serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from tests.integration.cluster import Cluster, Node, member_ids, wait_for
+from tests.integration.load import Writers
+
+
+@pytest.fixture(scope="module")
+def cluster_options() -> tuple[str, ...]:
+    return ("--trailing-entries", "10", "--segment-bytes", "64kb")
+
+
+@pytest.fixture
+def newcomer(cluster: Cluster) -> Iterator[Node]:
+    """A node that has not started; the cluster is without it again after the test."""
+    node = cluster.new_node(server_id=f"new{len(list(cluster))}-{cluster.leader.info()['raft_configuration_index']}")
+    yield node
+    if node.id in member_ids(cluster.leader, voters=True) | member_ids(cluster.leader, voters=False):
+        leave(cluster, node.id)
+    node.close()
+    cluster.nodes.remove(node)
+
+
+def leave(cluster: Cluster, server_id: str) -> None:
+    """Remove a member by LEAVE on whoever leads."""
+
+    def gone() -> bool:
+        try:
+            return cluster.leader.asking.execute_command("LEAVE", server_id) == b"OK"
+        except redis.RedisError:
+            return False
+
+    wait_for(gone, f"{server_id} leaves")
+
+
+def configuration_index(cluster: Cluster) -> int:
+    return int(cluster.leader.info()["raft_configuration_index"])
+
+
+def test_join_twice_changes_nothing(cluster: Cluster) -> None:
+    leader, follower = cluster.leader, cluster.followers[0]
+    before = configuration_index(cluster)
+    assert leader.cli("join", follower.raft_address, follower.id) == "OK"
+    assert leader.cli("JOIN", follower.raft_address, follower.id) == "OK"
+    assert configuration_index(cluster) == before
+
+
+def test_join_on_a_follower_names_the_leader(cluster: Cluster) -> None:
+    follower = cluster.followers[0]
+    answer = follower.cli("join", "127.0.0.1:1", "whoever")
+    assert answer == f"(error) node is not the leader {cluster.leader.address}"
+    with follower.connect() as connection:
+        connection.sendall(b"*3\r\n$4\r\nJOIN\r\n$11\r\n127.0.0.1:1\r\n$7\r\nwhoever\r\n")
+        assert connection.recv(200) == f"-node is not the leader {cluster.leader.address}\r\n".encode()
+
+
+def test_leave_of_an_unknown_id_is_fine(cluster: Cluster) -> None:
+    before = configuration_index(cluster)
+    assert cluster.leader.cli("leave", "nobody") == "OK"
+    assert configuration_index(cluster) == before
+
+
+def test_a_member_that_never_comes_is_a_learner_and_votes_on_nothing(cluster: Cluster, newcomer: Node) -> None:
+    leader = cluster.leader
+    assert leader.cli("join", newcomer.raft_address, newcomer.id) == "OK"
+    assert member_ids(leader, voters=False) == {newcomer.id}
+    assert leader.cli("set", "a", "b") == "OK"
+    cluster.followers[0].kill()
+    assert leader.cli("set", "a", "c") == "OK", "an absent learner was counted"
+
+
+def test_a_node_joins_through_a_follower_and_becomes_a_voter(cluster: Cluster, newcomer: Node) -> None:
+    cluster.leader.client().set("joined", "through a follower")
+    newcomer.start(join=cluster.followers[0].address)
+    cluster.wait_settled()
+    assert newcomer.client().get("joined") == b"through a follower"
+    cluster.wait_same_state()
+
+
+def test_a_learner_catches_up_through_a_snapshot(cluster: Cluster, newcomer: Node) -> None:
+    """The log that it would need was compacted before it came."""
+    leader = cluster.leader
+    client = leader.client()
+    values = {f"compacted:{i}": (f"{i}:" * 1000).encode() for i in range(400)}
+    for key, value in values.items():
+        client.set(key, value)
+    client.delete("compacted:0")
+    values.pop("compacted:0")
+    assert leader.cli("snapshot") == "OK"
+    for i in range(50):
+        client.set("compacted:tail", i)
+    assert leader.cli("snapshot") == "OK"
+    status = leader.status()["nodes"][leader.id]
+    snapshot_index = status["snapshot_index"]
+    assert snapshot_index > 400
+    newcomer.start(join=leader.address)
+    cluster.wait_settled()
+    reader = newcomer.client()
+    assert dict(zip(values, reader.mget(list(values)), strict=True)) == values
+    assert reader.get("compacted:0") is None
+    assert reader.get("compacted:tail") == b"49"
+    assert int(newcomer.info()["raft_snapshot_index"]) >= snapshot_index
+    cluster.wait_same_state()
+    newcomer.kill()
+    newcomer.start()
+    cluster.wait_settled()
+    assert newcomer.client().get("compacted:tail") == b"49"
+
+
+def test_a_removed_node_ends_with_a_clear_line(cluster: Cluster, newcomer: Node) -> None:
+    newcomer.start(join=cluster.leader.address)
+    cluster.wait_settled()
+    term = cluster.leader.info()["raft_term"]
+    assert cluster.leader.cli("leave", newcomer.id) == "OK"
+    newcomer.wait_exit()
+    assert f"{newcomer.id} was removed from the cluster" in newcomer.log()
+    assert "Traceback" not in newcomer.log()
+    cluster.wait_settled()
+    assert cluster.leader.info()["raft_term"] == term
+    # Started again on its old data it must not disturb those that removed it.
+    newcomer.start()
+    newcomer.wait_exit()
+    assert newcomer.log().count("was removed from the cluster") >= 2
+    assert cluster.leader.info()["raft_term"] == term
+
+
+def test_members_replaced_under_load(cluster: Cluster, newcomer: Node) -> None:
+    """A newcomer takes the place of a follower, then that one comes back empty in place of the newcomer."""
+    with Writers(cluster.nodes[:3], prefix="replace") as writers:
+        wait_for(lambda: writers.count > 50, "writes are acknowledged")
+        newcomer.start(join=cluster.leader.address)
+        cluster.wait_settled()
+        replaced = cluster.followers[0]
+        if replaced is newcomer:
+            replaced = cluster.followers[1]
+        leave(cluster, replaced.id)
+        replaced.wait_exit()
+        cluster.wait_settled()
+        before = writers.count
+        wait_for(lambda: writers.count > before + 50, "writes go on")
+        replaced.forget_data()
+        replaced.start(join=cluster.leader.address)
+        cluster.wait_settled()
+    writers.check(cluster)
+    cluster.wait_same_state()
+
+
+def test_the_leader_leaves_after_handing_over(cluster: Cluster, newcomer: Node) -> None:
+    newcomer.start(join=cluster.leader.address)
+    cluster.wait_settled()
+    leader = cluster.leader
+    with Writers(cluster.nodes, prefix="leader-leaves") as writers:
+        wait_for(lambda: writers.count > 50, "writes are acknowledged")
+        assert leader.cli("leave", leader.id) == "OK"
+        leader.wait_exit()
+        after = cluster.wait_settled()
+        before = writers.count
+        wait_for(lambda: writers.count > before + 50, "writes go on")
+    assert after is not leader
+    assert f"{leader.id} was removed from the cluster" in leader.log()
+    writers.check(cluster)
+    leader.forget_data()
+    leader.start(join=after.address)
+    cluster.wait_settled()
+    writers.check(cluster)
+
+
+def test_the_last_voter_cannot_leave(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with Cluster(tmp_path_factory.mktemp("alone"), 1) as alone:
+        (node,) = alone
+        answer = node.cli("leave", node.id)
+        assert answer.startswith("(error) ")
+        assert "voter" in answer
+        assert node.cli("set", "a", "b") == "OK"
+        assert member_ids(node, voters=True) == {node.id}
