@@ -20,13 +20,15 @@ from leto.config import Address
 from leto.errors import ProtocolError
 from leto.interfaces import Identity, PeerListener
 from leto.listening import Listener
+from leto.peer.accepted import AcceptedConnection
+from leto.peer.connection import Limits, PeerConnection
+from leto.peer.dialled import DialledConnection
 from leto.peer.frames import MAX_MESSAGE_BYTES
 from leto.peer.greetings import Hello, Refusal, RefusalCode, describe
 from leto.peer.handshake import AcceptorHandshake, DiallerHandshake, Introduction, Session, admission
 from leto.peer.links import Connector, Link, tcp_connector
 from leto.peer.notices import Notices
 from leto.peer.origins import dial_back_address, is_loopback, plain
-from leto.peer.protocol import AcceptedConnection, DialledConnection, Limits, PeerConnection
 from leto.raft.messages import InstallSnapshot, Message
 
 _STOP_SECONDS: Final = 1.0  # how long stop() waits for connections to close in order
@@ -211,7 +213,7 @@ class TcpTransport:
         link = self._links.get(server_id)
         return 0 if link is None or link.connection is None else link.connection.queued_bytes
 
-    # Connections' side (protocol.Owner) ------------------------------------------------------------------
+    # Connections' side (connection.Owner) ------------------------------------------------------------------
 
     def acceptor(self) -> AcceptedConnection:
         """The protocol of a connection that comes."""
@@ -309,6 +311,16 @@ class TcpTransport:
     def failed(self, connection: PeerConnection, failure: Failure) -> None:
         """A request from a peer ended in an error that is this node's own fault."""
         self._notices.failure("request", "a request from {who} failed", failure, who=repr(connection))
+
+    def oversized(self, connection: DialledConnection, size: int) -> None:
+        """An append that no peer takes was not sent."""
+        self._notices.warn(
+            ("oversized", connection.server_id),
+            "cannot send {size} bytes of the log to {peer} at once: at most {limit} are taken",
+            size=size,
+            peer=connection.server_id,
+            limit=self._limits.max_message_bytes,
+        )
 
     def closed(self, connection: PeerConnection) -> None:
         """A connection is gone."""

@@ -1,0 +1,106 @@
+"""A peer's connection to us: Raft messages, requests and pings come in; answers and pongs go back."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from twisted.internet.defer import maybeDeferred
+from twisted.python.failure import Failure
+
+from leto.errors import LetoError, ProtocolError
+from leto.peer.connection import Limits, Owner, PeerConnection
+from leto.peer.exchange import ANSWER, ANSWERED, FAILED, MAX_OUTSTANDING, NUMBER
+from leto.peer.frames import Kind, Lane, frame
+from leto.peer.greetings import Refusal, Refused, decode, encode, refused_by_peer
+from leto.peer.handshake import AcceptorHandshake, Session
+from leto.peer.wire_messages import decode_message
+
+_MESSAGE: Final = int(Kind.MESSAGE)  # a plain int: an enum's member costs a lookup on the hot path
+
+
+class AcceptedConnection(PeerConnection):
+    """A peer's to us: messages and requests come in."""
+
+    _PONG: ClassVar = (Lane.URGENT, Kind.PONG, b"")
+
+    def __init__(self, owner: Owner, limits: Limits, own_id: str) -> None:
+        super().__init__(owner, limits)
+        self._own_id = own_id
+        self.handshake: AcceptorHandshake | None = None  # set by the owner once it knows where this comes from
+        self._answering = 0
+        self._peer_id = ""
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.owner.accepted(self)
+
+    def refuse(self, refusal: Refusal) -> None:
+        """The peer of a completed handshake is welcome no longer."""
+        if self.session is not None and not self._closing:
+            refused = frame(Kind.REFUSED, encode(refusal.as_frame_value()), self.session.sends)
+            self._settle(refused, refusal)
+
+    def _greet(self, kind: int, body: bytes) -> None:
+        handshake = self.handshake
+        if handshake is None:
+            raise ProtocolError("bytes before the handshake")
+        out = handshake.receive(kind, body)
+        if isinstance(handshake.result, Session):
+            self._peer_id = handshake.result.server_id
+        self._settle(out, handshake.result)
+
+    def _take(self, kind: int, body: bytes | bytearray) -> None:
+        if kind == _MESSAGE:
+            message = decode_message(body)
+            if message.sender != self._peer_id or message.to != self._own_id:
+                raise ProtocolError(
+                    f"a message from {message.sender[:64]!r} to {message.to[:64]!r} "
+                    f"on the connection from {self._peer_id!r} to {self._own_id!r}"
+                )
+            listener = self.owner.listener
+            if listener is not None:
+                listener.peer_message(message)
+        elif kind == Kind.REQUEST:
+            self._take_request(bytes(body))
+        elif kind == Kind.PING:
+            self._lanes.put(*self._PONG)
+            self.flush()
+        elif kind == Kind.REFUSED:
+            self._settle(b"", refused_by_peer(decode(bytes(body), Refused), proved=True))
+        else:
+            self._take_fragment(kind, body)
+
+    def _take_request(self, body: bytes) -> None:
+        if len(body) < NUMBER.size:
+            raise ProtocolError("a request without a number")
+        (number,) = NUMBER.unpack_from(body)
+        listener = self.owner.listener
+        if listener is None or self._answering >= MAX_OUTSTANDING * 2:
+            self._answer(b"too many requests wait for answers", number, FAILED)
+            return
+        self._answering += 1
+        answer = maybeDeferred(listener.peer_request, self._peer_id, body[NUMBER.size :])
+        answer.addCallbacks(self._answer, self._explain, callbackArgs=(number, ANSWERED), errbackArgs=(number,))
+        answer.addBoth(self._answered)
+
+    def _answer(self, content: bytes, number: int, outcome: int) -> None:
+        if self._closing:
+            return
+        body = ANSWER.pack(number, outcome) + content
+        if len(body) > self._limits.max_message_bytes:
+            body = ANSWER.pack(number, FAILED) + b"the answer is too large to be sent"
+        self._lanes.put(Lane.REQUESTS, Kind.ANSWER, body)
+        self.flush()
+
+    def _explain(self, failure: Failure, number: int) -> None:
+        if not failure.check(LetoError):
+            self.owner.failed(self, failure)
+            self._answer(b"the request failed there; its log says why", number, FAILED)
+        else:
+            self._answer(str(failure.value).encode()[:1000], number, FAILED)
+
+    def _answered(self, result: object) -> object:
+        self._answering -= 1
+        if isinstance(result, Failure):
+            self.owner.failed(self, result)
+        return None
