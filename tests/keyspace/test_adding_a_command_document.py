@@ -1,0 +1,85 @@
+"""docs/adding-a-command.md is true: its command is the real one, its data type works, its session is in the suite."""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+from pathlib import Path
+
+import pytest
+from batches import NOW, Bench
+from cases import STRINGS
+
+from leto.keyspace import commands, machine, strings, values
+from leto.keyspace.commands import KEYSPACE, Registry
+from leto.keyspace.replies import OK, WRONG_TYPE, Status
+from leto.keyspace.values import Value, size
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "adding-a-command.md").read_text()
+COMMAND, TYPE = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+[SESSION] = re.findall(r"```\n(SET .*?)```", DOCUMENT, re.DOTALL)
+
+
+def test_the_command_shown_is_the_one_that_runs():
+    assert COMMAND in Path(strings.__file__).read_text()
+
+
+def test_the_session_shown_is_in_the_suite():
+    bench = Bench()
+    assert bench.batch("SET a z", "GETDEL a", "GETDEL a") == [OK, b"z", None]
+    for line in SESSION.strip().split("\n")[1:]:
+        assert line in STRINGS
+
+
+@pytest.fixture
+def bags(monkeypatch):
+    """The document's file of a data type, as if it were part of the package."""
+    registry = Registry(KEYSPACE)
+    monkeypatch.setattr(commands, "KEYSPACE", registry)
+    monkeypatch.setattr(machine, "KEYSPACE", registry)
+    monkeypatch.setattr(values, "TYPES", dict(values.TYPES))
+    module = types.ModuleType("bags")
+    monkeypatch.setitem(sys.modules, "bags", module)
+    exec(compile(TYPE, "adding-a-command.md", "exec"), module.__dict__)
+    return module
+
+
+def test_the_data_type_shown_works_with_everything(bags):
+    assert b"BAGADD" not in KEYSPACE
+    bench = Bench()
+    assert bench.batch("SET s 1", "BAGADD b x", "BAGADD b x", "BAGADD b y", "BAGADD s x") == [OK, 1, 2, 1, WRONG_TYPE]
+    assert bench.batch("BAGADD b y", "COPY b c", "BAGADD b y", "GET b") == [2, 1, 3, WRONG_TYPE]
+    data = bench.machine.database.data
+    assert isinstance(data[b"b"].value, Value)
+    assert (data[b"b"].value.counts, data[b"c"].value.counts) == ({b"x": 2, b"y": 3}, {b"x": 2, b"y": 2})
+    assert bench.read("TYPE b") == Status(b"bag")
+    assert bench.read("OBJECT ENCODING b") == b"hashtable"
+    assert sorted(bench.read("SCAN 0 TYPE bag COUNT 100")[1]) == [b"b", b"c"]
+    assert size(b"b", data[b"b"]) > 400
+    assert bench.batch("EXPIRE b 100", "RENAME b d", "BAGADD d z", "TTL d") == [1, OK, 1, 100]
+
+
+def test_a_snapshot_holds_the_type_as_it_was_while_it_changes(bags):
+    bench = Bench()
+    bench.batch("BAGADD b x", "BAGADD c x")
+    expected = bench.machine.digest()
+    writer = bench.machine.snapshot()
+    chunks = [writer.next_slice(1)]
+    bench.batch("BAGADD b x", "BAGADD c y", "DEL c")
+    chunks += iter(lambda: writer.next_slice(10), b"")
+    other = Bench()
+    other.machine.restore(chunks, 1)
+    assert other.machine.digest() == expected
+    assert other.machine.database.data[b"b"].value.counts == {b"x": 1}
+    assert other.machine.database.data[b"c"].value.counts == {b"x": 1}
+    assert other.batch("BAGADD b x") == [2]
+    assert other.machine.time_ms == NOW
+
+
+def test_a_digest_kept_up_to_date_is_the_one_computed_anew(bags):
+    bench = Bench()
+    for n in range(50):
+        bench.batch(f"BAGADD b {n % 7}")
+    copy = bench.copy()
+    assert copy.machine.digest() == bench.machine.digest()
