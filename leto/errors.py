@@ -37,6 +37,10 @@ class Overloaded(LetoError):
     """Too much is waiting already: the request was refused before it was appended."""
 
 
+class RequestTooLarge(LetoError):
+    """The request could never be sent to the followers: refused before it was appended."""
+
+
 class Stopping(LetoError):
     """The node is stopping: the request was refused before it was appended."""
 

@@ -93,6 +93,11 @@ class Driver:
     def has_failed(self) -> bool:
         return self._failed
 
+    @property
+    def flush_bytes(self) -> int:
+        """Payload of the flush in flight."""
+        return sum(len(entry.payload) for ready in self._in_flight for entry in ready.entries)
+
     def flush_seconds(self) -> float:
         """How long the flush in flight has taken so far; 0.0 without one."""
         return self._clock.seconds() - self._flush_started if self._in_flight else 0.0

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from leto.config import Address, Config
-from leto.errors import LetoError, NotLeader, Overloaded, Stopping
+from leto.errors import LetoError, NotLeader, Overloaded, RequestTooLarge, Stopping
 from leto.interfaces import Flusher, ReplicaStatus, StateMachine, Store, Transport
 from leto.keyspace import batch
 from leto.raft.configuration import Configuration, decode
@@ -37,6 +37,8 @@ from leto.replica.timers import LazyTimer
 from leto.replica.transfer import Handover
 
 CONFIGURATION = int(EntryKind.CONFIGURATION)
+MAX_REQUEST_BYTES = 1000 << 20  # what peers take in one message is 1 GiB
+SLOW_DISK_BYTES_PER_SECOND = 8 << 20  # a disk at least so fast is not taken for a hanging one
 FAREWELL_SECONDS = 3.0  # how long a removed peer stays connected, to hear of its removal
 
 
@@ -183,6 +185,8 @@ class Replica:
     def write(self, payload: bytes, count: int) -> Deferred[list[Any]]:
         if self._stopping:
             return fail(Stopping("the node is stopping"))
+        if len(payload) > MAX_REQUEST_BYTES:
+            return fail(RequestTooLarge(f"a request of {len(payload)} bytes is too large for the log"))
         node = self.node
         if node.role is not Role.LEADER:
             if self.config.on_follower == "proxy" and node.leader_id:
@@ -420,7 +424,8 @@ class Replica:
 
     def _heartbeat_due(self) -> None:
         stuck = self.driver.flush_seconds()
-        if stuck > self.config.election_timeout and self.is_leader and len(self.node.configuration.voter_ids()) > 1:
+        allowed = self.config.election_timeout + self.driver.flush_bytes / SLOW_DISK_BYTES_PER_SECOND
+        if stuck > allowed and self.is_leader and len(self.node.configuration.voter_ids()) > 1:
             # A leader that cannot write must not hold the cluster up by its heartbeats.
             self.log.error("stepping down: the disk has not answered for {seconds:.1f} s", seconds=stuck)
             self.node.step_down(self._reactor.seconds())

@@ -10,6 +10,7 @@ from leto.errors import (
     NotLeader,
     OutcomeUnknown,
     Overloaded,
+    RequestTooLarge,
     Stopping,
     TransferFailed,
 )
@@ -360,6 +361,32 @@ def test_too_many_uncommitted_bytes_are_refused_before_they_are_appended():
     assert 5 <= len(refused) <= 12
     cluster.network.heal_all()
     cluster.until(lambda: all(outcome.done for outcome in outcomes))
+
+
+@pytest.mark.parametrize("on_follower", ["refuse", "proxy"])
+def test_a_request_that_no_peer_could_take_is_refused_before_it_is_appended(on_follower, monkeypatch):
+    monkeypatch.setattr("leto.replica.replica.MAX_REQUEST_BYTES", 1000)
+    cluster = Cluster(3, on_follower=on_follower)
+    for node in cluster.running:
+        assert isinstance(cluster.write("SET", "a", "v" * 2000, node=node).error, RequestTooLarge)
+    cluster.do("SET", "a", "v" * 900)
+
+
+def test_a_large_write_on_a_slow_disk_is_no_hanging_disk():
+    cluster = Cluster(3)
+    leader = cluster.leader
+    replica = leader.replica
+    replica.driver._flush_started = cluster.clock.seconds() - 1.0
+
+    class Large:
+        entries = [type("Entry", (), {"payload": bytes(16 << 20)})]
+
+    replica.driver._in_flight = [Large]
+    replica._heartbeat_due()
+    assert replica.is_leader
+    replica.driver._flush_started = cluster.clock.seconds() - 5.0
+    replica._heartbeat_due()
+    assert not replica.is_leader
 
 
 def test_a_stopping_leader_hands_over_and_refuses_new_writes():
