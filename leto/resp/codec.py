@@ -11,6 +11,7 @@ encode() turns replies (leto.keyspace.replies) into RESP2, or RESP3 after HELLO 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ _COUNTS = {b"*%d" % n: n for n in range(1, 1024)}
 _LENGTHS = tuple(b"$%d" % n for n in range(4096))  # bulk headers of short arguments
 _LENGTH_OF = {header: length for length, header in enumerate(_LENGTHS)}
 _KNOWN_LENGTHS = len(_LENGTHS)
+_LONG_LENGTH = re.compile(rb"\$[1-9][0-9]{3,9}").fullmatch
 
 
 def pack(arguments: Request) -> bytes:
@@ -156,9 +158,12 @@ def _rejoin(parts: list[bytes], at: int, last: int, count: int) -> tuple[list[by
     for _ in range(count):
         if at + 1 >= last:
             return None
-        length = _LENGTH_OF.get(parts[at])
-        if length is None:
-            return None
+        header = parts[at]
+        length = _LENGTH_OF.get(header, -1)
+        if length < 0:
+            if not _LONG_LENGTH(header):
+                return None
+            length = int(header[1:])
         start = at + 1
         have = len(parts[start])
         at = start + 1

@@ -37,9 +37,11 @@ def _word(line: bytes, at: int, end: int) -> tuple[bytes, int]:
         if byte in _SPACE:
             break
         if byte == _DOUBLE:
-            return bytes(word), _double(line, at + 1, end, word)
+            at = _double(line, at + 1, end, word)
+            break
         if byte == _SINGLE:
-            return bytes(word), _single(line, at + 1, end, word)
+            at = _single(line, at + 1, end, word)
+            break
         word.append(byte)
         at += 1
     return bytes(word), at

@@ -149,8 +149,7 @@ class RespFactory(Factory):
         """Close every connection, once what is written is sent; no timer stays behind."""
         self.state.close()
         for session in tuple(self.state.sessions.values()):
-            session.closing = True
-            session.output.close()
+            session.close()
 
     @property
     def counters(self) -> Mapping[str, int]:

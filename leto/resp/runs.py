@@ -22,18 +22,19 @@ if TYPE_CHECKING:
 
 Tally = Sequence[tuple[Known, int]]  # which commands a run holds, and how many of each
 
+_OVERHEAD = 256  # bytes that a run itself takes, roughly
 _SLICE = 1 << 20  # bytes of replies made before they are handed to the output
 _LARGE = 4096  # a bulk reply of this size is counted towards the slice
 
 
 class Run:
-    """A slot. `output` is None until the reply is known; `size`: bytes of the requests it answers."""
+    """A slot. `output` is None until the reply is known; `size`: bytes that it keeps, its requests' for the most."""
 
     __slots__ = ("output", "size")
     is_write = False
 
     def __init__(self, size: int, output: bytes | None = None) -> None:
-        self.size = size
+        self.size = size + _OVERHEAD
         self.output = output
 
     def start(self) -> None:

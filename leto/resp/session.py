@@ -291,7 +291,10 @@ class Session:
 
     def answer(self, reply: Reply) -> None:
         """Queue a reply that is known already."""
-        self._pending.append(Run(0, b"" if self.silent else encode(reply, self.resp3)))
+        run = Run(0, b"" if self.silent else encode(reply, self.resp3))
+        run.size += len(run.output or b"")
+        self.pending_bytes += run.size
+        self._pending.append(run)
 
     def _add(self, run: Run) -> None:
         self._pending.append(run)
@@ -418,6 +421,12 @@ class Session:
         """The client closed its half: what it asked for is answered, then the connection closes."""
         self.half_closed = True
         self.proceed()
+
+    def close(self) -> None:
+        """The node stops: send what is answered, then close."""
+        self.closing = True
+        self._flush_now()
+        self.output.close()
 
     def kill(self) -> None:
         """Close at once; what waits is dropped."""

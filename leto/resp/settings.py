@@ -159,13 +159,21 @@ def _set_threshold(state: ServerState, value: int) -> None:
     state.slowlog.threshold = value
 
 
+def _set_password(state: ServerState, value: bytes | None) -> None:
+    """From now on; who is connected stays, and without a password all are welcome."""
+    state.password = value
+    if value is None:
+        for session in state.sessions.values():
+            session.reader.authenticated = True
+
+
 _INT64 = (1 << 63) - 1
 SETTABLE: dict[str, tuple[Callable[[bytes], Any], Callable[[ServerState, Any], None]]] = {
     "client-output-bytes": (_size(1 << 16), _set("output_bytes")),
     "client-pending-bytes": (_size(1 << 16), _set("pending_bytes")),
     "maxclients": (_number(1, (1 << 32) - 1), _set("maxclients")),
     "protected-mode": (_switch, _set("protected_mode")),
-    "requirepass": (lambda text: text or None, _set("password")),
+    "requirepass": (lambda text: text or None, _set_password),
     "slowlog-log-slower-than": (_number(-1, _INT64), _set_threshold),
     "slowlog-max-len": (_number(0, 1 << 20), lambda state, value: state.slowlog.resize(value)),
 }

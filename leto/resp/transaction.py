@@ -95,7 +95,7 @@ class WriteTransaction(WriteRun):
         super().__init__(session, [argv], b"", ())
         self.items = items
         self.watch = watch
-        self.size = sum(sum(map(len, queued)) for queued, _ in items)
+        self.size += sum(sum(map(len, queued)) for queued, _ in items)
 
     def start(self) -> None:
         if self.watch.failed:
