@@ -22,7 +22,8 @@ class KeyIndex:
     __slots__ = ("_buckets", "_counts", "_occupied", "_size")
 
     def __init__(self) -> None:
-        self._buckets: list[list[bytes] | None] = [None] * BUCKETS
+        # Tuples of bytes leave the cyclic garbage collector, lists would not.
+        self._buckets: list[tuple[bytes, ...]] = [()] * BUCKETS
         self._occupied = bytearray(BUCKETS)  # 1 where the bucket holds a key; searched with memchr
         self._counts = [0] * (BUCKETS // GROUP)
         self._size = 0
@@ -33,26 +34,18 @@ class KeyIndex:
     def add(self, key: bytes) -> None:
         """Add a key that is not there."""
         number = crc32(key) >> SHIFT
-        bucket = self._buckets[number]
-        if bucket is None:
-            self._buckets[number] = [key]
-            self._occupied[number] = 1
-        else:
-            bucket.append(key)
+        self._buckets[number] += (key,)
+        self._occupied[number] = 1
         self._counts[number // GROUP] += 1
         self._size += 1
 
     def discard(self, key: bytes) -> None:
-        """Remove a key that is there."""
+        """Remove a key that is there. Raises ValueError if it is not."""
         number = crc32(key) >> SHIFT
         bucket = self._buckets[number]
-        if bucket is None:
-            raise KeyError(key)
-        if len(bucket) == 1 and bucket[0] == key:
-            self._buckets[number] = None
-            self._occupied[number] = 0
-        else:
-            bucket.remove(key)
+        place = bucket.index(key)
+        self._buckets[number] = bucket = bucket[:place] + bucket[place + 1 :]
+        self._occupied[number] = bool(bucket)
         self._counts[number // GROUP] -= 1
         self._size -= 1
 
@@ -61,7 +54,7 @@ class KeyIndex:
         number = self._occupied.find(1, start)
         if number < 0:
             return None
-        return number, sorted(self._buckets[number] or ())
+        return number, sorted(self._buckets[number])
 
     def page(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """From `cursor` (0: the beginning) whole buckets until there are `count` keys: (next cursor, keys).
@@ -89,7 +82,7 @@ class KeyIndex:
             return None
         while True:
             number = self._occupied.find(1, number + 1)
-            bucket = self._buckets[number] or []
+            bucket = self._buckets[number]
             if rank < len(bucket):
                 return sorted(bucket)[rank]
             rank -= len(bucket)

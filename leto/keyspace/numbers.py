@@ -36,6 +36,8 @@ def parse_integer(text: bytes) -> int | None:
 
 def integer(text: bytes) -> int:
     """parse_integer() of an argument or a value. Raises Refused."""
+    if text.isdigit() and len(text) < 19 and (text[0] != 0x30 or len(text) == 1):  # nearly always; bytes, so ASCII
+        return int(text)
     if _INTEGER(text) is None:
         raise Refused(NOT_AN_INTEGER)
     number = int(text)
