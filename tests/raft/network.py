@@ -215,10 +215,11 @@ class Cluster:
             elif server.node.leader_id == id_:
                 server.leader_lost()
 
-    def resume(self, id_: str) -> None:
-        """A paused server goes on, with all that came meanwhile."""
+    def resume(self, id_: str, first: Callable[[], object] = lambda: None) -> None:
+        """A paused server goes on: with what a client asked (`first`), then with all that its peers sent meanwhile."""
         server = self[id_]
         server.paused = False
+        first()
         inbox, server.inbox = server.inbox, []
         for message, blob in inbox:
             if server.is_up:

@@ -86,7 +86,7 @@ class Seen:
 
 class Server:
     """`node` is None while the server is down. `rate` and `offset` turn the cluster's time into this server's
-    monotonic clock, `wall_offset_ms` into its wall clock."""
+    monotonic clock, `wall_offset_ms` that into its wall clock."""
 
     machine_class = Machine  # a planted bug, or the real keyspace, takes its place
 
@@ -148,7 +148,7 @@ class Server:
 
     @property
     def wall_ms(self) -> int:
-        return 1_000_000 + int(self.cluster.time * 1000) + self.wall_offset_ms
+        return 1_000_000 + int(self.now * 1000) + self.wall_offset_ms
 
     def deadline(self) -> float:
         """When its next timer is due, in the cluster's time."""
@@ -361,10 +361,16 @@ class Server:
             return
         if number is None:
             number = self.outstanding[-1].number
-        self.disk.sync(number)
-        self.node.persisted(number)
+        released: list[Message] = []
         while self.outstanding and self.outstanding[0].number <= number:
-            self._send(self.outstanding.popleft().messages_after_persist)
+            ready = self.outstanding.popleft()
+            self.disk.sync(ready.number)
+            for message in ready.messages_after_persist:
+                self.oracle.sends(self, message)
+            released += ready.messages_after_persist
+        self.node.persisted(number)
+        for message in released:
+            self.cluster.post(message)
 
     def flush(self) -> None:
         """The disk works again, or faster: begin what waits."""

@@ -177,7 +177,8 @@ class Subject:
         return self
 
     def _others(self) -> list[str]:
-        return [m.id for m in self.node.configuration.members if m.voter and m.id != self.node.id]
+        configuration = self.node.configuration
+        return [id_ for id_ in configuration.ids() if configuration.votes(id_) and id_ != self.node.id]
 
     def acknowledgement(self, sender: str, match: int | None = None, *, round_: int = 0) -> AppendEntriesReply:
         """A follower has everything up to `match` (None: all)."""

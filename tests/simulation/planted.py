@@ -11,20 +11,23 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from leto.raft import election, quorum, reads, replication
-from leto.raft.messages import AppendEntriesReply, EntryKind, RequestVoteReply, SnapshotMeta
+from leto.raft import election, membership, node, quorum, reads, replication
+from leto.raft.messages import AppendEntries, AppendEntriesReply, EntryKind, RequestVoteReply, SnapshotMeta
+from leto.raft.node import Node
 from leto.raft.state import ReadRound, State
 from tests.raft.network import Cluster
 from tests.raft.server import Machine, Server
 from tests.simulation.simulation import Simulation
 
 Plant = Callable[[ExitStack], "type[Simulation] | None"]
-BUGS: dict[str, Plant] = {}
+BUGS: dict[str, tuple[Plant, str]] = {}
 
 
-def bug(name: str) -> Callable[[Plant], Plant]:
+def bug(name: str, shows_as: str) -> Callable[[Plant], Plant]:
+    """`shows_as`: a pattern of what the checks say when they find it."""
+
     def register(plant: Plant) -> Plant:
-        BUGS[name] = plant
+        BUGS[name] = (plant, shows_as)
         return plant
 
     return register
@@ -34,7 +37,7 @@ def bug(name: str) -> Callable[[Plant], Plant]:
 def planted(name: str) -> Iterator[type[Simulation]]:
     """The simulation to run while the bug is in; "" plants nothing."""
     with ExitStack() as stack:
-        yield (BUGS[name](stack) if name else None) or Simulation
+        yield (BUGS[name][0](stack) if name else None) or Simulation
 
 
 def _send_before_durable(s: State, kind: type, call: Callable[..., None], *args: Any) -> None:
@@ -46,7 +49,7 @@ def _send_before_durable(s: State, kind: type, call: Callable[..., None], *args:
     s.messages.extend(hasty)
 
 
-@bug("vote-before-durable")
+@bug("vote-before-durable", "speaks of term|votes for")
 def _vote_before_durable(stack: ExitStack) -> None:
     """The vote is answered without waiting for its fsync."""
     original = election.receive_vote_request
@@ -57,7 +60,7 @@ def _vote_before_durable(stack: ExitStack) -> None:
     stack.enter_context(patch.object(election, "receive_vote_request", receive))
 
 
-@bug("acknowledge-before-durable")
+@bug("acknowledge-before-durable", "acknowledges|speaks of term|an acknowledgement before the disk")
 def _acknowledge_before_durable(stack: ExitStack) -> None:
     """An append is acknowledged without waiting for its fsync."""
     original = replication.receive_append
@@ -65,10 +68,10 @@ def _acknowledge_before_durable(stack: ExitStack) -> None:
     def receive(s: State, m: Any) -> None:
         _send_before_durable(s, AppendEntriesReply, original, m)
 
-    stack.enter_context(patch.object(replication, "receive_append", receive))
+    stack.enter_context(patch.dict(node._RECEIVE, {AppendEntries: receive}))
 
 
-@bug("vote-forgotten")
+@bug("vote-forgotten", "votes for|voted for|two leaders")
 def _vote_forgotten(stack: ExitStack) -> type[Simulation]:
     """The disk says that term and vote are durable, and loses the vote in a crash: fsync is skipped."""
 
@@ -81,7 +84,7 @@ def _vote_forgotten(stack: ExitStack) -> type[Simulation]:
     return _with_server(ForgetfulServer)
 
 
-@bug("commit-old-term-by-counting")
+@bug("commit-old-term-by-counting", "by counting")
 def _commit_old_term(stack: ExitStack) -> None:
     """Figure 8: a new leader commits entries of earlier terms because a majority has them."""
 
@@ -97,7 +100,7 @@ def _commit_old_term(stack: ExitStack) -> None:
     stack.enter_context(patch.object(replication, "advance_commit", advance_commit))
 
 
-@bug("leader-counts-itself-early")
+@bug("leader-counts-itself-early", "durable only on|a quorum reached only")
 def _leader_counts_itself(stack: ExitStack) -> None:
     """The leader counts an entry as its own before its disk has it."""
 
@@ -113,13 +116,13 @@ def _leader_counts_itself(stack: ExitStack) -> None:
     stack.enter_context(patch.object(replication, "advance_commit", advance_commit))
 
 
-@bug("vote-for-an-old-log")
+@bug("vote-for-an-old-log", "without the committed entry|commits .* otherwise|contradicts the committed")
 def _vote_for_an_old_log(stack: ExitStack) -> None:
     """Votes go to any candidate, up to date or not."""
     stack.enter_context(patch.object(election, "is_up_to_date", lambda s, last_index, last_term: True))
 
 
-@bug("learners-count")
+@bug("learners-count", "no quorum")
 def _learners_count(stack: ExitStack) -> None:
     """Learners are counted in every quorum."""
     original = State._enforce_last_configuration
@@ -131,7 +134,7 @@ def _learners_count(stack: ExitStack) -> None:
     stack.enter_context(patch.object(State, "_enforce_last_configuration", enforce))
 
 
-@bug("read-without-a-round")
+@bug("read-without-a-round", "stale read|behind an earlier read")
 def _read_without_a_round(stack: ExitStack) -> None:
     """Whoever believes to lead answers reads at its commit index."""
 
@@ -143,7 +146,7 @@ def _read_without_a_round(stack: ExitStack) -> None:
     stack.enter_context(patch.object(reads, "begin_round", begin_round))
 
 
-@bug("late-append-truncates")
+@bug("late-append-truncates", "acknowledges|its disk ends|durable only on|not within|committed")
 def _late_append_truncates(stack: ExitStack) -> None:
     """Every append cuts the log behind its entries, also one that comes late."""
     original = replication._merge
@@ -156,7 +159,7 @@ def _late_append_truncates(stack: ExitStack) -> None:
     stack.enter_context(patch.object(replication, "_merge", merge))
 
 
-@bug("overwritten-configuration-stays")
+@bug("overwritten-configuration-stays", "is no configuration|no quorum|configuration .* after")
 def _overwritten_configuration_stays(stack: ExitStack) -> None:
     """A configuration whose entry is cut off stays in force."""
 
@@ -167,7 +170,7 @@ def _overwritten_configuration_stays(stack: ExitStack) -> None:
     stack.enter_context(patch.object(State, "truncate", truncate))
 
 
-@bug("apply-twice-after-restart")
+@bug("apply-twice-after-restart", "applied twice")
 def _apply_twice(stack: ExitStack) -> type[Simulation]:
     """A snapshot holds one command more than its index says, so that a restart applies it again."""
 
@@ -187,6 +190,52 @@ def _apply_twice(stack: ExitStack) -> type[Simulation]:
         machine_class = TwiceMachine
 
     return _with_server(TwiceServer)
+
+
+@bug("read-before-own-term-commit", "stale read")
+def _read_before_own_term_commit(stack: ExitStack) -> None:
+    """A new leader answers reads at the commit index it had as a follower."""
+    original = reads.begin_round
+
+    def begin_round(s: State) -> None:
+        with patch.object(s, "term_start", 0):
+            original(s)
+
+    stack.enter_context(patch.object(reads, "begin_round", begin_round))
+
+
+@bug("change-before-own-term-commit", "2015")
+def _change_before_own_term_commit(stack: ExitStack) -> None:
+    """Ongaro 2015: a leader changes the configuration before it committed an entry of its term."""
+    original = membership.propose
+
+    def propose(s: State, target: Any) -> int:
+        with patch.object(s, "term_start", 0):
+            return original(s, target)
+
+    stack.enter_context(patch.object(membership, "propose", propose))
+
+
+@bug("lease-without-end", "stale read|behind an earlier read")
+def _lease_without_end(stack: ExitStack) -> None:
+    """A leader trusts a lease that it once had for as long as it believes to lead."""
+    stack.enter_context(patch.object(reads, "lease_holds", lambda s: s.settings.lease and s.lease_since >= 0))
+
+
+@bug("rounds-of-any-term", "echoes round|stale read|behind an earlier read")
+def _rounds_of_any_term(stack: ExitStack) -> None:
+    """The refusal of a stale term's append echoes that term's round."""
+
+    original = Node._answer_stale
+
+    def answer_stale(self: Node, message: Any) -> bool:
+        if isinstance(message, AppendEntries):
+            s = self._state
+            s.send_quickly(AppendEntriesReply(s.id, message.sender, s.term, False, round=message.round))
+            return False
+        return original(self, message)
+
+    stack.enter_context(patch.object(Node, "_answer_stale", answer_stale))
 
 
 def _with_server(server: type[Server]) -> type[Simulation]:

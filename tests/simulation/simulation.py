@@ -96,22 +96,23 @@ class Simulation:
         for server in self.cluster.servers.values():
             self._furnish(server)
         self._weather()
+        rough = draw.choice([0.1, 0.3, 1.0])  # how much of the time something is broken
         self._operations = [
             (30, self._propose),
             (15, self._read),
-            (4, self._crash),
-            (9, self._restart),
-            (2, self._pause),
-            (5, self._resume),
-            (4, self._partition),
-            (5, self._heal),
+            (4 * rough, self._crash),
+            (12, self._restart),
+            (3, self._pause),
+            (6, self._resume),
+            (4 * rough, self._partition),
+            (8, self._heal),
             (5, self._snapshot),
             (3, self._transfer),
-            (5, self._change),
-            (2, self._hang_disk),
-            (4, self._free_disk),
+            (8, self._change),
+            (2 * rough, self._hang_disk),
+            (5, self._free_disk),
             (2, self._lose_leader),
-            (1, self._step_down),
+            (1 * rough, self._step_down),
             (1, self._campaign),
             (2, self._weather),
             (1, self._jump_wall_clock),
@@ -230,7 +231,7 @@ class Simulation:
             server.start()
 
     def _pause(self) -> None:
-        server = self._leader_or_any(0.5)
+        server = self._leader_or_any(0.7)
         if server is not None:
             self._op(f"pause {server.id}")
             server.paused = True
@@ -239,7 +240,10 @@ class Simulation:
         server = self._pick([s for s in self.cluster.servers.values() if s.paused])
         if server is not None:
             self._op(f"resume {server.id}")
-            self.cluster.resume(server.id)
+            if server.leads or self.random.random() < 0.3:
+                self.cluster.resume(server.id, first=server.read)
+            else:
+                self.cluster.resume(server.id)
 
     def _partition(self) -> None:
         ids = list(self.cluster.servers)
@@ -424,6 +428,8 @@ class Simulation:
             elif server.is_up:
                 server.flush()
         timeout = LIVENESS_TIMEOUTS * 0.8
+        cluster.wait(self._is_whole, timeout)
+        cluster.run(2.0)  # who stood still may have taken itself for the leader for a moment
         cluster.wait(self._is_whole, timeout)
         leader = cluster.leader()
         assert leader is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ def test_no_fault_breaks_a_promise(seed: int):
     to rest."""
     outcome = Simulation(Plan(seed, SIZES[seed % len(SIZES)], steps=80)).run()
     assert outcome.committed > 1
-    assert outcome.counts["op"] > 20
+    assert outcome.counts["op"] > 10
 
 
 @pytest.mark.soak
@@ -40,7 +41,7 @@ def test_a_run_reaches_what_it_is_for():
         for name, count in outcome.counts.items():
             total[name] = total.get(name, 0) + count
         total["terms"] = total.get("terms", 0) + outcome.terms
-    assert total["terms"] > 10 and total["commit"] > 100 and total["read"] > 50 and total["changed"] > 5, total
+    assert total["terms"] > 10 and total["commit"] > 200 and total["read"] > 50 and total["changed"] > 20, total
 
 
 def test_the_same_seed_gives_the_same_trace():
@@ -78,17 +79,19 @@ def seeds_until_found(name: str, most: int, steps: int, sizes: tuple[int, ...] =
     raise AssertionError(f"{name} was not found within {most} seeds")
 
 
-FOUND_BY = {
-    "vote-before-durable": "votes for|speaks of term",
-    "acknowledge-before-durable": "acknowledges|speaks of term",
-}
+SLOW = {
+    "lease-without-end",
+    "overwritten-configuration-stays",
+    "rounds-of-any-term",
+    "vote-forgotten",
+}  # dozens of seeds; the others take a few
 
 
-@pytest.mark.parametrize("name", sorted(BUGS))
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.soak if n in SLOW else ()) for n in sorted(BUGS)])
 def test_planted_bugs_are_found(name: str):
-    """The simulation bites: each bug that is planted is found."""
-    _, sentence = seeds_until_found(name, most=2000, steps=120)
-    assert sentence
+    """The simulation bites: each bug that is planted is found, and for what it is."""
+    seeds, sentence = seeds_until_found(name, most=2000, steps=120)
+    assert re.search(BUGS[name][1], sentence), f"after {seeds} seeds: {sentence}"
 
 
 def test_a_failure_names_the_command_that_replays_it():
