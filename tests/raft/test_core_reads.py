@@ -1,0 +1,110 @@
+"""Reads in the core: rounds, forwarded reads, leases."""
+
+from __future__ import annotations
+
+import math
+
+from leto.raft import configuration as configurations
+from leto.raft.messages import (
+    Entry,
+    RequestVote,
+)
+from tests.raft.small_cluster import Cluster, lone
+
+
+def test_reads_are_confirmed_on_leader_and_follower_but_not_without_a_quorum():
+    cluster = Cluster(["a", "b", "c"])
+    leader = cluster.elect("a")
+    leader.propose(b"x", cluster.now)
+    cluster.run()
+    leader.read(1, cluster.now)
+    cluster.nodes["b"].read(2, cluster.now)
+    cluster.run()
+    assert [(r.context, r.index) for r in cluster.reads["a"]] == [(1, leader.commit)]
+    assert [(r.context, r.index) for r in cluster.reads["b"]] == [(2, leader.commit)]
+    cluster.cut = {"a"}
+    leader.read(3, cluster.now)
+    cluster.run()
+    assert len(cluster.reads["a"]) == 1
+    cluster.advance(2)
+    assert [(r.context, r.index) for r in cluster.reads["a"][1:]] == [(3, 0)]
+
+
+def test_a_forwarded_read_is_never_answered_by_what_its_number_asked_before_a_restart():
+    cluster = Cluster(["a", "b", "c"])
+    cluster.elect("a")
+    follower = cluster.nodes["b"]
+    follower.read(1, cluster.now)
+    old = follower.ready(0).messages[0]
+    cluster.boot("b", cluster.disks["b"])
+    cluster.advance(0.2)
+    cluster.nodes["b"].read(1, cluster.now)
+    new = cluster.nodes["b"].ready(0).messages[0]
+    assert old.context != new.context
+
+
+def test_under_a_lease_reads_need_no_round_until_leadership_is_offered():
+    cluster = Cluster(["a", "b", "c"], lease=True)
+    leader = cluster.elect("a")
+    cluster.advance(0.3)
+    leader.read(1, cluster.now)
+    ready = leader.ready(int(cluster.now * 1000))
+    assert [(r.context, r.index) for r in ready.reads] == [(1, leader.commit)] and not ready.messages
+    cluster.nodes["b"].leader_lost(cluster.now)
+    cluster.nodes["b"].campaign(cluster.now)
+    cluster.advance(0.3)
+    assert cluster.leader() is leader
+    leader.transfer("b", cluster.now)
+    leader.read(2, cluster.now)
+    assert not leader.ready(int(cluster.now * 1000)).reads
+
+
+def test_a_read_whose_round_the_removed_voter_never_echoed_is_confirmed_by_those_who_remain():
+    cluster = Cluster(["a", "b"])
+    leader = cluster.elect("a")
+    cluster.cut = {"b"}
+    leader.read(1, cluster.now)
+    cluster.run()
+    assert not cluster.reads["a"]
+    leader.propose_configuration(configurations.without_member(leader.configuration, "b"), cluster.now)
+    cluster.advance(0.2)
+    assert [r.context for r in cluster.reads["a"]] == [1] and cluster.reads["a"][0].index
+
+
+def test_a_forwarded_read_that_got_lost_is_asked_again_and_answered_once():
+    cluster = Cluster(["a", "b", "c"])
+    cluster.elect("a")
+    cluster.advance(0.2)
+    cluster.cut = {"b"}
+    cluster.nodes["b"].read(5, cluster.now)
+    cluster.run()
+    due = cluster.nodes["b"].heartbeat_deadline
+    assert cluster.now < due < math.inf
+    cluster.cut = set()
+    cluster.advance(0.5)
+    assert [r.context for r in cluster.reads["b"]] == [5] and cluster.reads["b"][0].index
+    assert cluster.nodes["b"].heartbeat_deadline == math.inf
+
+
+def test_after_a_restart_no_vote_is_given_while_a_lease_may_be_promised():
+    node, _ = lone([Entry(2, 3, 1, b"x")], term=3, lease=True)
+    node.step(RequestVote("b", "a", 4, 9, 3), 0.5)
+    assert node.term == 3 and not node.ready(0).messages_after_persist
+    node.step(RequestVote("b", "a", 4, 9, 3, transfer=True), 0.6)  # the leader's own wish
+    assert node.term == 4 and node.vote == "b"
+    node, _ = lone([Entry(2, 3, 1, b"x")], term=3, lease=True)
+    node.step(RequestVote("b", "a", 4, 9, 3), 0.8)
+    assert node.vote == "b"
+
+
+def test_a_jump_of_the_wall_clock_costs_the_lease_until_it_is_earned_anew():
+    cluster = Cluster(["a", "b", "c"], lease=True)
+    leader = cluster.elect("a")
+    cluster.advance(0.3)
+    leader.read(1, cluster.now)
+    ready = leader.ready(int((cluster.now + 3600) * 1000))
+    assert not ready.reads and ready.messages  # a round instead
+    for message in ready.messages:
+        cluster.deliver(message)
+    cluster.run()
+    assert [r.context for r in cluster.reads["a"]] == [1]
