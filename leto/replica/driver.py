@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from leto.errors import ProtocolError
+from leto.errors import ProtocolError, StorageError
 from leto.interfaces import Flusher, SnapshotSource, StateMachine, Store, Transport
 from leto.raft.messages import Entry, InstallSnapshot, Message, SnapshotMeta
 from leto.raft.node import Node
@@ -256,7 +256,8 @@ class Driver:
         return not queue
 
     def _disk_failed(self, reason: Failure) -> None:
-        self.log.failure("a flush failed", reason)
+        if reason.check(StorageError) is None:  # a failing disk is told in one line, a fault of ours with its traceback
+            self.log.failure("a flush failed", reason)
         self.fail(reason.getErrorMessage())
 
     def _broken(self) -> None:
