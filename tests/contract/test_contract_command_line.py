@@ -12,7 +12,7 @@ import pytest
 import wire
 
 from leto.options import load
-from tests.integration.cluster import ROOT, Node, member_ids, redis_cli, wait_for
+from tests.integration.cluster import ROOT, Node, member_ids, wait_for
 
 LETO = [sys.executable, "-m", "leto.main"]
 
@@ -114,16 +114,14 @@ def test_a_password_guards_the_client_port(make_node: Callable[..., Node], tmp_p
     (tmp_path / "password").write_text("secret\n")
     node = make_node("--requirepass-file", str(tmp_path / "password")).start()
 
-    def answered() -> str:
+    def answered() -> bool:
         assert node.is_running, node.log()
-        done = subprocess.run(
-            [*redis_cli(), "-p", str(node.client_port.number), "--no-auth-warning", "-a", "secret", "set", "a", "b"],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        return done.stdout if done.stdout == "OK\n" else ""
+        try:
+            with node.connect() as connection:
+                assert wire.exchange(connection, wire.packed("AUTH", "secret")) == b"+OK\r\n"
+                return wire.exchange(connection, wire.packed("SET", "a", "b")) == b"+OK\r\n"
+        except OSError:
+            return False
 
     wait_for(answered, "a client with the password is served")
     assert wire.ask(node, "GET", "a") == b"-NOAUTH Authentication required.\r\n"

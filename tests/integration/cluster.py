@@ -24,6 +24,7 @@ import redis
 
 from leto.config import Address
 from leto.ctl.view import parse_cluster
+from tests.integration.terminal import type_in
 
 T = TypeVar("T")
 
@@ -271,18 +272,9 @@ class Node:
     def applied(self) -> int:
         return int(self.info()["raft_applied_index"])
 
-    def cli(self, *arguments: str, stdin: bytes | None = None) -> str:
-        """What redis-cli prints, as at a terminal (--no-raw)."""
-        done = subprocess.run(
-            [*redis_cli(), "-p", str(self.client_port.number), "--no-raw", *arguments],
-            input=stdin,
-            stdin=None if stdin is not None else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=PATIENCE,
-            check=False,
-        )
-        return done.stdout.decode(errors="replace").rstrip("\n")
+    def cli(self, *words: str) -> str:
+        """What redis-cli prints for one command, as at a terminal."""
+        return type_in(self.client_port.number, [list(words)])
 
     def wait_serving(self) -> Node:
         """Wait until it answers clients and knows a leader."""
@@ -298,13 +290,6 @@ class Node:
 def _environment() -> dict[str, str]:
     """This process's environment without Leto's own variables."""
     return {name: value for name, value in os.environ.items() if not name.startswith("LETO_")}
-
-
-def redis_cli() -> list[str]:
-    """The command that is redis-cli."""
-    path = shutil.which("redis-cli")
-    assert path is not None, "redis-cli is not installed: apt-get install redis-tools"
-    return [path]
 
 
 class Cluster:

@@ -179,3 +179,34 @@ def test_the_last_voter_cannot_leave(tmp_path_factory: pytest.TempPathFactory) -
         assert "voter" in answer
         assert node.cli("set", "a", "b") == "OK"
         assert member_ids(node, voters=True) == {node.id}
+
+
+def test_a_snapshot_stream_survives_the_death_of_its_sender(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The newcomer is half fed when the leader dies: the next leader brings the rest."""
+    options = ("--trailing-entries", "10", "--segment-bytes", "64kb", "--snapshot-rate", "1mb")
+    with Cluster(tmp_path_factory.mktemp("stream"), 3, *options) as cluster:
+        client = cluster.leader.client()
+        values = {f"stream:{i}": (f"{i}:".encode() * 20_000)[:40_000] for i in range(50)}
+        for key, value in values.items():
+            client.set(key, value)
+        cluster.wait_same_state()
+        for node in cluster:
+            assert node.cli("snapshot") == "OK"
+        leader = cluster.leader
+        newcomer = cluster.new_node()
+        newcomer.start(join=leader.address)
+        wait_for(lambda: "streaming the snapshot" in leader.log(), "the leader streams")
+        wait_for(lambda: received_bytes(newcomer) > 400_000, "a part of it has come")
+        assert int(newcomer.try_info().get("raft_applied_index", "0")) == 0
+        leader.kill()
+        cluster.wait_settled({"id1", "id2", "id3", "id4"})
+        reader = newcomer.client()
+        assert dict(zip(values, reader.mget(list(values)), strict=True)) == values
+        leader.start()
+        cluster.wait_settled()
+        cluster.wait_same_state()
+
+
+def received_bytes(node: Node) -> int:
+    """Size of all that lies in the node's directory."""
+    return sum(path.stat().st_size for path in node.raftdir.rglob("*") if path.is_file())

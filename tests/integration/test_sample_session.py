@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.cluster import ROOT, Cluster, Node
+from tests.integration.terminal import stand_in, type_in
 
 LETO = (sys.executable, "-m", "leto.main")
 TWISTD = (str(Path(sys.executable).with_name("twistd")), "--pidfile=", "-n", "leto")
@@ -59,12 +60,23 @@ def test_sample_session(tmp_path: Path, command: tuple[str, ...], how: signal.Si
 def test_commands_are_case_insensitive_and_errors_keep_the_connection(tmp_path: Path) -> None:
     with Cluster(tmp_path, 1) as cluster:
         (node,) = cluster
-        session = node.cli(stdin=b"SeT a b\nGET a\nget missing\nnonsense x\nget\nping\n")
-        assert session.splitlines() == [
+        session = [
+            ["SeT", "a", "b"],
+            ["GET", "a"],
+            ["get", "missing"],
+            ["nonsense", "x"],
+            ["get"],
+            ["del", "a"],
+            ["ping"],
+        ]
+        printed = [
             "OK",
             '"b"',
             "(nil)",
             "(error) ERR unknown command 'nonsense', with args beginning with: 'x' ",
             "(error) ERR wrong number of arguments for 'get' command",
+            "(integer) 1",
             "PONG",
         ]
+        assert type_in(node.client_port.number, session).splitlines() == printed
+        assert stand_in(node.client_port.number, session).splitlines() == printed
