@@ -13,6 +13,7 @@ from leto.keyspace.numbers import integer
 from leto.keyspace.replies import SYNTAX_ERROR, Error, Reply
 
 MAX_CELLS = 1 << 29  # of the table: about 0.1 s of work and 64 MiB; a constant, so that nodes agree
+ROW_COST = 1024  # cells that a row costs beyond its own
 NOT_STRINGS = Error(b"ERR The specified keys must contain string values")
 LENGTH_OR_INDEXES = Error(b"ERR If you want both the length and indexes, please just use IDX.")
 TOO_LARGE = Error(b"ERR Insufficient memory, failed allocating transient memory for LCS")
@@ -107,7 +108,7 @@ def lcs(db: Database, argv: list[bytes]) -> Reply:
             return SYNTAX_ERROR
     if indexes and only_length:
         return LENGTH_OR_INDEXES
-    if (len(a) + 64) * (len(b) + 64) > MAX_CELLS:
+    if (len(a) + 64) * (len(b) + ROW_COST) > MAX_CELLS:
         return TOO_LARGE
     rows = _rows(a, b)
     if only_length:
