@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import refused
+from processes import WAYS, refused
 
 from leto.config import Address
 from leto.interfaces import Identity
@@ -44,9 +44,11 @@ def test_a_mistake(arguments: tuple[str, ...], words: str, tmp_path: Path) -> No
     assert words in refused(arguments, tmp_path)
 
 
-@pytest.mark.parametrize("option", ["--listen", "--raftbind", "--admin-listen"])
-def test_a_port_in_use(option: str, taken_port: int, tmp_path: Path) -> None:
-    line = refused((*NODE, option, f"127.0.0.1:{taken_port}"), tmp_path)
+@pytest.mark.parametrize(
+    ("option", "ways"), [("--listen", WAYS), ("--raftbind", ("leto",)), ("--admin-listen", ("leto",))]
+)
+def test_a_port_in_use(option: str, ways: tuple[str, ...], taken_port: int, tmp_path: Path) -> None:
+    line = refused((*NODE, option, f"127.0.0.1:{taken_port}"), tmp_path, ways)
     assert line == f"cannot listen on 127.0.0.1:{taken_port} ({option}): the port is in use"
     # The directory is free again and still empty: the same node may start with another port.
     store = FileStore.open(str(tmp_path / "leto" / "d"))
@@ -112,7 +114,7 @@ def test_two_places_for_the_log(tmp_path: Path) -> None:
 
 
 def test_the_lock_is_free_after_a_refused_start(taken_port: int, tmp_path: Path) -> None:
-    refused((*NODE, "--listen", f"127.0.0.1:{taken_port}"), tmp_path)
+    refused((*NODE, "--listen", f"127.0.0.1:{taken_port}"), tmp_path, ("twistd",))
     descriptor = os.open(tmp_path / "twistd" / "d" / "leto.lock", os.O_RDWR)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(descriptor)
