@@ -226,7 +226,9 @@ def setinfo(session: Session, argv: Request) -> Reply:
 )
 def kill(session: Session, argv: Request) -> Reply:
     if len(argv) == 3:
-        found = [other for other in session.state.sessions.values() if other.peer.encode() == argv[2]]
+        found = [
+            other for other in session.state.sessions.values() if other.peer.encode() == argv[2] and not other.closing
+        ]
         if not found:
             return Error(b"ERR No such client")
         _kill(session, found)
@@ -294,7 +296,7 @@ def _chosen(session: Session, options: Request) -> list[Session] | Error:
     return [
         other
         for other in session.state.sessions.values()
-        if all(test(other) for test in tests) and not (skip_me and other is session)
+        if all(test(other) for test in tests) and not other.closing and not (skip_me and other is session)
     ]
 
 

@@ -110,6 +110,8 @@ def split_requests(data: bytes) -> tuple[list[Request], int]:
     count = _COUNTS.get(parts[0])
     if count is None:
         return [], 0
+    requests: list[Request] = []
+    at = 0
     stride = 2 * count + 1
     whole = last // stride
     if whole > 1:
@@ -128,9 +130,8 @@ def split_requests(data: bytes) -> tuple[list[Request], int]:
                     break
                 columns.append(arguments)
             else:
-                return list(zip(*columns, strict=True)), len(data) - _size(parts, end, last)
-    requests: list[Request] = []
-    at = 0
+                requests.extend(zip(*columns, strict=True))
+                at = end
     while at < last:
         count = _COUNTS.get(parts[at])
         if count is None:
