@@ -368,7 +368,7 @@ def pause(session: Session, argv: Request) -> Reply:
             return Error(b"ERR CLIENT PAUSE mode must be WRITE or ALL")
         pause_all = mode == b"ALL"
     elif len(argv) > 4:
-        return SYNTAX_ERROR
+        return Error(b"ERR unknown subcommand or wrong number of arguments for '%b'. Try CLIENT HELP." % argv[1])
     timeout = parse_integer(argv[2])
     if timeout is None:
         return Error(b"ERR timeout is not an integer or out of range")

@@ -22,7 +22,7 @@ from leto.resp.table import command, container
 if TYPE_CHECKING:
     from leto.resp.session import Session
 
-_ADMIN = "admin noscript no_multi"
+_ADMIN = "admin noscript"
 _LONGEST_ID = 255
 
 
@@ -74,6 +74,7 @@ def _done(change: Deferred[Any]) -> Deferred[Reply]:
     "JOIN",
     -3,
     _ADMIN,
+    takes_time=True,
     group="cluster",
     since="1.0.0",
     summary="Add the node that asks to the cluster, or move a known one to a new address",
@@ -104,7 +105,16 @@ def join(session: Session, argv: Request) -> Reply | Deferred[Reply]:
     )
 
 
-@command("LEAVE", 2, _ADMIN, group="cluster", since="1.0.0", summary="Remove a node", syntax="server-id")
+@command(
+    "LEAVE",
+    2,
+    _ADMIN,
+    takes_time=True,
+    group="cluster",
+    since="1.0.0",
+    summary="Remove a node",
+    syntax="server-id",
+)
 def leave(session: Session, argv: Request) -> Reply | Deferred[Reply]:
     server_id = _server_id(argv[1])
     if isinstance(server_id, Error):
@@ -126,6 +136,7 @@ def snapshot_now(session: Session) -> Deferred[Reply]:
     "SNAPSHOT",
     1,
     _ADMIN,
+    takes_time=True,
     group="cluster",
     since="1.0.0",
     summary="Compact this node's log into a snapshot",
@@ -170,8 +181,18 @@ container(
 )
 
 
-def _raft(name: str, arity: int, summary: str, syntax: str = "", flags: str = _ADMIN) -> Callable[[Any], Any]:
-    return command(name, arity, flags, group="cluster", parent="RAFT", since="1.0.0", summary=summary, syntax=syntax)
+def _raft(name: str, arity: int, summary: str, syntax: str = "", *, at_once: bool = False) -> Callable[[Any], Any]:
+    return command(
+        name,
+        arity,
+        "noscript" if at_once else _ADMIN,
+        takes_time=not at_once,
+        group="cluster",
+        parent="RAFT",
+        since="1.0.0",
+        summary=summary,
+        syntax=syntax,
+    )
 
 
 @_raft("STATUS", 2, "Return what every member tells of itself, as JSON")
@@ -181,7 +202,7 @@ def raft_status(session: Session, argv: Request) -> Deferred[Reply]:
     return asked.addCallback(lambda status: json.dumps(status, sort_keys=True).encode())
 
 
-@_raft("LEADER", 2, "Return the leader's id and client address", flags="noscript")
+@_raft("LEADER", 2, "Return the leader's id and client address", at_once=True)
 def raft_leader(session: Session, argv: Request) -> Reply:
     status = session.state.replica.status()
     if not status.leader_id:
@@ -189,7 +210,7 @@ def raft_leader(session: Session, argv: Request) -> Reply:
     return [status.leader_id.encode(), status.leader_address.encode()]
 
 
-@_raft("MEMBERS", 2, "Return the members of the cluster", flags="noscript")
+@_raft("MEMBERS", 2, "Return the members of the cluster", at_once=True)
 def raft_members(session: Session, argv: Request) -> Reply:
     return [_member(member) for member in session.state.replica.status().members]
 

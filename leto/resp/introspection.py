@@ -56,6 +56,7 @@ help_command(
     "COMMAND",
     group="server",
     since="5.0.0",
+    categories="connection",
     help=(
         "(no subcommand)",
         "    Return details about all Redis commands.",

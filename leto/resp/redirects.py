@@ -45,7 +45,9 @@ container(
 )
 
 
-def _cluster(name: str, arity: int, since: str, summary: str, syntax: str = "") -> Callable[[Any], Any]:
+def _cluster(
+    name: str, arity: int, since: str, summary: str, syntax: str = "", tips: str = "nondeterministic_output"
+) -> Callable[[Any], Any]:
     def register(function: Callable[[Session, Request], Reply]) -> Any:
         def answer(session: Session, argv: Request) -> Reply:
             if session.state.config.on_follower != "moved":
@@ -53,7 +55,15 @@ def _cluster(name: str, arity: int, since: str, summary: str, syntax: str = "") 
             return function(session, argv)
 
         return command(
-            name, arity, "stale", group="cluster", parent="CLUSTER", since=since, summary=summary, syntax=syntax
+            name,
+            arity,
+            "stale",
+            group="cluster",
+            parent="CLUSTER",
+            since=since,
+            summary=summary,
+            syntax=syntax,
+            tips=tips,
         )(answer)
 
     return register
@@ -91,12 +101,12 @@ def info(session: Session, argv: Request) -> Reply:
     )
 
 
-@_cluster("KEYSLOT", 3, "3.0.0", "Returns the hash slot of the specified key", "key")
+@_cluster("KEYSLOT", 3, "3.0.0", "Returns the hash slot of the specified key", "key", tips="")
 def keyslot(session: Session, argv: Request) -> Reply:
     return key_slot(argv[2])
 
 
-@_cluster("MYID", 2, "3.0.0", "Return the node id")
+@_cluster("MYID", 2, "3.0.0", "Return the node id", tips="")
 def myid(session: Session, argv: Request) -> Reply:
     status = session.state.replica.status()
     return _node_id(status, status.id)

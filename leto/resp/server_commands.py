@@ -82,7 +82,9 @@ def role(session: Session, argv: Request) -> Reply:
     categories="read",
 )
 def lolwut(session: Session, argv: Request) -> Reply:
-    """Leto bore the twins on Delos, a floating island: a picture of it."""
+    """Leto bore the twins on Delos, a floating island: a picture of it, whatever the version."""
+    if len(argv) > 2 and argv[1].upper() == b"VERSION" and parse_integer(argv[2]) is None:
+        return NOT_AN_INTEGER
     rows = (
         "                .",
         "            .  / \\  .",
@@ -120,8 +122,13 @@ container(
 )
 
 
-def _latency(name: str, arity: int, since: str, summary: str, syntax: str = "") -> Any:
-    return command(name, arity, _ADMIN, group="server", parent="LATENCY", since=since, summary=summary, syntax=syntax)
+_DIAGNOSIS = "nondeterministic_output request_policy:all_nodes response_policy:special"
+
+
+def _latency(name: str, arity: int, since: str, summary: str, syntax: str = "", tips: str = _DIAGNOSIS) -> Any:
+    return command(
+        name, arity, _ADMIN, group="server", parent="LATENCY", since=since, summary=summary, syntax=syntax, tips=tips
+    )
 
 
 @_latency("LATEST", 2, "2.8.13", "Return the latest latency samples for all events.")
@@ -184,7 +191,8 @@ container(
 @command(
     "USAGE",
     -3,
-    "readonly no_multi",
+    "readonly",
+    takes_time=True,
     keys=(2, 2, 1),
     key_flags="RO",
     group="server",
@@ -225,7 +233,7 @@ def memory_usage(session: Session, argv: Request) -> Reply | Deferred[Reply]:
     parent="MEMORY",
     since="4.0.0",
     summary="Outputs memory problems report",
-    tips="nondeterministic_output",
+    tips="nondeterministic_output request_policy:all_shards response_policy:special",
 )
 def memory_doctor(session: Session, argv: Request) -> Reply:
     return Verbatim(b"Sam, I can't find any memory issue in this node: Leto leaves memory to Python and the kernel.\n")
@@ -239,7 +247,7 @@ def memory_doctor(session: Session, argv: Request) -> Reply:
     parent="MEMORY",
     since="4.0.0",
     summary="Show memory usage details",
-    tips="nondeterministic_output",
+    tips="nondeterministic_output request_policy:all_shards response_policy:special",
 )
 def memory_stats(session: Session, argv: Request) -> Reply:
     sessions = session.state.sessions.values()
@@ -260,7 +268,7 @@ def memory_stats(session: Session, argv: Request) -> Reply:
 @command(
     "DEBUG",
     -2,
-    "admin noscript loading stale no_multi",
+    "admin noscript loading stale",
     group="server",
     since="1.0.0",
     summary="A container for debugging commands",
@@ -295,6 +303,7 @@ def shutdown(session: Session, argv: Request) -> Reply:
     "SAVE",
     1,
     f"{_SAVING} no_multi",
+    takes_time=True,
     group="server",
     since="1.0.0",
     summary="Compact this node's log into a snapshot, and wait for it",
@@ -387,7 +396,8 @@ class WaitRun(Run):
 @command(
     "WAIT",
     3,
-    "noscript no_multi",
+    "noscript",
+    takes_time=True,
     group="generic",
     since="3.0.0",
     summary="Tell how many other members hold the writes that were acknowledged on this connection",

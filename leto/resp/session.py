@@ -228,7 +228,11 @@ class Session:
 
     def _reject(self, error: Error, argv: Request) -> None:
         """Refused before it was carried out; a transaction that is being queued will not be executed."""
-        if self.transaction is not None:
+        if argv[0].upper() == b"EXEC":
+            self.transaction, self.watch = None, Watch()
+            reason = error.text.removeprefix(b"ERR ")
+            error = Error(b"EXECABORT Transaction discarded because of: " + reason)
+        elif self.transaction is not None:
             self.transaction.failed = True
         self.state.count_error(error)
         self.answer(error)

@@ -175,7 +175,7 @@ SETTABLE: dict[str, tuple[Callable[[bytes], Any], Callable[[ServerState, Any], N
     "protected-mode": (_switch, _set("protected_mode")),
     "requirepass": (lambda text: text or None, _set_password),
     "slowlog-log-slower-than": (_number(-1, _INT64), _set_threshold),
-    "slowlog-max-len": (_number(0, 1 << 20), lambda state, value: state.slowlog.resize(value)),
+    "slowlog-max-len": (_number(0, _INT64), lambda state, value: state.slowlog.resize(value)),
 }
 
 

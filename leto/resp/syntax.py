@@ -82,16 +82,27 @@ def _sequence(parts: Sequence[str | _Group]) -> tuple[Argument, ...]:
             while at < len(parts) and isinstance(word := parts[at], str) and not word.isupper():
                 values.append(_value(word))
                 at += 1
+            following = parts[at] if at < len(parts) else None
+            if isinstance(following, _Group) and _belongs(following, values):
+                _add_group(values, following)
+                at += 1
             arguments.append(_with_token(part, values))
         else:
             arguments.append(_value(part))
     return tuple(arguments)
 
 
+def _belongs(group: _Group, values: list[Argument]) -> bool:
+    """Whether the brackets after a token and its `values` are the token's too: "TYPE <A | B>", "ID id [id ...]"."""
+    if not values:
+        return not group.optional
+    return group.repeats and _sequence(group.alternatives[0]) == tuple(values)
+
+
 def _with_token(token: str, values: list[Argument]) -> Argument:
     if not values:
         return Argument(token.lower(), "pure-token", token)
-    if len(values) == 1:
+    if len(values) == 1 and not values[0].multiple:
         return replace(values[0], token=token)
     return Argument("_".join(value.name for value in values), "block", token, arguments=tuple(values))
 

@@ -25,17 +25,32 @@ NO_REPLY = NoReply()
 LOCAL, READ, WRITE = 0, 1, 2  # READ | WRITE: both occur
 
 
-def command(name: str, arity: int, flags: str, *, group: str, categories: str = "", **facts: Any) -> Callable[[F], F]:
+_TAKES_TIME: set[bytes] = set()  # full names of commands whose reply may be a Run or a Deferred
+
+
+def command(
+    name: str,
+    arity: int,
+    flags: str,
+    *,
+    group: str,
+    categories: str = "",
+    parent: str = "",
+    takes_time: bool = False,
+    **facts: Any,
+) -> Callable[[F], F]:
     """Register a command of CONNECTION. Its ACL categories fast or slow, admin and dangerous, and connection follow
-    from the flags and the group. Its function returns a Reply, NO_REPLY, a Run or a Deferred of a Reply; with the
-    last two it needs the flag no_multi, unless MULTI never queues it."""
+    from the flags and the group. Its function returns a Reply or NO_REPLY, or with `takes_time` also a Run or a
+    Deferred of a Reply; MULTI refuses such a command, which could not be answered at EXEC's instant."""
     flag_set = flags.split()
     words = ["fast" if "fast" in flag_set else "slow", *categories.split()]
     if "admin" in flag_set:
         words += ["admin", "dangerous"]
     if group == "connection":
         words.append("connection")
-    return CONNECTION.add(name, arity, flags, group=group, categories=" ".join(words), **facts)
+    if takes_time:
+        _TAKES_TIME.add((f"{parent}|{name}" if parent else name).lower().encode())
+    return CONNECTION.add(name, arity, flags, group=group, categories=" ".join(words), parent=parent, **facts)
 
 
 def container(name: str, *, group: str, since: str, summary: str, help: Sequence[str]) -> None:
@@ -50,7 +65,7 @@ def container(name: str, *, group: str, since: str, summary: str, help: Sequence
     help_command(name, group=group, since="5.0.0", help=help)
 
 
-def help_command(name: str, *, group: str, since: str, help: Sequence[str]) -> None:
+def help_command(name: str, *, group: str, since: str, help: Sequence[str], categories: str = "") -> None:
     """Register the HELP of a command with subcommands."""
     lines = [f"{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", *help]
     lines += ["HELP", "    Prints this help."]
@@ -62,6 +77,7 @@ def help_command(name: str, *, group: str, since: str, help: Sequence[str]) -> N
         group=group,
         since=since,
         parent=name,
+        categories=categories,
         summary="Show helpful text about the different subcommands",
     )
     def help_(session: Session, argv: Sequence[bytes]) -> Reply:
@@ -95,7 +111,7 @@ class Known:
         self.high = command.arity if command.arity > 0 else sys.maxsize
         self.fast = "fast" in command.flags
         self.no_auth = "no_auth" in command.flags
-        self.no_multi = "no_multi" in command.flags
+        self.no_multi = "no_multi" in command.flags or command.full_name in _TAKES_TIME
         self.subcommands = {
             sub.name: Known(sub, WRITE if sub.is_write else kind) for sub in command.subcommands.values()
         }

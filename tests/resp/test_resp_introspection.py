@@ -118,6 +118,22 @@ def test_every_syntax_of_both_tables_parses() -> None:
             (Argument("prefix", "string", "PREFIX", multiple=True, multiple_token=True),),
         ),
         (
+            "[ID id [id ...]]",
+            (Argument("id", "block", "ID", optional=True, arguments=(Argument("id", "string", multiple=True),)),),
+        ),
+        (
+            "[TYPE <A | B>]",
+            (
+                Argument(
+                    "a_b",
+                    "oneof",
+                    "TYPE",
+                    optional=True,
+                    arguments=(Argument("a", "pure-token", "A"), Argument("b", "pure-token", "B")),
+                ),
+            ),
+        ),
+        (
             "[AUTH username password]",
             (
                 Argument(

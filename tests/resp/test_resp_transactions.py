@@ -75,11 +75,22 @@ def test_an_error_while_executing_does_not_undo_the_rest() -> None:
         (b"DISCARD\r\n", "ERR DISCARD without MULTI"),
         (b"MULTI\r\nMULTI\r\n", "ERR MULTI calls can not be nested"),
         (b"MULTI\r\nWATCH a\r\n", "ERR WATCH inside MULTI is not allowed"),
+        (
+            b"MULTI\r\nEXEC a\r\n",
+            "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command",
+        ),
+        (b"MULTI\r\nWAIT 1 1\r\n", "ERR Command not allowed inside a transaction"),
         (b"MULTI\r\nSAVE\r\n", "ERR Command not allowed inside a transaction"),
     ],
 )
 def test_what_is_refused(commands: bytes, words: str) -> None:
     assert Node().client().say(commands).endswith(b"-%b\r\n" % words.encode())
+
+
+def test_a_refused_exec_discards_the_transaction() -> None:
+    client = Node().client()
+    client.say(b"MULTI\r\nSET a 1\r\nEXEC a\r\n")
+    assert client.say(b"GET a\r\nEXEC\r\n") == b"$-1\r\n-ERR EXEC without MULTI\r\n"
 
 
 def test_discard_forgets_the_queue_and_the_watch() -> None:
