@@ -5,7 +5,7 @@ Every interface has a memory twin, and one contract suite runs against both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -204,8 +204,9 @@ class StateMachine(Protocol):
     def snapshot(self) -> SnapshotWriter:
         """Begin one. Only one at a time."""
 
-    def restore(self, chunks: Iterable[bytes], index: int) -> None:
-        """Replace the whole state by a snapshot's payload; all or nothing. Raises CorruptStorage."""
+    def restoring(self, chunks: Iterable[bytes], index: int) -> Iterator[None]:
+        """Replace the whole state by a snapshot's payload, step by step: until the last step, which does it at once,
+        the old state serves on. Raises CorruptStorage, the old state left as it is."""
 
 
 # Replica, as the edges see it ------------------------------------------------------------------------

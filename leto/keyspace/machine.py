@@ -7,7 +7,7 @@ entry is applied, from a generator seeded by the entry's index.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import hiredis
@@ -224,10 +224,16 @@ class Machine:
             raise RuntimeError("a snapshot of the keyspace is being taken already")
         return snapshot.Writer(self.database, self.time_ms)
 
+    def restoring(self, chunks: Iterable[bytes], index: int) -> Iterator[None]:
+        """Replace the whole state by a snapshot's payload, step by step: until the last step, which does it at once,
+        the old state serves on. Raises CorruptStorage, the old state left as it is."""
+        database, time_ms = yield from snapshot.read(chunks, index, self._random)
+        self.database, self.time_ms, self.applied = database, time_ms, index
+
     def restore(self, chunks: Iterable[bytes], index: int) -> None:
-        """Replace the whole state by a snapshot's payload; all or nothing. Raises CorruptStorage."""
-        self.database, self.time_ms = snapshot.read(chunks, index, self._random)
-        self.applied = index
+        """All the steps of restoring()."""
+        for _ in self.restoring(chunks, index):
+            pass
 
 
 def _spellings(commands: Iterable[Command]) -> dict[bytes, tuple[Callable[..., Reply], int, int]]:

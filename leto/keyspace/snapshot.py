@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 import msgspec
 
@@ -154,13 +154,16 @@ class Writer:
         return items
 
 
-def read(chunks: Iterable[bytes], index: int, random: Callable[[], float]) -> tuple[Database, int]:
-    """The database that a payload holds, and its time_ms. `index`: the entry the snapshot is said to stand for.
+def read(
+    chunks: Iterable[bytes], index: int, random: Callable[[], float]
+) -> Generator[None, None, tuple[Database, int]]:
+    """The database that a payload holds, and its time_ms, made step by step: each step is one frame's work.
+    `index`: the entry the snapshot is said to stand for.
 
     Raises CorruptStorage, naming what is wrong, for anything but that snapshot, complete and undamaged.
     """
     try:
-        database, time_ms = _read(chunks, random)
+        database, time_ms = yield from _read(chunks, random)
         if database.index != index:
             raise ValueError(f"it holds the state at entry {database.index}, not {index}")
     except (ValueError, msgspec.MsgspecError) as error:
@@ -168,7 +171,7 @@ def read(chunks: Iterable[bytes], index: int, random: Callable[[], float]) -> tu
     return database, time_ms
 
 
-def _read(chunks: Iterable[bytes], random: Callable[[], float]) -> tuple[Database, int]:
+def _read(chunks: Iterable[bytes], random: Callable[[], float]) -> Generator[None, None, tuple[Database, int]]:
     frames = _frames(chunks)
     kind, body = next(frames, (0, b""))
     if kind != HEADER:
@@ -179,6 +182,7 @@ def _read(chunks: Iterable[bytes], random: Callable[[], float]) -> tuple[Databas
     database = Database(random)
     database.index, database.now, database.floor = index, time_ms, floor
     versions: dict[int, int] = {}
+    volatile: list[tuple[int, bytes]] = []
     written = 0
     complete = False
     for kind, body in frames:
@@ -187,7 +191,7 @@ def _read(chunks: Iterable[bytes], random: Callable[[], float]) -> tuple[Databas
         if kind == RECORDS:
             items = _decode_records(body)
             written += len(items)
-            _load(database, items, versions)
+            _load(database, items, versions, volatile)
         elif kind == TOMBSTONES:
             _bury(database, _decode_tombstones(body))
         elif kind == END:
@@ -196,6 +200,7 @@ def _read(chunks: Iterable[bytes], random: Callable[[], float]) -> tuple[Databas
                 raise ValueError(f"it has {written} records where its end says {_decode_end(body)[0]}")
         else:
             raise ValueError(f"it has a frame of unknown kind {kind}")
+        yield
     if not complete:
         raise ValueError("its end is missing")
     data = database.data
@@ -203,13 +208,14 @@ def _read(chunks: Iterable[bytes], random: Callable[[], float]) -> tuple[Databas
         raise ValueError(
             f"its digest does not match: {len(data)} keys of sum {database.check_sum}, not {keys} of {check_sum}"
         )
-    volatile = [(record.expire_at, key) for key, record in data.items() if record.expire_at]
     database.volatile = len(volatile)
     database.deadlines.load(volatile)
     return database, time_ms
 
 
-def _load(database: Database, items: list[RecordItem], versions: dict[int, int]) -> None:
+def _load(
+    database: Database, items: list[RecordItem], versions: dict[int, int], volatile: list[tuple[int, bytes]]
+) -> None:
     """Store the records. `versions` lets records of one entry share the number, 32 bytes a key, as they did before."""
     if len(versions) > 1 << 16:
         versions.clear()
@@ -224,6 +230,8 @@ def _load(database: Database, items: list[RecordItem], versions: dict[int, int])
         total += check
         data[key] = Record(value, share(version, version), expire_at, check)
         add(key)
+        if expire_at:
+            volatile.append((expire_at, key))
     database.check_sum += total
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -41,7 +43,10 @@ class Owner(Protocol):
         """The core wants the newest snapshot streamed to a follower."""
 
     def snapshot_installing(self, meta: SnapshotMeta) -> None:
-        """The keyspace is about to be replaced by the leader's snapshot."""
+        """The keyspace is going to be replaced by the leader's snapshot."""
+
+    def snapshot_installed(self, meta: SnapshotMeta) -> None:
+        """It was: the keyspace is the leader's at meta.index."""
 
     def end_turn(self, now: float) -> None:
         """The core has nothing more to do for now: see what changed, arm the timers."""
@@ -154,12 +159,16 @@ class Driver:
             self._owner.fatal(message)
 
     def restore(self) -> None:
-        """Make the keyspace the store's snapshot, in one step. Raises CorruptStorage."""
+        """Make the keyspace the store's snapshot. Raises CorruptStorage."""
+        for _ in self._restoring():
+            pass
+
+    def _restoring(self) -> Iterator[None]:
         source = self._store.open_snapshot()
         if source is None:
             raise RuntimeError("the store names a snapshot that it cannot open")
         try:
-            self._machine.restore(_chunks(source), source.meta.index)
+            yield from self._machine.restoring(_chunks(source), source.meta.index)
         finally:
             source.close()
 
@@ -211,14 +220,39 @@ class Driver:
         flush = self._flusher.submit(partial(_write, self._store, readies))
         flush.addCallback(self._flushed).addErrback(self._disk_failed)
 
-    def _flushed(self, _: None) -> None:
-        readies, self._in_flight = self._in_flight, []
+    def _flushed(self, _: None) -> Deferred[None] | None:
+        if self._failed or not self._running:
+            return None
+        installed = [ready.snapshot for ready in self._in_flight if ready.snapshot is not None]
+        if installed:
+            return Deferred.fromCoroutine(self._adopt(installed[-1]))
+        self._end_flush()
+        return None
+
+    async def _adopt(self, meta: SnapshotMeta) -> None:
+        """The store holds the leader's snapshot as this node's own: the keyspace becomes it. The flush that brought it
+        is not over before, so nothing is acknowledged, and the others have their turns meanwhile."""
+        self._owner.snapshot_installing(meta)
+        until = self._clock.seconds() + APPLY_SECONDS
+        for _ in self._restoring():
+            if self._clock.seconds() > until:
+                await deferLater(self._clock, 0)
+                until = self._clock.seconds() + APPLY_SECONDS
         if self._failed or not self._running:
             return
+        while self._to_apply and self._to_apply[0].index <= meta.index:
+            self._to_apply.popleft()
+        self._owner.snapshot_installed(meta)
+        self.log.info("installed the leader's snapshot at index {index}", index=meta.index)
+        self._end_flush()
+
+    def _end_flush(self) -> None:
+        readies, self._in_flight = self._in_flight, []
         for ready in readies:
-            if ready.snapshot is not None:
-                self._installed(ready.snapshot)
             self._written(ready)
+            if ready.snapshot is not None:
+                self._node.applied(ready.snapshot.index)
+                self._owner.applied_up_to(ready.snapshot.index, 0)
         if self._to_write:
             self._start_flush()
         self.turn()
@@ -227,16 +261,6 @@ class Driver:
         self._node.persisted(ready.number)
         if ready.messages_after_persist:
             self._transport.send(ready.messages_after_persist)
-
-    def _installed(self, meta: SnapshotMeta) -> None:
-        """The store holds the leader's snapshot as this node's own: the keyspace becomes it."""
-        while self._to_apply and self._to_apply[0].index <= meta.index:
-            self._to_apply.popleft()
-        self._owner.snapshot_installing(meta)
-        self.restore()
-        self._node.applied(meta.index)
-        self._owner.applied_up_to(meta.index, 0)
-        self.log.info("installed the leader's snapshot at index {index}", index=meta.index)
 
     def _apply(self) -> bool:
         """Apply what is committed; True when all of it was, False when others must have their turn first."""

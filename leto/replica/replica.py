@@ -341,6 +341,9 @@ class Replica:
         self.peering.send_snapshot(message)
 
     def snapshot_installing(self, meta: SnapshotMeta) -> None:
+        self.compaction.cancel()
+
+    def snapshot_installed(self, meta: SnapshotMeta) -> None:
         self.compaction.installed(meta.index)
         self._proposals.abandon_appended(meta.index)
         self._restored(meta)

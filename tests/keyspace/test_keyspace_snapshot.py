@@ -272,7 +272,7 @@ def test_what_a_reader_refuses(frames, complaint):
         data = msgspec.msgpack.encode(body)
         chunks.append(struct.pack(">IB", len(data) + 1, kind) + data)
     with pytest.raises(CorruptStorage, match=complaint):
-        snapshot.read(chunks, 1, lambda: 0.5)
+        list(snapshot.read(chunks, 1, lambda: 0.5))
 
 
 def test_slices_are_about_as_long_as_asked():

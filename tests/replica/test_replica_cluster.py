@@ -493,3 +493,33 @@ def test_a_disk_error_ends_the_node_and_acknowledges_nothing():
     assert "Input/output error" in leader.fatal[0]
     cluster.advance(0.5)
     assert outcome.error is not None or not outcome.done
+
+
+def test_a_node_answers_its_leader_while_it_takes_in_a_large_snapshot():
+    """The keyspace is replaced step by step; the node's heartbeats, and the others, go on meanwhile."""
+    cluster = Cluster(3, trailing_entries=5)
+    late = cluster.followers[0]
+    late.crash()
+    for i in range(30):
+        cluster.do("MSET", *(word for k in range(50) for word in (f"k{i}-{k}", "v" * 1000)))
+    for node in cluster.running:
+        taken = Outcome(node.replica.snapshot())
+        cluster.until(lambda taken=taken: taken.done)
+    late.start()
+    machine = late.replica.machine
+    steps = []
+    whole = machine.restoring
+
+    def slow(chunks, index):
+        for step in whole(chunks, index):
+            steps.append(late.replica.driver.is_flushing)
+            cluster.clock.rightNow += 0.01  # each step takes a while
+            yield step
+
+    machine.restoring = slow
+    term = cluster.leader.replica.node.term
+    cluster.settle()
+    assert len(steps) > 5 and all(steps)
+    assert cluster.leader.replica.node.term == term
+    assert cluster.get(b"k29-49", late) == b"v" * 1000
+    cluster.assert_equal_state()
