@@ -58,7 +58,8 @@ class Oracle:
         self.payloads: set[bytes] = set()  # of committed commands
         self.refused: set[bytes] = set()  # proposals answered "not leader": they must never appear
         self.votes: dict[tuple[str, int], str] = {}  # (voter, term) -> candidate, as said in messages
-        self.clock_floor = 0  # the highest clock of a confirmed read since the last crash
+        self.crashes = 0
+        self.clock_floor = 0  # the highest clock of a read that was asked and confirmed since the last crash
 
     @property
     def commit(self) -> int:
@@ -251,11 +252,10 @@ class Oracle:
         elif state.index:
             if state.index < floor.commit:
                 self.fail(f"stale read at {server.id}: index {state.index}, but {floor.commit} was committed before")
-            if state.clock_ms < floor.clock_ms and floor.crashes == self.crashes:
-                self.fail(f"{server.id}'s read clock {state.clock_ms} is behind an earlier read's {floor.clock_ms}")
-            self.clock_floor = max(self.clock_floor, state.clock_ms)
-
-    crashes = 0
+            if floor.crashes == self.crashes:
+                if state.clock_ms < floor.clock_ms:
+                    self.fail(f"{server.id}'s read clock {state.clock_ms} is behind an earlier read's {floor.clock_ms}")
+                self.clock_floor = max(self.clock_floor, state.clock_ms)
 
     def crashed(self) -> None:
         """Clocks are not durable: a read's clock is only compared with those since the last crash."""

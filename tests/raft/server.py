@@ -148,7 +148,7 @@ class Server:
 
     @property
     def wall_ms(self) -> int:
-        return 1_000_000 + int(self.now * 1000) + self.wall_offset_ms
+        return 1_000_000_000 + int(self.now * 1000) + self.wall_offset_ms
 
     def deadline(self) -> float:
         """When its next timer is due, in the cluster's time."""
