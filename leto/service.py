@@ -19,7 +19,6 @@ from twisted.logger import ILogObserver, Logger, globalLogBeginner
 from twisted.python.failure import Failure
 
 from leto import __version__
-from leto.admin.site import AdminSite, bind_address
 from leto.config import Address, Config, FsyncPolicy
 from leto.errors import ConfigError, ForeignDirectory, LetoError
 from leto.interfaces import Flusher, Identity
@@ -112,6 +111,8 @@ class LetoService(Service):
             undo.callback(peers.close)
             admin = None
             if config.admin_listen is not None:
+                from leto.admin.site import bind_address  # here, so that only nodes with an admin port pay for it
+
                 admin = Listener.bind(bind_address(config.admin_listen), "--admin-listen")
                 undo.callback(admin.close)
             # From here on the ports are the real ones, also where the system picked them.
@@ -226,6 +227,8 @@ class LetoService(Service):
         replica.start()
         self._clients.serve(self._reactor, factory)
         if self._admin is not None:
+            from leto.admin.site import AdminSite
+
             site = AdminSite(
                 replica, self.config, resp_factory=factory, reactor=self._reactor, failure=self._disk_failure
             )
