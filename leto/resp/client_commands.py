@@ -121,7 +121,7 @@ def describe(session: Session) -> str:
         f" qbuf={buffered} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0"
         f" oll={1 if waiting else 0} omem={waiting} tot-mem={buffered + waiting + session.pending_bytes}"
         f" events={'rw' if waiting else 'r'} cmd={session.last_command}"
-        f" user={'default' if session.authenticated else '(superuser)'} redir=-1"
+        f" user=default redir=-1"
         f" resp={3 if session.resp3 else 2} lib-name={session.library_name.decode('latin-1')}"
         f" lib-ver={session.library_version.decode('latin-1')}"
     )

@@ -50,8 +50,6 @@ PROTECTED = (
     b"the outside.\r\n"
 )
 
-RECEIVE_BYTES = 256 * 1024  # asked of the kernel at a time: a deep pipeline in fewer turns
-
 
 @implementer(IHalfCloseableProtocol)
 class RespProtocol(Protocol):
@@ -73,8 +71,6 @@ class RespProtocol(Protocol):
         if isinstance(local, IPv4Address | IPv6Address) and hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
-        if hasattr(transport, "bufferSize"):
-            transport.bufferSize = RECEIVE_BYTES
         if hasattr(transport, "fileno"):
             session.descriptor = transport.fileno()
         self._state.sessions[session.id] = session

@@ -60,16 +60,20 @@ class WriteRun(Run):
         session = self.session
         session.writing += 1
         self.started = session.state.reactor.seconds()
-        session.state.replica.write(self.payload, len(self.commands)).addCallbacks(
-            self._applied, self._failed
-        ).addErrback(session.fault)
+        session.state.replica.write(self.payload, len(self.commands)).addCallbacks(self._applied, self._failed)
 
     def _applied(self, replies: list[Reply]) -> None:
         session = self.session
-        if session.compat_leto:
-            replies = [compat_reply(argv, reply) for argv, reply in zip(self.commands, replies, strict=True)]
-        session.account(self.tally, len(self.commands), self.started, self.commands)
-        self.finish(replies)
+        try:
+            if session.compat_leto:
+                replies = [compat_reply(argv, reply) for argv, reply in zip(self.commands, replies, strict=True)]
+            microseconds = (session.state.reactor.seconds() - self.started) * 1e6
+            session.account(self.tally, len(self.commands), microseconds)
+            session.note_if_slow(self.commands[0], microseconds)  # the first stands for all: they took as long
+            self.finish(replies)
+        except BaseException:
+            session.fault()
+            raise
 
     def _failed(self, failure: Failure) -> None:
         policy = self.session.state.config.on_follower
@@ -105,7 +109,7 @@ class MixedRun(WriteRun):
             return
         self.session.state.replica.read().addCallbacks(
             self._serve_reads, self._refuse_reads, callbackArgs=(failure,), errbackArgs=(failure,)
-        ).addErrback(self.session.fault)
+        )
 
     def _is_write(self, argv: Request) -> bool:
         known = self.session.state.table.resolve(argv)
@@ -113,7 +117,12 @@ class MixedRun(WriteRun):
 
     def _serve_reads(self, clock_ms: int, refused: Failure) -> None:
         query = self.session.query
-        self._finish_apart(refused, [None if self._is_write(c) else query(c, clock_ms) for c in self.commands])
+        try:
+            reads = [None if self._is_write(argv) else query(argv, clock_ms) for argv in self.commands]
+            self._finish_apart(refused, reads)
+        except BaseException:
+            self.session.fault()
+            raise
 
     def _refuse_reads(self, failure: Failure, refused: Failure) -> None:
         self._finish_apart(refused, [refusal(failure, False)] * len(self.commands))
@@ -155,7 +164,7 @@ class ReadRun(Run):
             self.clock_ms = session.state.replica.read_local()
             session.proceed()
         else:
-            session.state.replica.read().addCallbacks(self._confirmed, self._failed).addErrback(session.fault)
+            session.state.replica.read().addCallbacks(self._confirmed, self._failed)
 
     def _confirmed(self, clock_ms: int) -> None:
         self.clock_ms = clock_ms
@@ -177,7 +186,8 @@ class ReadRun(Run):
             self.output = b"" if self.silent else encode(error) * len(self.commands)
             return True
         session = self.session
-        query, clock_ms, resp3 = session.query, self.clock_ms, self.resp3
+        cheap = all(known.fast for known, _ in self.tally)
+        query, clock_ms, resp3 = session.query if cheap else session.timed_query, self.clock_ms, self.resp3
         started = session.state.reactor.seconds()
         parts: list[bytes] = []
         size = 0
@@ -202,7 +212,9 @@ class ReadRun(Run):
                 parts, size = [], 0
                 if session.output.unsent > session.state.output_bytes and self.at < len(self.commands):
                     return False
-        session.account(self.tally, len(self.commands), started, commands)
+        share = session.account(self.tally, len(self.commands), (session.state.reactor.seconds() - started) * 1e6)
+        if cheap:
+            session.note_if_slow(self.commands[0], share)  # not worth a clock each: the average tells
         self.output = b"" if self.silent else b"".join(parts)
         return True
 
@@ -220,9 +232,13 @@ class Task(Run):
         self.silent = session.silent
 
     def done(self, reply: Reply) -> None:
-        if type(reply) is Error:
-            self.session.count_error(reply, self.argv)
-        self.output = b"" if self.silent else encode(reply, self.resp3)
+        try:
+            if type(reply) is Error:
+                self.session.count_error(reply, self.argv)
+            self.output = b"" if self.silent else encode(reply, self.resp3)
+        except BaseException:
+            self.session.fault()
+            raise
         self.session.resume("task")
 
     def failed(self, failure: Failure) -> None:

@@ -20,7 +20,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from leto.keyspace.replies import QUEUED, Error, Reply
 from leto.resp.codec import Request, RequestReader, encode, pack
@@ -249,6 +248,8 @@ class Session:
     def _call(self, argv: Request, known: Known) -> None:
         """A connection command: its function's reply, or the run or Deferred that brings it."""
         known.calls += 1
+        if self._unstarted:
+            self.proceed()  # what came before is under way before this is carried out
         started = self.state.reactor.seconds()
         reply = known.command.function(self, argv)
         known.microseconds += (self.state.reactor.seconds() - started) * 1e6
@@ -258,7 +259,7 @@ class Session:
             task = Task(self, argv, sum(map(len, argv)))
             self.blocked = "task"
             self._add(task)
-            reply.addCallbacks(task.done, task.failed).addErrback(self.fault)
+            reply.addCallbacks(task.done, task.failed)
         elif reply is not NO_REPLY:
             if type(reply) is Error:
                 self.count_error(reply, argv)
@@ -305,7 +306,6 @@ class Session:
         self.pending_bytes += run.size
         if type(run) is not Task:
             self._unstarted.append(run)
-            self.proceed()
 
     def proceed(self) -> None:
         """Start what may start, evaluate what may be evaluated, send what is answered. Called whenever a run ends."""
@@ -323,6 +323,9 @@ class Session:
                     unstarted.popleft().start()
                 else:
                     break
+        except BaseException:
+            self.fault()
+            raise
         finally:
             self._proceeding = False
         if not self._receiving:
@@ -437,9 +440,9 @@ class Session:
         self.closing = True
         self.output.abort()
 
-    def fault(self, failure: Failure) -> None:
-        """A bug of ours while answering: the client must not wait for ever."""
-        log.failure("answering {client} failed", failure, client=self.peer)
+    def fault(self) -> None:
+        """A bug of ours while answering; the exception goes on and is logged. The client must not wait for ever."""
+        log.error("answering {client} failed: its connection is closed", client=self.peer)
         self.kill()
 
     def lost(self) -> None:
@@ -457,17 +460,27 @@ class Session:
 
     # counting -----------------------------------------------------------------------------------------
 
-    def account(self, tally: Tally, count: int, started: float, commands: Sequence[Request]) -> None:
-        """The commands of a run are done: their calls, their time in equal shares, and the slow log."""
-        state = self.state
-        microseconds = (state.reactor.seconds() - started) * 1e6
+    def account(self, tally: Tally, count: int, microseconds: float) -> float:
+        """The `count` commands of a run are done: count their calls, and their time in equal shares (returned)."""
         share = microseconds / count
         for known, calls in tally:
             known.calls += calls
             known.microseconds += share * calls
-        slowlog = state.slowlog
-        if microseconds >= slowlog.threshold >= 0 and commands:
-            slowlog.add(commands[0], microseconds, state.wall_clock(), self.peer, self.name)
+        return share
+
+    def note_if_slow(self, argv: Request, microseconds: float) -> None:
+        """Into the slow log, if it took that long."""
+        slowlog = self.state.slowlog
+        if microseconds >= slowlog.threshold >= 0:
+            slowlog.add(argv, microseconds, self.state.wall_clock(), self.peer, self.name)
+
+    def timed_query(self, argv: Request, clock_ms: int) -> Reply:
+        """query(), each command timed for the slow log."""
+        seconds = self.state.reactor.seconds
+        started = seconds()
+        reply = self.query(argv, clock_ms)
+        self.note_if_slow(argv, (seconds() - started) * 1e6)
+        return reply
 
     def count_error(self, error: Error, argv: Request) -> None:
         known = self.state.table.resolve(argv)

@@ -109,8 +109,11 @@ class WriteTransaction(WriteRun):
         super().start()
 
     def _applied(self, replies: list[Reply]) -> None:
-        reply = compose(self.session, self.items, replies[0])
-        self.finish([reply])
+        try:
+            self.finish([compose(self.session, self.items, replies[0])])
+        except BaseException:
+            self.session.fault()
+            raise
 
     def _failed(self, failure: Failure) -> None:
         policy = self.session.state.config.on_follower

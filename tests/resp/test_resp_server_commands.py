@@ -188,6 +188,21 @@ def test_the_slow_log_is_bounded_and_newest_first(node: Node) -> None:
     assert client.call("SLOWLOG", "LEN") == 3
 
 
+def test_one_slow_read_in_a_pipeline_is_found(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = node.client()
+    query = node.replica.machine.query
+
+    def slow_keys(argv: list[bytes], clock_ms: int) -> object:
+        if argv[0] == b"KEYS":
+            node.clock.advance(0.02)
+        return query(argv, clock_ms)
+
+    client.session.query = slow_keys
+    client.pipeline(*[("GET", "a")] * 50, ("KEYS", "*"), *[("GET", "a")] * 50)
+    ((_, _, microseconds, arguments, *_),) = client.call("SLOWLOG", "GET")
+    assert (microseconds, arguments) == (20_000, [b"KEYS", b"*"])
+
+
 @pytest.mark.parametrize(
     ("words", "reply"),
     [
