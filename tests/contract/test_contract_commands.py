@@ -127,6 +127,7 @@ def test_the_last_voter_cannot_be_removed(make_node: Callable[..., Node]) -> Non
     assert reply.startswith(b"-")
     assert b"voter" in reply
     assert wire.ask(node, "SET", "k", "v") == b"+OK\r\n"
+    assert member_ids(node, voters=True) == {node.id}
 
 
 def test_a_protocol_error_ends_that_connection_alone(cluster: Cluster) -> None:

@@ -35,7 +35,7 @@ def test_a_leader_whose_disk_fails_ends_and_loses_nothing(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "step",
-    ["append.written:20", "append.synced:20", "rotate.new-synced:3", "snapshot.renamed", "compact.unlinked"],
+    ["append.written:20", "rotate.new-synced:3", "snapshot.renamed", "compact.unlinked"],
 )
 def test_a_node_that_dies_at_a_step_of_its_writing_keeps_what_it_acknowledged(tmp_path: Path, step: str) -> None:
     node = Node(tmp_path, "id1", ["--segment-bytes", "16kb", "--snapshot-entries", "60", "--trailing-entries", "5"])

@@ -171,16 +171,6 @@ def test_the_leader_leaves_after_handing_over(cluster: Cluster, newcomer: Node) 
     writers.check(cluster)
 
 
-def test_the_last_voter_cannot_leave(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with Cluster(tmp_path_factory.mktemp("alone"), 1) as alone:
-        (node,) = alone
-        answer = node.cli("leave", node.id)
-        assert answer.startswith("(error) ")
-        assert "voter" in answer
-        assert node.cli("set", "a", "b") == "OK"
-        assert member_ids(node, voters=True) == {node.id}
-
-
 def test_a_snapshot_stream_survives_the_death_of_its_sender(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The newcomer is half fed when the leader dies: the next leader brings the rest."""
     options = ("--trailing-entries", "10", "--segment-bytes", "64kb", "--snapshot-rate", "1mb")
