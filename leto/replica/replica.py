@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from leto.config import Address, Config
-from leto.errors import LetoError, NotLeader, Overloaded, RequestTooLarge, Stopping
+from leto.errors import LetoError, NothingToSnapshot, NotLeader, Overloaded, RequestTooLarge, Stopping
 from leto.interfaces import Flusher, ReplicaStatus, StateMachine, Store, Transport
 from leto.keyspace import batch
 from leto.raft.configuration import Configuration, decode
@@ -244,7 +244,7 @@ class Replica:
         return Deferred.fromCoroutine(self._handover.to(server_id))
 
     def snapshot(self) -> Deferred[SnapshotMeta]:
-        return self.compaction.take()
+        return self.compaction.take().addErrback(self._snapshot_refused)
 
     def status(self) -> ReplicaStatus:
         return describe(
@@ -447,6 +447,12 @@ class Replica:
         if reason.check(Stopping) is None:
             self.log.failure("the snapshot failed", reason)
             self.driver.fail(f"the snapshot failed: {reason.getErrorMessage()}")
+
+    def _snapshot_refused(self, reason: Failure) -> Failure:
+        """Whoever asked for it is told; a disk that failed is the node's end all the same."""
+        if reason.check(NothingToSnapshot) is None:
+            self._snapshot_failed(reason)
+        return reason
 
     # what the transport tells (PeerListener) --------------------------------------------------------------
 

@@ -1,0 +1,35 @@
+"""What a node must say, and do, when something goes wrong between a success and its telling."""
+
+from twisted.internet.defer import Deferred
+
+from leto.errors import StorageError
+from leto.keyspace.replies import OK
+from tests.replica.cluster import Cluster, Outcome
+
+
+def test_a_forwarded_write_that_is_done_is_not_refused_by_a_stopping_follower():
+    """The leader has done it; that the follower can no longer confirm a read must not turn it into a refusal."""
+    cluster = Cluster(3, on_follower="proxy")
+    follower = cluster.followers[0]
+    outcome = cluster.write("SET", "a", "b", node=follower)
+    stopping = Outcome(Deferred.fromCoroutine(follower.replica.stop()))
+    cluster.until(lambda: outcome.done and stopping.done)
+    assert outcome.error is None
+    assert outcome.value == [OK]
+    assert cluster.get(b"a") == b"b"
+
+
+def test_a_snapshot_that_an_operator_asked_for_and_the_disk_failed_is_the_end():
+    """As one that was due by itself: a disk that failed once is not trusted any more."""
+    cluster = Cluster(1)
+    cluster.do("SET", "a", "b")
+    node = cluster.leader
+
+    def fail(meta):
+        raise StorageError("cannot write the snapshot: No space left on device")
+
+    node.store.create_snapshot = fail
+    outcome = Outcome(node.replica.snapshot())
+    cluster.advance(0.1)
+    assert isinstance(outcome.error, StorageError)
+    assert node.fatal and "No space left" in node.fatal[0]
