@@ -24,6 +24,7 @@ from zope.interface import implementer
 import leto.resp.client_commands
 import leto.resp.cluster
 import leto.resp.connection
+import leto.resp.diagnostics
 import leto.resp.info
 import leto.resp.introspection
 import leto.resp.redirects

@@ -1,0 +1,212 @@
+"""The queue of one client's runs: what may start when, and what is sent when. A session is one of these.
+
+- Replies leave in the order of the requests: `_pending` holds the runs (leto.resp.runs), and is flushed from its
+  head; one write to the output for all that is answered within a reactor turn.
+- Writes are handed to the replica as they come; reads wait until the writes before them are resolved, a write waits
+  until the reads before it are evaluated.
+- Backpressure is described in leto.resp.protocol.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+
+from leto.keyspace.replies import Reply
+from leto.resp.codec import Request, encode
+from leto.resp.runs import ReadRun, Run, Task
+from leto.resp.transport import Output
+
+if TYPE_CHECKING:
+    from leto.resp.state import ServerState
+
+log = Logger()
+
+STALL_SECONDS = 10.0  # how long a client with too much unread may take nothing of it
+
+
+class RunQueue:
+    """`reading` are the read runs under way, in order; `writing` counts the write runs under way.
+    `silent`: the request at hand gets no reply (CLIENT REPLY)."""
+
+    def __init__(self, state: ServerState, output: Output, set_reading: Callable[[bool], None]) -> None:
+        self.state = state
+        self.output = output
+        self._set_reading = set_reading  # whether the protocol shall read from the client
+        self._is_read = True
+        self.id = state.next_id()
+        self.peer = ""
+        self.resp3 = False
+        self.silent = False
+        self.blocked = ""  # "" | "task" | "pause": why the backlog waits
+        self.closed = False  # the connection is gone
+        self.closing = False  # nothing more is taken; the connection closes once all is answered
+        self.half_closed = False  # the client has sent all it wants to
+        self.writing = 0
+        self.reading: deque[ReadRun] = deque()
+        self.pending_bytes = 0
+        self._pending: deque[Run] = deque()
+        self._unstarted: deque[Run] = deque()
+        self._backlog: deque[Request] = deque()  # requests behind a blocking one
+        self._receiving = False  # in the middle of a chunk: all its answers leave together
+        self._proceeding = False
+        self._flush_planned: Any = None
+        self._stall_timer: Any = None
+        self._stalled_at = 0
+
+    def answer(self, reply: Reply) -> None:
+        """Queue a reply that is known already."""
+        run = Run(0, b"" if self.silent else encode(reply, self.resp3))
+        run.size += len(run.output or b"")
+        self.pending_bytes += run.size
+        self._pending.append(run)
+
+    def _add(self, run: Run) -> None:
+        self._pending.append(run)
+        self.pending_bytes += run.size
+        if type(run) is not Task:
+            self._unstarted.append(run)
+
+    def proceed(self) -> None:
+        """Start what may start, evaluate what may be evaluated, send what is answered. Called whenever a run ends."""
+        if self._proceeding or self.closed:
+            return
+        self._proceeding = True
+        unstarted, reading, limit = self._unstarted, self.reading, self.state.output_bytes
+        try:
+            while True:
+                if reading and reading[0].ready:
+                    if self.output.unsent > limit or not reading[0].evaluate():
+                        break  # until drained()
+                    reading.popleft()
+                elif unstarted and not (reading if unstarted[0].is_write else self.writing):
+                    unstarted.popleft().start()
+                else:
+                    break
+        except BaseException:
+            self.fault()
+            raise
+        finally:
+            self._proceeding = False
+        if not self._receiving:
+            self._flush()
+
+    def _flush(self) -> None:
+        pending = self._pending
+        if pending and pending[-1].output is None and pending[0].output is not None:
+            # More is under way and may be answered in this very turn: one write for all of it.
+            if self._flush_planned is None:
+                self._flush_planned = self.state.reactor.callLater(0, self._flush_now)
+            return
+        self._flush_now()
+
+    def _flush_now(self) -> None:
+        if self._flush_planned is not None:
+            if self._flush_planned.active():
+                self._flush_planned.cancel()
+            self._flush_planned = None
+        pending = self._pending
+        outputs: list[bytes] = []
+        while pending and pending[0].output is not None:
+            run = pending.popleft()
+            self.pending_bytes -= run.size
+            outputs.append(run.output)  # type: ignore[arg-type]
+        if outputs:
+            data = outputs[0] if len(outputs) == 1 else b"".join(outputs)
+            if data:
+                self.state.output_total += len(data)
+                self.output.write(data)
+        if not pending and not self.closed and (self.closing or (self.half_closed and not self._backlog)):
+            self.closing = True
+            self.output.close()
+        self._mind_limits()
+
+    def send_early(self, run: Run, data: bytes) -> None:
+        """Part of the reply of `run`, which is being evaluated: every run before it is answered."""
+        pending = self._pending
+        while pending and pending[0] is not run:
+            before = pending.popleft()
+            self.pending_bytes -= before.size
+            data = (before.output or b"") + data
+        self.state.output_total += len(data)
+        self.output.write(data)
+        self._mind_limits()
+
+    # backpressure ------------------------------------------------------------------------------------
+
+    def _mind_limits(self) -> None:
+        """Read from the client only while it does not owe too much; see leto.resp.protocol."""
+        state = self.state
+        if self._is_read:
+            if self.pending_bytes > state.pending_bytes or self.blocked or self.output.unsent > state.output_bytes:
+                self._read_from_client(False)
+        elif (
+            2 * self.pending_bytes <= state.pending_bytes
+            and not self.blocked
+            and 2 * self.output.unsent <= state.output_bytes
+        ):
+            self._read_from_client(True)
+        if self.output.unsent > state.output_bytes and self._stall_timer is None and not self.closed:
+            self._stalled_at = self.output.taken
+            self._stall_timer = state.reactor.callLater(STALL_SECONDS, self._stalled)
+
+    def _read_from_client(self, wanted: bool) -> None:
+        self._is_read = wanted
+        if not self.half_closed and not self.closed:
+            self._set_reading(wanted)
+
+    def _stalled(self) -> None:
+        """Too much waits for the client since STALL_SECONDS: it is closed unless it took some of it meanwhile."""
+        self._stall_timer = None
+        if self.output.taken == self._stalled_at and self.output.unsent > self.state.output_bytes:
+            self.state.output_overruns += 1
+            self.kill()
+        else:
+            self._mind_limits()
+
+    def drained(self) -> None:
+        """The client has taken everything."""
+        self.proceed()
+
+    # the end -----------------------------------------------------------------------------------------
+
+    @property
+    def unanswered(self) -> bool:
+        return bool(self._pending or self._backlog)
+
+    def end_of_input(self) -> None:
+        """The client closed its half: what it asked for is answered, then the connection closes."""
+        self.half_closed = True
+        self.proceed()
+
+    def close(self) -> None:
+        """The node stops: send what is answered, then close."""
+        self.closing = True
+        self._flush_now()
+        self.output.close()
+
+    def kill(self) -> None:
+        """Close at once; what waits is dropped."""
+        self.closing = True
+        self.output.abort()
+
+    def fault(self) -> None:
+        """A bug of ours while answering; the exception goes on and is logged. The client must not wait for ever."""
+        log.error("answering {client} failed: its connection is closed", client=self.peer)
+        self.kill()
+
+    def lost(self) -> None:
+        """The connection is gone. What is in the log goes its way; nothing more is started."""
+        self.closed = self.closing = True
+        self.state.sessions.pop(self.id, None)
+        for timer in (self._flush_planned, self._stall_timer):
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._flush_planned = self._stall_timer = None
+        self._pending.clear()
+        self._unstarted.clear()
+        self._backlog.clear()
+        self.reading.clear()
