@@ -25,7 +25,7 @@ types: .venv/test.stamp
 unit: .venv/test.stamp
 	@command -v redis-cli >/dev/null || scripts/apt-install redis-tools || \
 		echo 'leto: no redis-cli on PATH; the tests that drive it will say so' >&2
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 # The environment is made anew when what it is made from changes. The one for tests serves `make run` too.
 .venv/run.stamp: setup.cfg pyproject.toml scripts/venv
