@@ -150,6 +150,9 @@ class FileStore:
         for name in (LOG, SNAPSHOTS):
             if not disk.exists(self._path(name)):
                 raise CorruptStorage(f"{self._path(name)} is missing; {RESTORE}")
+        # A process that was killed may have left names in the page cache only: they count as durable from here on.
+        for path in (self.directory, self._path(LOG), self._path(SNAPSHOTS)):
+            disk.sync_directory(path)
         self._hard_state_file = HardStateFile(self._open_named(hard_state.NAME), owner)
         if self._hard_state_file.repaired:
             notes.append(f"{self._path(hard_state.NAME)}: one copy was torn or damaged; it was written anew")
