@@ -25,7 +25,7 @@ from leto.resp.transaction import Transaction, Watch
 from leto.resp.transport import Output
 
 _NAME = itemgetter(0)
-_AT_ONCE = frozenset((b"EXEC", b"DISCARD", b"MULTI", b"WATCH", b"QUIT", b"RESET"))  # never queued by MULTI
+_AT_ONCE = frozenset(("exec", "discard", "multi", "watch", "quit", "reset"))  # full names; never queued by MULTI
 _ATTACKS = frozenset((b"POST", b"HOST:"))  # a browser was made to talk to us (as Redis guards against it)
 
 NO_AUTH = Error(b"NOAUTH Authentication required.")
@@ -172,7 +172,7 @@ class Session(RunQueue):
             if not self.reader.authenticated and not known.no_auth:
                 known.rejected += 1
                 self._reject(NO_AUTH, argv)
-            elif self.transaction is not None and known.command.name not in _AT_ONCE:
+            elif self.transaction is not None and known.full_name not in _AT_ONCE:
                 self._queue(argv, known)
             elif known.kind == LOCAL:
                 self._submit(group)

@@ -87,6 +87,11 @@ def test_what_is_refused(commands: bytes, words: str) -> None:
     assert Node().client().say(commands).endswith(b"-%b\r\n" % words.encode())
 
 
+@pytest.mark.parametrize("command", [b"SLOWLOG RESET", b"LATENCY RESET x"])
+def test_a_subcommand_called_reset_is_queued(command: bytes) -> None:
+    assert Node().client().say(b"MULTI\r\n" + command + b"\r\n") == b"+OK\r\n+QUEUED\r\n"
+
+
 def test_a_refused_exec_discards_the_transaction() -> None:
     client = Node().client()
     client.say(b"MULTI\r\nSET a 1\r\nEXEC a\r\n")
