@@ -474,8 +474,11 @@ class Replica:
 
     def removed_by(self, server_id: str, configuration_index: int) -> None:
         # What counts is the newest configuration in the log that names this node: the removal itself may follow it
-        # there, not known to be committed. A joiner that none names yet is not removed, whoever refuses it.
-        if 0 <= self.node.member_at < configuration_index:
+        # there, not known to be committed. A joiner that none names yet is not removed, whoever refuses it; nor is one
+        # that came back, reads of its own past, and meets a member that lags: the leader that it hears knows better.
+        node = self.node
+        hears_leader = server_id != node.leader_id and node.has_quorum(self._reactor.seconds())
+        if 0 <= node.member_at < configuration_index and not hears_leader:
             self._removed(f"{self.config.id} was removed from the cluster, says {server_id}")
 
     def admits(self, server_id: str) -> bool:

@@ -33,3 +33,15 @@ def test_a_snapshot_that_an_operator_asked_for_and_the_disk_failed_is_the_end():
     cluster.advance(0.1)
     assert isinstance(outcome.error, StorageError)
     assert node.fatal and "No space left" in node.fatal[0]
+
+
+def test_a_member_that_hears_its_leader_does_not_believe_a_laggard_that_it_was_removed():
+    """It came back under its old id and reads of its past; the laggard knows of its removal, not of its return."""
+    cluster = Cluster(3)
+    node, laggard = cluster.followers
+    node.replica.removed_by(laggard.name, node.replica.node.member_at + 10)
+    assert not node.removed
+    cluster.network.partition([node.name], [cluster.leader.name, laggard.name])
+    cluster.advance(3)
+    node.replica.removed_by(laggard.name, node.replica.node.member_at + 10)
+    assert node.removed  # no leader speaks against it
