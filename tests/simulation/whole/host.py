@@ -1,0 +1,319 @@
+"""One simulated machine: its disk, its clocks, and the node's processes that live on it one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from leto.config import Address, Config
+from leto.errors import ConfigurationRefused, LetoError, NotLeader, OutcomeUnknown, Stopping, StorageError
+from leto.interfaces import Identity
+from leto.keyspace.machine import Machine
+from leto.replica import Replica
+from leto.replica.joining import bootstrap, needs_bootstrap
+from leto.storage.simulated import PowerLost, SimulatedDisk
+from leto.storage.store import FileStore
+from tests.simulation.whole.process import Process, SlowFlusher
+from tests.simulation.whole.wires import Transport
+
+if TYPE_CHECKING:
+    from tests.simulation.whole.world import World
+
+DIRECTORY = "/data"
+CLUSTER_ID = "c" * 32
+ASK_AGAIN = 0.5  # seconds between a joining node's questions
+ASK_TIMEOUT = 15.0
+Delays = Callable[[], float]
+
+
+class ObservedMachine(Machine):
+    """The real keyspace; the oracle sees what is applied and restored."""
+
+    process: Process
+
+    def apply(self, entry: Any) -> list[Any]:
+        replies = super().apply(entry)
+        if self.process.alive:
+            self.process.host.world.oracle.applied(self.process, entry, replies, self)
+            self.process.clock.lose(self.process.host.apply_seconds())
+        return replies
+
+    def restoring(self, chunks: Iterable[bytes], index: int) -> Iterator[None]:
+        for _ in super().restoring(chunks, index):
+            self.process.clock.lose(self.process.host.apply_seconds())
+            yield
+        if self.process.alive:
+            self.process.host.world.oracle.restored(self.process, index, self)
+
+
+class Host:
+    """`process` is None while nothing runs on it."""
+
+    machine_class = ObservedMachine
+
+    def __init__(self, world: World, name: str, number: int, join: str) -> None:
+        self.world = world
+        self.name = name
+        self.disk = SimulatedDisk()
+        self.process: Process | None = None
+        self.previous: Process | None = None
+        self.rate = 1.0
+        self.wall_offset = 0.0
+        self.disk_hangs = False
+        self.waits_for_disk: list[Callable[[], None]] = []
+        self.flush_seconds: Delays = lambda: 0.0005
+        self.apply_seconds: Delays = lambda: 0.0
+        self.retired = False  # removed from the cluster, and ended
+        self.joining = False
+        self.lives = 0
+        self.incarnation = ""
+        self.address = f"10.0.0.{number}:{10_000 + number}"
+        self.config = Config(
+            id=name,
+            listen=Address(f"10.0.0.{number}", 5000 + number),
+            raftbind=Address(f"10.0.0.{number}", 10_000 + number),
+            join=Address.parse(join) if join else None,
+            **world.options,
+        )
+
+    # what it is -----------------------------------------------------------------------------------------------
+
+    @property
+    def replica(self) -> Any:
+        """The running replica; None while down, joining or dead."""
+        process = self.process
+        return process.replica if process is not None and process.alive else None
+
+    @property
+    def is_up(self) -> bool:
+        return self.replica is not None
+
+    @property
+    def leads(self) -> bool:
+        replica = self.replica
+        return replica is not None and replica.is_leader
+
+    def wall_clock(self) -> float:
+        return 1_700_000_000 + self.world.timeline.rightNow * self.rate + self.wall_offset
+
+    def disk_delays(self) -> tuple[float, float]:
+        """(until the job is done, from then until its end is reported), in seconds."""
+        delay = self.flush_seconds()
+        part = self.world.random.random()
+        return delay * part, delay * (1 - part)
+
+    # life -----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """A process begins: it recovers the disk, joins if the disk is empty, and takes part."""
+        assert self.process is None
+        if self.previous is not None and self.previous.transport is not None:
+            self.previous.transport.stop()
+        self.lives += 1
+        self.retired = self.joining = False
+        process = self.process = Process(self)
+        self.disk.before = process.before_operation
+        self.waits_for_disk.clear()
+        self.world.oracle.starting(self)
+        process.enter(self._start, process)
+
+    def _start(self, process: Process) -> None:
+        source = Random(f"{self.world.seed} {self.name} {self.lives}")
+        try:
+            store = process.store = self._open(process, source)
+            if needs_bootstrap(store, self.config):
+                bootstrap(store, self.config, lambda: CLUSTER_ID)
+                store.close()
+                store = process.store = self._open(process, source)
+        except StorageError as error:
+            if not process.failed_disk:
+                self.world.oracle.fail(f"{self.name} does not start: {error}")
+            process.die(power=False, noticed=True)
+            return
+        if store.identity is None:
+            self.joining = True
+            Deferred.fromCoroutine(self._join(process, source)).addErrback(self._join_failed)
+        else:
+            self._build(process, source)
+
+    def _open(self, process: Process, source: Random) -> FileStore:
+        return FileStore.open(
+            DIRECTORY,
+            segment_bytes=self.config.segment_bytes,
+            disk=self.disk,
+            random32=lambda: source.getrandbits(32),
+            clock=process.clock.seconds,
+            background=False,
+        )
+
+    def _build(self, process: Process, source: Random) -> None:
+        world = self.world
+        self.joining = False
+        process.transport = Transport(
+            process, world.network, process.store.identity, self.address, str(self.config.listen)
+        )
+        machine = self.machine_class(random=source.random)
+        machine.process = process
+        process.flushers = [SlowFlusher(process), SlowFlusher(process)]
+        try:
+            world.oracle.recovered(self, process.store)
+            replica = Replica(
+                process.clock,
+                self.config,
+                process.store,
+                process.flushers[0],
+                process.flushers[1],
+                machine,
+                process.transport,
+                wall_clock=self.wall_clock,
+                random=source.random,
+                on_fatal=lambda message: self._fatal(process, message),
+                on_removed=lambda reason: self._removed(process, reason),
+            )
+        except StorageError as error:
+            if not process.failed_disk:
+                world.oracle.fail(f"{self.name} cannot load its data: {error}")
+            process.die(power=False, noticed=True)
+            return
+        replica.peering._sender._chunk_bytes = world.chunk_bytes
+        process.replica = replica
+        world.record("start", f"{self.name} term {replica.node.term} log to {process.store.last_index}")
+        replica.start()
+
+    async def _join(self, process: Process, source: Random) -> None:
+        """As leto.replica.joining.Joiner: ask, and take part once taken."""
+        incarnation = f"{self.name}-{self.lives}-{source.getrandbits(32):08x}"
+        asked = self.world.any_member(self)
+        while True:
+            named = None
+            if asked is not None:
+                try:
+                    await self.world.call(self, asked, lambda replica: self._ask(replica, incarnation))
+                except NotLeader as error:
+                    named = self.world.hosts.get(error.leader_id or "")
+                except (ConfigurationRefused, OutcomeUnknown, Stopping, ConnectionError):
+                    pass  # asked again below
+                else:
+                    break
+            if named is None or named is asked:
+                named = self.world.any_member(self)
+                await deferLater(process.clock, ASK_AGAIN)
+            asked = named
+        self.incarnation = incarnation
+        process.store.identify(Identity(CLUSTER_ID, self.name))
+        self.world.record("join", f"{self.name} was taken as {incarnation}")
+        self._build(process, source)
+
+    def _ask(self, replica: Any, incarnation: str) -> Deferred[None]:
+        return replica.add_member(
+            self.name,
+            self.address,
+            voter=True,
+            client_address=str(self.config.listen),
+            incarnation=incarnation,
+        )
+
+    def _join_failed(self, failure: Failure) -> None:
+        process = self.process
+        if failure.check(PowerLost) or process is None or not process.alive:
+            return
+        if failure.check(StorageError) and process.failed_disk:
+            process.die(power=False, noticed=True)
+            return
+        self.world.oracle.fail(f"{self.name} failed to join: {failure.getTraceback()}")
+
+    # the end of a life ------------------------------------------------------------------------------------------
+
+    def _fatal(self, process: Process, message: str) -> None:
+        if not process.alive:
+            return
+        self.world.record("fatal", f"{self.name}: {message}")
+        if not process.failed_disk:
+            self.world.oracle.fail(f"{self.name} ends with no error injected: {message}")
+        # after a failed fsync nobody knows what the disk has
+        process.die(power=self.world.random.random() < 0.5, noticed=True)
+
+    def _removed(self, process: Process, reason: str) -> None:
+        if process.alive:
+            self.world.record("gone", reason)
+            self.world.oracle.removed(self, process)
+            self.retired = True
+            self.stop()
+
+    def stop(self) -> None:
+        """As on SIGTERM."""
+        process = self.process
+        if process is None or not process.alive or process.stopping:
+            return
+        if process.replica is None:
+            process.die(power=False, noticed=True)
+            return
+        process.stopping = True
+        process.clock.callLater(0, self._begin_stop, process)
+
+    def _begin_stop(self, process: Process) -> None:
+        Deferred.fromCoroutine(self._stop(process)).addErrback(self._stop_failed, process)
+
+    async def _stop(self, process: Process) -> None:
+        await process.replica.stop()
+        await process.transport.stop()
+        for flusher in process.flushers:
+            await flusher.stop()
+        process.store.close()
+        self.world.record("end", f"{self.name} has stopped")
+        process.die(power=False, noticed=True)
+
+    def _stop_failed(self, failure: Failure, process: Process) -> None:
+        if not process.alive or failure.check(PowerLost):
+            return
+        if failure.check(LetoError) is None or not process.failed_disk:
+            self.world.oracle.fail(f"{self.name} fails to stop: {failure.getTraceback()}")
+        process.die(power=False, noticed=True)
+
+    def crash(self, *, power: bool, noticed: bool) -> None:
+        if self.process is not None:
+            self.process.die(power, noticed)
+
+    def ended(self, process: Process, power: bool, noticed: bool) -> None:
+        """The process is gone: the disk keeps what it keeps."""
+        assert self.process is process
+        self.process, self.previous = None, process
+        self.disk.capacity = None
+        if power:
+            self.disk.before = None
+            self.disk.lose_power(self.world.random)
+        else:
+            self.disk.life += 1
+            self.disk.locks.clear()
+        self.disk.before = _dead
+        if process.transport is not None:
+            if noticed:
+                process.transport.stop()
+            else:
+                self.world.timeline.callLater(self.world.random.uniform(0.1, 5.0), process.transport.stop)
+        self.world.record("down", f"{self.name}{' (power)' if power else ''}")
+        self.world.oracle.crashed()
+
+    def wipe(self) -> None:
+        """A new, empty disk."""
+        assert self.process is None
+        self.disk = SimulatedDisk()
+        self.incarnation = ""
+        self.retired = False
+        if self.config.join is None:
+            object.__setattr__(self.config, "join", Address("10.0.0.250", 5000))
+
+    def free_disk(self) -> None:
+        self.disk_hangs = False
+        waiting, self.waits_for_disk = self.waits_for_disk, []
+        for function in waiting:
+            function()
+
+
+def _dead(operation: str, path: str) -> None:
+    raise PowerLost

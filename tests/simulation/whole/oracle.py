@@ -1,0 +1,356 @@
+"""What must hold of whole nodes, checked at every event: the harness's own account of what was promised.
+
+It knows what was applied first at each index, what every process has sent and acknowledged, and what each disk would
+recover if the power failed now.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NoReturn
+from zlib import crc32
+
+from leto.keyspace.machine import Machine, group, parse
+from leto.raft import invariants
+from leto.raft.configuration import Configuration, decode
+from leto.raft.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    Entry,
+    EntryKind,
+    Message,
+    RequestVote,
+    RequestVoteReply,
+)
+from leto.raft.state import Role
+from leto.storage.simulated import SimulatedDisk
+from leto.storage.store import FileStore
+
+if TYPE_CHECKING:
+    from tests.simulation.whole.clients import Operation
+    from tests.simulation.whole.host import Host
+    from tests.simulation.whole.process import Process
+    from tests.simulation.whole.world import World
+
+COMMAND, CONFIGURATION = int(EntryKind.COMMAND), int(EntryKind.CONFIGURATION)
+TOKEN = re.compile(rb"~(\d+)\.(\d+)~")  # operation and request, in a value or a key
+INVARIANTS_EVERY = 16  # events
+PROVE_ACKNOWLEDGEMENT_EVERY = 40
+
+
+class Violation(AssertionError):
+    """A promise was broken."""
+
+
+class Promises:
+    """What one disk has vouched for, by messages that left its node."""
+
+    def __init__(self) -> None:
+        self.term = 0
+        self.votes: dict[int, str] = {}
+        self.acknowledged = (0, 0)  # (term, index)
+        self.applied = 0
+
+
+class Oracle:
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.leaders: dict[int, str] = {}
+        self.entries: list[tuple[int, int, int]] = []  # (term, kind, checksum) by index - 1: what was applied
+        self.digests: list[int] = []
+        self.replies: list[list[Any]] = []
+        self.payloads: list[bytes] = []
+        self.configurations: list[tuple[int, Configuration]] = []
+        self.tokens: dict[tuple[int, int], tuple[int, int]] = {}  # (operation, request) -> (index, position)
+        self.refused: set[int] = set()  # operations that must never take effect
+        self.floor = 0  # what every read that begins now must see
+        self.promises: dict[str, Promises] = {}
+        self.gone: dict[bytes, tuple[int, int]] = {}  # expired keys: when that was seen (tick, event)
+        self.last_crash = 0  # event number
+        self._checks = 0
+        self._acknowledgements = 0
+
+    def fail(self, sentence: str) -> NoReturn:
+        if self.world.violation is None:
+            self.world.violation = Violation(sentence)
+        raise self.world.violation
+
+    @property
+    def commit(self) -> int:
+        """The highest index that any node has applied."""
+        return len(self.entries)
+
+    # what is applied ----------------------------------------------------------------------------------------------
+
+    def applied(self, process: Process, entry: Entry, replies: list[Any], machine: Machine) -> None:
+        name, index = process.host.name, entry.index
+        summary = (entry.term, entry.kind, crc32(entry.payload))
+        digest = machine.digest()[1]
+        if index <= self.commit:
+            if self.entries[index - 1] != summary:
+                self.fail(f"{name} applies {summary} at {index}, where {self.entries[index - 1]} was applied before")
+            if self.digests[index - 1] != digest:
+                self.fail(f"{name}'s state at {index} differs from what it was elsewhere: digest {digest:016x}")
+            if self.replies[index - 1] != replies:
+                self.fail(f"{name} answers {replies} at {index}, not {self.replies[index - 1]} as elsewhere")
+        elif index == self.commit + 1:
+            if self.entries and entry.term < self.entries[-1][0]:
+                self.fail(f"the entry at {index} is of term {entry.term}, the one before of {self.entries[-1][0]}")
+            self.entries.append(summary)
+            self.digests.append(digest)
+            self.replies.append(replies)
+            self.payloads.append(entry.payload)
+            self._note(entry)
+            self.world.record("commit", f"{index} term {entry.term} kind {entry.kind} first at {name}")
+        else:
+            self.fail(f"{name} applies {index}, but nobody has applied {self.commit + 1}")
+        promises = self.promises_of(process.host)
+        promises.applied = max(promises.applied, index)
+
+    def _note(self, entry: Entry) -> None:
+        if entry.kind == CONFIGURATION:
+            self.configurations.append((entry.index, decode(entry.payload)))
+        elif entry.kind == COMMAND:
+            for token, position in tokens_of(entry.payload):
+                if token[0] in self.refused:
+                    self.fail(f"operation {token[0]} was refused, but is applied at {entry.index}")
+                if token in self.tokens:
+                    self.fail(f"operation {token} is applied at {self.tokens[token]} and again at {entry.index}")
+                self.tokens[token] = (entry.index, position)
+
+    def restored(self, process: Process, index: int, machine: Machine) -> None:
+        """A snapshot became the process's state: it must be what replaying the log up to there gives."""
+        if index > self.commit:
+            self.fail(f"{process.host.name} restores a snapshot at {index}, beyond all that was applied")
+        digest = machine.digest()[1]
+        if digest != self.digests[index - 1]:
+            self.fail(f"{process.host.name}'s snapshot at {index} is not what the log gives: digest {digest:016x}")
+
+    def configuration_at(self, index: int) -> Configuration:
+        """The committed configuration in force at that index."""
+        return max((item for item in self.configurations if item[0] <= index), key=lambda item: item[0])[1]
+
+    def removed(self, host: Host, process: Process) -> None:
+        """A node says it was removed: some committed configuration after the one it knows must leave it out."""
+        node = process.replica.node
+        since = node.member_at
+        if node.configuration_index <= node.commit and host.name not in node.configuration.ids():
+            return
+        if not any(index > since and host.name not in c.ids() for index, c in self.configurations):
+            self.fail(f"{host.name} ends as removed, but no configuration after {since} leaves it out")
+
+    # what clients are told ----------------------------------------------------------------------------------------
+
+    def answered(self, operation: Operation, replies: list[Any]) -> None:
+        """A write was acknowledged."""
+        first = None
+        for number in operation.tokens:
+            found = self.tokens.get((operation.id, number))
+            if found is None:
+                self.fail(f"{operation} is acknowledged with {replies}, but is in no applied entry")
+            first = first or found
+        if first is None:
+            return
+        index, position = first
+        expected = self.replies[index - 1][position - operation.tokens[0] :][: len(replies)]
+        if expected != replies:
+            self.fail(f"{operation}, applied at {index}, is answered {replies} instead of {expected}")
+        if index <= operation.floor:
+            self.fail(f"{operation} took effect at {index}, before {operation.floor}, which it came after")
+        self.floor = max(self.floor, index)
+
+    def refuse(self, operation: Operation, error: Exception) -> None:
+        """The client was told that the write was never appended."""
+        self.refused.add(operation.id)
+        for number in operation.tokens:
+            if (operation.id, number) in self.tokens:
+                self.fail(f"{operation} was applied, but is refused: {error!r}")
+
+    def read(self, operation: Operation, applied: int) -> None:
+        """A read was served from the state at `applied`."""
+        if applied < operation.floor:
+            self.fail(f"stale read: {operation} sees the state at {applied}, though {operation.floor} was known before")
+        self.floor = max(self.floor, applied)
+
+    def peeked(self, operation: Operation, value: bytes | None) -> None:
+        """A key that expires was read. Once gone it stays gone, while the cluster's clock has somebody to keep it."""
+        key = operation.commands[0][1]
+        gone = self.gone.get(key)
+        if value is None:
+            self.gone.setdefault(key, (operation.returned, self.world.timeline.events))
+        elif gone is not None and gone[0] < operation.called and self.last_crash < gone[1]:
+            self.fail(f"{operation} sees {value[:40]!r}, which had expired before")
+
+    # what processes do --------------------------------------------------------------------------------------------
+
+    def promises_of(self, host: Host) -> Promises:
+        key = f"{host.name} {host.incarnation}"
+        promises = self.promises.get(key)
+        if promises is None:
+            promises = self.promises[key] = Promises()
+        return promises
+
+    def sent(self, process: Process, message: Message) -> None:
+        """A message leaves: what it says must be on the disk."""
+        host = process.host
+        self.world.hash_message(message)
+        kind = type(message)
+        promises = self.promises_of(host)
+        prove = False
+        if kind is RequestVote and not message.pre:
+            self._vote(host, promises, message.term, host.name)
+            prove = True
+        elif kind is RequestVoteReply and message.granted and not message.pre:
+            self._vote(host, promises, message.term, message.to)
+            prove = True
+        elif kind is AppendEntriesReply and message.success:
+            promises.term = max(promises.term, message.term)
+            promises.acknowledged = max(promises.acknowledged, (message.term, message.match_index))
+            self._acknowledgements += 1
+            prove = self._acknowledgements % PROVE_ACKNOWLEDGEMENT_EVERY == 0
+        elif kind is AppendEntries:
+            promises.term = max(promises.term, message.term)
+            if self.leaders.setdefault(message.term, host.name) != host.name:
+                self.fail(f"{host.name} and {self.leaders[message.term]} both lead term {message.term}")
+        if prove:
+            store = recover(host.disk)
+            if store is None:
+                self.fail(f"{host.name} sends {message} with no identity on its disk")
+            self.kept(host, store, promises, f"if the power failed now, after {kind.__name__},")
+
+    def _vote(self, host: Host, promises: Promises, term: int, candidate: str) -> None:
+        promises.term = max(promises.term, term)
+        before = promises.votes.setdefault(term, candidate)
+        if before != candidate:
+            self.fail(f"{host.name} votes for {candidate} in term {term}, after {before}")
+
+    def kept(self, host: Host, store: Any, promises: Promises, when: str) -> None:
+        """What a disk recovers must hold all that was vouched for."""
+        term, vote, last = store.hard_state.term, store.hard_state.vote, store.last_index
+        if term < promises.term:
+            self.fail(f"{when} {host.name} has term {term}, but spoke of term {promises.term}")
+        voted = promises.votes.get(term)
+        if voted is not None and vote != voted:
+            self.fail(f"{when} {host.name} has voted for {vote or 'nobody'} in term {term}, but told {voted}")
+        if last < promises.applied:
+            self.fail(f"{when} {host.name}'s log ends at {last}, but it has applied {promises.applied}")
+        in_term, acknowledged = promises.acknowledged
+        last_term = store.term(last) if last >= store.first_index or store.snapshot is not None else 0
+        if last < acknowledged and last_term <= in_term:
+            self.fail(f"{when} {host.name}'s log ends at {last}, but {acknowledged} was acknowledged in term {in_term}")
+        reach = min(last, self.commit)
+        if reach <= promises.applied and reach >= store.first_index and store.term(reach) != self.entries[reach - 1][0]:
+            self.fail(f"{when} {host.name} has term {store.term(reach)} at the committed {reach}")
+
+    def starting(self, host: Host) -> None:
+        """Nothing is known of it yet."""
+
+    def recovered(self, host: Host, store: Any) -> None:
+        """A process has opened its disk."""
+        self.kept(host, store, self.promises_of(host), "after a restart")
+
+    def crashed(self) -> None:
+        """All that was applied anywhere must be durable on a quorum."""
+        self.last_crash = self.world.timeline.events
+        if not self.commit:
+            return
+        reach: dict[str, int] = {}
+        candidates = [self.configurations[-1][1]]
+        for host in self.world.hosts.values():
+            store = recover(host.disk)
+            if store is None:
+                continue
+            reach[host.name] = self._reach(store)
+            configurations = store.configurations()
+            if configurations:
+                candidates.append(decode(configurations[-1].payload))
+            elif store.snapshot is not None:
+                candidates.append(store.snapshot.configuration)
+        holders = {name for name, index in reach.items() if index >= self.commit}
+        if not any(self._is_kept(c, holders) for c in candidates):
+            self.fail(f"{self.commit} was applied, but is durable only on {sorted(holders)}: {reach}")
+
+    def _is_kept(self, configuration: Configuration, holders: set[str]) -> bool:
+        """Whether a quorum holds it; where a voter has lost its disk, whether none can be made without a holder."""
+        empty = {
+            member.id
+            for member in (*configuration.members, *configuration.outgoing)
+            if member.incarnation != self.world.hosts[member.id].incarnation
+        }
+        sets = [set(configuration.voter_ids())]
+        if configuration.outgoing:
+            sets.append(set(configuration.outgoing_ids()))
+        return all(
+            len(voters - holders - empty) * 2 <= len(voters)
+            if voters & empty
+            else len(voters & holders) * 2 > len(voters)
+            for voters in sets
+        )
+
+    def _reach(self, store: Any) -> int:
+        """How much of what was applied a recovered disk holds."""
+        base = store.snapshot.index if store.snapshot is not None else 0
+        index = min(store.last_index, self.commit)
+        while index > base and index >= store.first_index and store.term(index) != self.entries[index - 1][0]:
+            index -= 1
+        return max(index, base)
+
+    def check(self, process: Process) -> None:
+        """After an event at that process."""
+        replica = process.replica
+        if self.world.violation is not None:
+            raise self.world.violation
+        if replica is None or not process.alive:
+            return
+        node = replica.node
+        name = process.host.name
+        if process.fatal_by is not None and self.world.timeline.rightNow > process.fatal_by:
+            self.fail(f"{name} lives on after its disk has failed")
+        if node.role is Role.LEADER and self.leaders.setdefault(node.term, name) != name:
+            self.fail(f"{name} and {self.leaders[node.term]} both lead term {node.term}")
+        if node.term < process.term or node.commit < process.commit or replica.machine.applied < process.applied:
+            self.fail(f"{name} goes back: term {node.term}, commit {node.commit}, applied {replica.machine.applied}")
+        process.term, process.commit, process.applied = node.term, node.commit, replica.machine.applied
+        self._checks += 1
+        if self._checks % INVARIANTS_EVERY == 0:
+            invariants.check(node)
+            self._bounded(name, replica)
+
+    def _bounded(self, name: str, replica: Any) -> None:
+        config = replica.config
+        most = config.max_uncommitted_bytes + max(config.max_batch_bytes, self.world.largest_value * 8)
+        waiting = replica._proposals.gathered_bytes + replica.node.uncommitted_bytes
+        if waiting > most + self.world.largest_value * 8:
+            self.fail(f"{name} holds {waiting} bytes of writes, more than {most}")
+        if len(replica.driver._to_write) > 10_000:
+            self.fail(f"{name} has {len(replica.driver._to_write)} Readys waiting for its disk")
+
+
+def tokens_of(payload: bytes) -> list[tuple[tuple[int, int], int]]:
+    """((operation, request), position of the request in the batch) for every request with a token."""
+    count = int.from_bytes(payload[9:13], "big")
+    found: list[tuple[tuple[int, int], int]] = []
+    position = 0
+    for watched, commands in group(parse(payload, count), count):
+        runs = [[command] for command in commands] if watched is None else [commands]
+        for run in runs:
+            match = next((m for argv in run for word in argv[1:] if (m := TOKEN.search(word[:64]))), None)
+            if match is not None and run[0][0] != b"EXPIRED":
+                found.append(((int(match[1]), int(match[2])), position))
+            position += 1
+    return found
+
+
+def recover(disk: SimulatedDisk) -> FileStore | None:
+    """The store as it would be recovered, all that was not synced lost. None: the disk is nobody's."""
+    files: dict[str, bytes] = {}
+    for path, directory in disk._directories.items():
+        if path != "/":
+            files[f"{path}/"] = b""
+        for name, inode in directory.durable.items():
+            files[f"{path}/{name}"] = bytes(inode.durable)
+    copy = SimulatedDisk.of(files)
+    store = FileStore.open(
+        "/data", segment_bytes=4096, disk=copy, random32=lambda: 1, clock=lambda: 0.0, background=False
+    )
+    return store if store.identity is not None else None

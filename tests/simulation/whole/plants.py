@@ -1,0 +1,173 @@
+"""Bugs planted on purpose, one at a time, to see that the simulation of whole nodes finds them.
+
+They are patches that last as long as a `with planted(name)` block; the code under test has no switch for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import msgspec
+from twisted.internet.defer import Deferred, succeed
+
+from leto.errors import OutcomeUnknown
+from leto.keyspace.machine import Machine
+from leto.keyspace.replies import OK
+from leto.keyspace.snapshot import Writer
+from leto.raft.messages import AppendEntriesReply, Entry, SnapshotMeta
+from leto.replica.driver import Driver
+from leto.replica.proposals import UNCERTAIN, Proposals
+from leto.replica.replica import Replica
+from leto.storage.hard_state import OFFSETS, HardStateFile
+from tests.simulation.whole.world import World
+
+Plant = Callable[[ExitStack], None]
+BUGS: dict[str, tuple[Plant, str]] = {}
+
+
+def bug(name: str, shows_as: str) -> Callable[[Plant], Plant]:
+    """`shows_as`: a pattern of what the checks say when they find it."""
+
+    def register(plant: Plant) -> Plant:
+        BUGS[name] = (plant, shows_as)
+        return plant
+
+    return register
+
+
+@contextmanager
+def planted(name: str) -> Iterator[type[World]]:
+    """The world to run while the bug is in; "" plants nothing."""
+    with ExitStack() as stack:
+        if name:
+            BUGS[name][0](stack)
+        yield World
+
+
+@bug("acknowledge-before-flush", "was acknowledged|is durable only on|but it has applied")
+def _acknowledge_before_flush(stack: ExitStack) -> None:
+    """A follower acknowledges entries while their flush is still under way."""
+    original = Driver._start_flush
+
+    def start_flush(self: Any) -> None:
+        original(self)
+        for ready in self._in_flight:
+            self._transport.send([m for m in ready.messages_after_persist if isinstance(m, AppendEntriesReply)])
+
+    stack.enter_context(patch.object(Driver, "_start_flush", start_flush))
+
+
+@bug("read-without-confirmation", "stale read|not linearizable")
+def _read_without_confirmation(stack: ExitStack) -> None:
+    """Every node answers reads from what it happens to have."""
+
+    def read(self: Any) -> Deferred[int]:
+        return succeed(self.read_local())
+
+    stack.enter_context(patch.object(Replica, "read", read))
+
+
+@bug("vote-not-synced", "spoke of term|but told|is older than the log")
+def _vote_not_synced(stack: ExitStack) -> None:
+    """Term and vote are written, but not made durable before they are acted on."""
+
+    def write_copy(self: Any, copy: int, data: bytes) -> None:
+        self._file.write_at(OFFSETS[copy], [data])
+
+    stack.enter_context(patch.object(HardStateFile, "_write_copy", write_copy))
+
+
+@bug(
+    "applied-twice-after-restart",
+    "is not what the log gives|differs from what it was elsewhere|its digest does not match",
+)
+def _applied_twice(stack: ExitStack) -> None:
+    """A snapshot holds one entry more than it says, which is applied again after a restart."""
+    original = Machine.snapshot
+
+    def meta(self: Any) -> SnapshotMeta:
+        return self.node.snapshot_meta(self.machine.applied - 1)
+
+    def snapshot(self: Any) -> Writer:
+        self.database.index -= 1
+        try:
+            return original(self)
+        finally:
+            self.database.index += 1
+
+    stack.enter_context(patch.object(Replica, "_snapshot_meta", meta))
+    stack.enter_context(patch.object(Machine, "snapshot", snapshot))
+
+
+@bug("refused-write-answered-ok", "is in no applied entry")
+def _refused_write_answered_ok(stack: ExitStack) -> None:
+    """A follower answers OK to writes that it drops."""
+    original = Replica.write
+
+    def write(self: Any, payload: bytes, count: int) -> Deferred[list[Any]]:
+        if not self.is_leader:
+            return succeed([OK] * count)
+        return original(self, payload, count)
+
+    stack.enter_context(patch.object(Replica, "write", write))
+
+
+@bug("snapshot-misses-a-key", "is not what the log gives")
+def _snapshot_misses_a_key(stack: ExitStack) -> None:
+    """A snapshot lacks one key, and is consistent in itself."""
+    take, frame = Machine.snapshot, Writer._record_frame
+
+    def snapshot(self: Any) -> Writer:
+        database = self.database
+        missing = min(database.data, default=None)
+        if missing is None:
+            return take(self)
+        record = database.data.pop(missing)
+        database.check_sum -= record.check
+        writer: Any = take(self)
+        database.data[missing] = record
+        database.check_sum += record.check
+        writer.missing = missing
+        return writer
+
+    def record_frame(self: Any, items: list[Any]) -> bytes:
+        return frame(self, [item for item in items if item[0] != getattr(self, "missing", None)])
+
+    stack.enter_context(patch.object(Machine, "snapshot", snapshot))
+    stack.enter_context(patch.object(Writer, "_record_frame", record_frame))
+
+
+@bug("proposals-outlive-leadership", "is in no applied entry|is answered|was applied, but")
+def _proposals_outlive_leadership(stack: ExitStack) -> None:
+    """Who waits for an index gets the replies of whatever entry is applied there, of whatever term."""
+
+    def applied(self: Any, entry: Entry, replies: Sequence[Any]) -> None:
+        while self._appended and self._appended[0][0] <= entry.index:
+            index, _, waiting = self._appended.popleft()
+            start = 0
+            for count, waiter in waiting:
+                if index == entry.index:
+                    waiter.callback(list(replies[start : start + count]))
+                else:
+                    waiter.errback(OutcomeUnknown(UNCERTAIN))
+                start += count
+
+    stack.enter_context(patch.object(Proposals, "applied", applied))
+
+
+@bug("snapshot-loses-its-configuration", "both lead term|no progress|otherwise|configuration")
+def _snapshot_loses_its_configuration(stack: ExitStack) -> None:
+    """A snapshot stands for the configuration that was in force one change ago."""
+    original = Replica._snapshot_meta
+
+    def meta(self: Any) -> SnapshotMeta:
+        found = original(self)
+        members = found.configuration.members[:1]
+        return msgspec.structs.replace(
+            found, configuration=msgspec.structs.replace(found.configuration, members=members)
+        )
+
+    stack.enter_context(patch.object(Replica, "_snapshot_meta", meta))

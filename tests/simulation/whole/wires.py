@@ -1,0 +1,107 @@
+"""The simulated network: leto.peer.memory's, among processes that stand still or die, in weather."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from leto.interfaces import Identity, PeerListener
+from leto.peer.memory import MemoryNetwork, MemoryTransport
+from leto.raft.messages import Message
+from tests.simulation.whole.process import Gate, Process
+from tests.simulation.whole.timeline import Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """What becomes of a message: probabilities, and seconds of delay."""
+
+    drop: float = 0.0
+    duplicate: float = 0.0
+    late: float = 0.0  # delayed by up to two seconds
+    delay: tuple[float, float] = (0.0, 0.002)
+    ordered: bool = True
+
+
+class Network(MemoryNetwork):
+    """Whose fate is the weather's, and where the dead and the paused accept no connection."""
+
+    def __init__(self, timeline: Timeline, random: Random) -> None:
+        super().__init__(timeline, fate=self._fate)
+        self.weather = Weather()
+        self._random = random
+
+    def set_weather(self, weather: Weather) -> None:
+        self.weather = weather
+        self.ordered = weather.ordered
+
+    def find(self, address: str) -> MemoryTransport | None:
+        found = super().find(address)
+        if isinstance(found, Transport) and (found.process.paused or not found.process.alive):
+            return None
+        return found
+
+    @property
+    def cuts(self) -> list[tuple[str, str]]:
+        return sorted(self._cut)
+
+    def _fate(self, sender: str, to: str, what: Message | bytes) -> Sequence[float]:
+        weather, random = self.weather, self._random
+        if weather.drop and random.random() < weather.drop:
+            return ()
+        copies = 2 if weather.duplicate and random.random() < weather.duplicate else 1
+        # a request on a connection is a request: only messages come twice
+        return [self._delay(weather) for _ in range(1 if isinstance(what, bytes) else copies)]
+
+    def _delay(self, weather: Weather) -> float:
+        if weather.late and self._random.random() < weather.late:
+            return self._random.uniform(0.0, 2.0)
+        return self._random.uniform(*weather.delay)
+
+
+class Transport(MemoryTransport):
+    """One process's end of the network."""
+
+    def __init__(self, process: Process, network: Network, identity: Identity, address: str, client: str) -> None:
+        super().__init__(network, identity, address, client)
+        self.process = process
+
+    def start(self, listener: PeerListener) -> None:
+        super().start(Gate(self.process, listener))  # type: ignore[arg-type]
+
+    def set_peers(self, addresses: Mapping[str, str]) -> None:
+        if self.process.alive:
+            super().set_peers(addresses)
+
+    def send(self, messages: Iterable[Message]) -> None:
+        oracle = self.process.host.world.oracle
+        for message in messages:
+            if self.process.before_send(message):
+                oracle.sent(self.process, message)
+                super().send((message,))
+
+    def request(self, server_id: str, body: bytes, timeout: float) -> Deferred[bytes]:
+        inner = super().request(server_id, body, timeout)
+        outer: Deferred[bytes] = Deferred(lambda _: inner.cancel())
+        inner.addBoth(lambda result: self.process.deliver(_finish, outer, result))
+        return outer
+
+    def _dial(self) -> None:
+        if self.process.alive and not self.process.paused:
+            super()._dial()
+        else:
+            self._redial = None
+            self._schedule_dial(self.network.redial_seconds)
+
+
+def _finish(waiter: Deferred[bytes], result: Any) -> None:
+    if not waiter.called:
+        if isinstance(result, Failure):
+            waiter.errback(result)
+        else:
+            waiter.callback(result)

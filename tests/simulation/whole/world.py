@@ -1,0 +1,698 @@
+"""A seeded world of whole nodes: hosts, network, clients, faults, and the end, when all faults are over.
+
+The seed decides everything. The same seed gives the same trace, event for event, and so the same hash.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from collections import Counter, deque
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+from unittest.mock import patch
+from zlib import crc32
+
+import msgspec
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
+
+from leto.errors import (
+    ConfigurationRefused,
+    NothingToSnapshot,
+    NotLeader,
+    OutcomeUnknown,
+    Stopping,
+    StorageError,
+    TransferFailed,
+)
+from leto.interfaces import Identity
+from leto.keyspace.machine import Machine
+from leto.raft.configuration import Configuration, Member, encode
+from leto.raft.messages import Entry, EntryKind, HardState, Message
+from leto.replica import compaction
+from leto.storage.simulated import PowerLost
+from leto.storage.store import FileStore
+from tests.simulation.whole.clients import (
+    GROUP_OPERATIONS,
+    MODEL,
+    VOLATILE,
+    Client,
+    Operation,
+    events,
+)
+from tests.simulation.whole.host import CLUSTER_ID, Host
+from tests.simulation.whole.linearizability import NEVER, linearization
+from tests.simulation.whole.oracle import Oracle, Violation
+from tests.simulation.whole.timeline import Timeline
+from tests.simulation.whole.wires import Network, Weather
+
+MAX_HOSTS = 7
+ELECTION_TIMEOUT = 0.8
+LIVENESS_TIMEOUTS = 40  # election timeouts within which a healed cluster leads, takes writes and agrees
+EVENTS_A_STEP = 20_000  # more in one step: something spins
+EXPECTED = (NotLeader, ConfigurationRefused, OutcomeUnknown, TransferFailed, NothingToSnapshot, Stopping, PowerLost)
+
+
+class SimulationFailed(AssertionError):
+    """A check failed in a run; shows the command that replays it and the run's last events."""
+
+    def __init__(self, plan: Plan, error: BaseException, events: list[str]) -> None:
+        sentence = str(error) or repr(error)
+        last = "\n".join(f"    {event}" for event in events)
+        super().__init__(f"{type(error).__name__}: {sentence}\n  replay: {plan.command()}\n  last events:\n{last}")
+        self.plan = plan
+        self.sentence = sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What identifies a run. `bug`: the name of a planted bug (plants.py), "" for the real code."""
+
+    seed: int
+    nodes: int = 3
+    steps: int = 100
+    bug: str = ""
+
+    def command(self) -> str:
+        bug = f" --bug {self.bug}" if self.bug else ""
+        return f"python -m tests.simulation.whole --seed {self.seed} --nodes {self.nodes} --steps {self.steps}{bug}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run that passed did. `trace`: a hash of every event."""
+
+    plan: Plan
+    trace: str
+    seconds: float  # of simulated time
+    events: int
+    terms: int
+    committed: int
+    answered: int
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class World:
+    """One run. `keep`: how many of the last events a failure shows."""
+
+    host_class = Host
+
+    def __init__(self, plan: Plan, *, keep: int = 60, show: Callable[[str], None] | None = None) -> None:
+        self.plan = plan
+        self.seed = plan.seed
+        self.random = draw = Random(plan.seed)
+        self.timeline = Timeline()
+        self.violation: Violation | None = None
+        self.counts: Counter[str] = Counter()
+        self.log: deque[str] = deque(maxlen=keep)
+        self._show = show
+        self._hash = hashlib.blake2b(digest_size=16)
+        self._ticks = 0
+        self.network = Network(self.timeline, Random(draw.getrandbits(64)))
+        self.oracle = Oracle(self)
+        self.history: list[Operation] = []
+        self.operations = 0
+        self.volatile: list[bytes] = []
+        self.open_groups: list[int] = []
+        self._group_use: Counter[int] = Counter()
+        self.clients_stop = False
+
+        self.quiet_disk = draw.random() < 0.3
+        self.quiet_network = draw.random() < 0.2
+        self.true_clocks = draw.random() < 0.3
+        self.busy = draw.random() < 0.3  # applying takes time
+        self.lease = draw.random() < 0.2
+        self.think_seconds = draw.choice([0.02, 0.1, 0.3])
+        self.big_values = draw.choice([0.0, 0.05, 0.3])
+        self.largest_value = draw.choice([300, 3000, 30_000])
+        self.chunk_bytes = draw.choice([300, 5000, 1 << 18])
+        self.slice_bytes = draw.choice([100, 2000, 1 << 16])
+        self.leader_share = draw.choice([0.3, 0.7, 0.9])
+        self.options: dict[str, Any] = {
+            "election_timeout": ELECTION_TIMEOUT,
+            "heartbeat_interval": draw.choice([0.1, 0.2, 0.3]),
+            "read_timeout": draw.choice([0.5, 2.0]),
+            "write_timeout": draw.choice([0.5, 5.0]),
+            "reads": "lease" if self.lease else "linearizable",
+            "on_follower": draw.choice(["refuse", "refuse", "proxy"]),
+            "snapshot_bytes": draw.choice([10_000, 1 << 20]),
+            "snapshot_entries": draw.choice([15, 100, 100_000]),
+            "trailing_entries": draw.choice([0, 3, 50]),
+            "snapshot_rate": draw.choice([20_000, 1 << 20]),
+            "max_batch_bytes": draw.choice([100, 1 << 20]),
+            "max_uncommitted_bytes": draw.choice([2000, 1 << 20]),
+            "segment_bytes": draw.choice([4096, 4096, 1 << 16]),
+        }
+        self.hosts: dict[str, Host] = {}
+        self._found(plan.nodes)
+        self._weather()
+        rough = draw.choice([0.2, 0.5, 1.0])
+        self._operations: list[tuple[float, Callable[[], None]]] = [
+            (20, self._nothing),
+            (6 * rough, self._crash),
+            (3 * rough, self._arm_crash),
+            (2 * rough, self._fail_disk),
+            (1 * rough, self._fill_disk),
+            (12, self._restart),
+            (3 * rough, self._pause),
+            (6, self._resume),
+            (5 * rough, self._partition),
+            (8, self._heal),
+            (2 * rough, self._reset),
+            (3 * rough, self._hang_disk),
+            (6, self._free_disk),
+            (2, self._weather),
+            (1, self._jump_wall_clock),
+            (3, self._snapshot),
+            (3, self._transfer),
+            (2, self._join),
+            (2, self._remove),
+            (2, self._promote_or_demote),
+            (1 * rough, self._wipe),
+            (2 * rough, self._terminate),
+            (0.3 * rough, self._power_cut),
+        ]
+
+    # the run -----------------------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Raises SimulationFailed."""
+        actions = [action for _, action in self._operations]
+        weights = [weight for weight, _ in self._operations]
+        with ExitStack() as stack:
+            stack.enter_context(patch.object(compaction, "SLICE_BYTES", self.slice_bytes))
+            try:
+                for host in list(self.hosts.values()):
+                    host.start()
+                for number in range(self.random.randint(2, 5)):
+                    Client(self, number)
+                for _ in range(self.plan.steps):
+                    self.random.choices(actions, weights)[0]()
+                    self._advance(self._gap())
+                self._come_to_rest()
+                self._check_history()
+            except (Exception, PowerLost) as error:
+                raise SimulationFailed(self.plan, self.violation or error, list(self.log)) from error
+        return Outcome(
+            self.plan,
+            self._hash.hexdigest(),
+            self.timeline.seconds(),
+            self.timeline.events,
+            len(self.oracle.leaders),
+            self.oracle.commit,
+            self.counts["answered"],
+            dict(sorted(self.counts.items())),
+        )
+
+    def record(self, kind: str, text: str) -> None:
+        event = f"{self.timeline.rightNow:10.6f} {kind:<6} {text}"
+        self._hash.update(event.encode())
+        self.counts[kind] += 1
+        self.log.append(event)
+        if self._show is not None:
+            self._show(event)
+
+    def hash_message(self, message: Message) -> None:
+        """Messages are part of the trace, but too many to be shown."""
+        self._hash.update(b"%.6f %d" % (self.timeline.rightNow, crc32(_encode(message))))
+        if self._show is not None:
+            self._show(f"{self.timeline.rightNow:10.6f} send   {_shortened(message)}")
+
+    def tick(self) -> int:
+        """A number for each call and each answer, in their order."""
+        self._ticks += 1
+        return self._ticks
+
+    def _advance(self, seconds: float) -> None:
+        timeline = self.timeline
+        until, most = timeline.seconds() + seconds, timeline.events + EVENTS_A_STEP * (1 + int(seconds))
+        timeline.settle()
+        while timeline.seconds() < until:
+            before = timeline.events
+            timeline.advance(min(0.2, until - timeline.seconds()))
+            if timeline.events > most:
+                self.oracle.fail(f"something spins: {timeline.events - before} events at once")
+        if self.violation is not None:
+            raise self.violation
+
+    def _gap(self) -> float:
+        draw = self.random.random()
+        if draw < 0.4:
+            return self.random.uniform(0.0, 0.05)
+        return self.random.uniform(0.0, 0.4) if draw < 0.93 else self.random.uniform(0.5, 4.0)
+
+    # the world's furniture -----------------------------------------------------------------------------------------
+
+    def _found(self, nodes: int) -> None:
+        """A new cluster: of one that others will join, or of several at once, as an old backup might bring it up."""
+        alone = self.random.random() < 0.2
+        for number in range(1, nodes + 1):
+            self._add_host("" if number == 1 else "10.0.0.1:5001")
+        if alone:
+            return
+        members = tuple(Member(h.name, h.address, True, False, str(h.config.listen)) for h in self.hosts.values())
+        payload = encode(Configuration(members))
+        for host in self.hosts.values():
+            store = FileStore.open(
+                "/data", segment_bytes=4096, disk=host.disk, random32=lambda: 7, clock=lambda: 0.0, background=False
+            )
+            store.identify(Identity(CLUSTER_ID, host.name))
+            store.write(HardState(1), [Entry(1, 1, int(EntryKind.CONFIGURATION), payload)], True)
+            store.close()
+
+    def _add_host(self, join: str) -> Host:
+        number = len(self.hosts) + 1
+        host = self.hosts[f"n{number}"] = self.host_class(self, f"n{number}", number, join)
+        if not self.true_clocks:
+            host.rate = self.random.uniform(0.98, 1.02)
+            host.wall_offset = self.random.uniform(0.0, 5.0)
+        if self.busy and not self.lease:
+            delays = Random(self.random.getrandbits(64))
+            host.apply_seconds = lambda: 0.01 if delays.random() < 0.1 else 0.0
+        self._settle_disk(host)
+        return host
+
+    def _settle_disk(self, host: Host) -> None:
+        delays = Random(self.random.getrandbits(64))
+        if self.quiet_disk:
+            host.flush_seconds = lambda: 0.0003
+        else:
+            typical = self.random.choice([0.0005, 0.01, 0.1])
+            host.flush_seconds = lambda: delays.uniform(0, typical if delays.random() < 0.97 else 1.0)
+
+    def pick_group(self) -> int:
+        """The group of keys that the next operation is about."""
+        for group in [g for g in self.open_groups if self._group_use[g] >= GROUP_OPERATIONS]:
+            self.open_groups.remove(group)
+        while len(self.open_groups) < 3:
+            self.open_groups.append(len(self._group_use) + 1)
+            self._group_use[self.open_groups[-1]] = 0
+        group = self.random.choice(self.open_groups)
+        self._group_use[group] += 1
+        return group
+
+    def target(self) -> Host | None:
+        """Whom a client asks."""
+        leaders = [host for host in self.hosts.values() if host.leads]
+        if leaders and self.random.random() < self.leader_share:
+            return self.random.choice(leaders)
+        return self._pick([host for host in self.hosts.values() if host.is_up])
+
+    def any_member(self, asker: Host) -> Host | None:
+        """Whom a joining node asks: the members' addresses are known to its operator."""
+        return self._pick([host for host in self.hosts.values() if host is not asker and host.is_up])
+
+    def call(self, asker: Host, asked: Host, function: Callable[[Any], Deferred[Any]]) -> Deferred[Any]:
+        """A command on a client's connection from one machine to another: lost if either ends or the way is cut."""
+        answer: Deferred[Any] = Deferred()
+        process = asked.process
+        own = asker.process
+        assert own is not None
+        timeline = self.timeline
+
+        def finish(result: Any) -> None:
+            if not answer.called:
+                if isinstance(result, Failure):
+                    answer.errback(result)
+                else:
+                    answer.callback(result)
+
+        def lost() -> None:
+            own.deliver(finish, Failure(ConnectionError(f"{asked.name} does not answer")))
+
+        def arrive() -> None:
+            if process is None or process.replica is None or self.network.is_cut(asker.name, asked.name):
+                return
+            process.deliver(lambda: maybeDeferred(function, process.replica).addBoth(leave))
+
+        def leave(result: Any) -> None:
+            if process is not None and process.alive and not self.network.is_cut(asked.name, asker.name):
+                timeline.callLater(self.random.uniform(0.0, 0.01), own.deliver, finish, result)
+
+        timeline.callLater(self.random.uniform(0.0, 0.01), arrive)
+        timeline.callLater(10.0, lost)
+        return answer
+
+    def _pick(self, hosts: list[Host]) -> Host | None:
+        return self.random.choice(hosts) if hosts else None
+
+    def leader(self) -> Host | None:
+        leaders = [host for host in self.hosts.values() if host.leads]
+        return max(leaders, key=lambda host: host.replica.node.term, default=None)
+
+    def _leader_or_any(self, chance: float) -> Host | None:
+        leader = self.leader()
+        if leader is not None and self.random.random() < chance:
+            return leader
+        return self._pick([host for host in self.hosts.values() if host.process is not None])
+
+    # faults ----------------------------------------------------------------------------------------------------------
+
+    def _nothing(self) -> None:
+        """Clients alone."""
+
+    def _crash(self) -> None:
+        host = self._leader_or_any(0.4)
+        if host is not None:
+            self.record("op", f"crash {host.name}")
+            host.crash(power=self.random.random() < 0.7, noticed=self.random.random() < 0.5)
+
+    def _power_cut(self) -> None:
+        self.record("op", "power cut")
+        for host in self.hosts.values():
+            host.crash(power=True, noticed=True)
+
+    def _arm_crash(self) -> None:
+        host = self._leader_or_any(0.5)
+        if host is not None and host.process is not None:
+            if self.random.random() < 0.7:
+                host.process.crash_at_operation = self.random.randint(1, 30)
+            else:
+                host.process.crash_at_send = self.random.randint(1, 30)
+
+    def _fail_disk(self) -> None:
+        host = self._leader_or_any(0.4)
+        if host is not None and host.process is not None:
+            host.process.fail_at_operation = (self.random.randint(1, 30), errno.EIO)
+
+    def _fill_disk(self) -> None:
+        host = self._leader_or_any(0.4)
+        if host is not None and host.process is not None:
+            self.record("op", f"{host.name}'s disk is nearly full")
+            used = sum(len(data) for data in host.disk.files().values())
+            host.process.failed_disk = True
+            host.disk.capacity = used + self.random.choice([0, 1000, 10_000])
+
+    def _restart(self) -> None:
+        for host in self.hosts.values():
+            if host.process is None and not host.retired and self.random.random() < 0.5:
+                self.record("op", f"start {host.name}")
+                self._settle_disk(host)
+                host.disk_hangs = False
+                host.start()
+
+    def _pause(self) -> None:
+        host = self._leader_or_any(0.5)
+        if host is not None and host.process is not None and not host.process.paused:
+            freeze = not self.lease and self.random.random() < 0.5
+            self.record("op", f"pause {host.name}{' (suspended)' if freeze else ''}")
+            host.process.pause(freeze)
+
+    def _resume(self) -> None:
+        for host in self.hosts.values():
+            if host.process is not None and host.process.paused and self.random.random() < 0.7:
+                self.record("op", f"resume {host.name}")
+                host.process.resume(self.random if self.random.random() < 0.3 else None)
+
+    def _partition(self) -> None:
+        names = list(self.hosts)
+        leader = self.leader()
+        kind = self.random.randrange(4)
+        if kind == 0:
+            left = [name for name in names if self.random.random() < 0.5]
+            self.network.partition(left, [name for name in names if name not in left])
+        elif kind == 1 and leader is not None:
+            self.network.partition([leader.name], [name for name in names if name != leader.name])
+        elif kind == 2 and leader is not None:
+            for name in names:  # one way: nobody hears it, or it hears nobody
+                if self.random.random() < 0.8:
+                    self.network.cut(leader.name, name)
+        else:
+            for _ in range(self.random.randint(1, 2 * len(names))):
+                self.network.cut(self.random.choice(names), self.random.choice(names))
+        self.record("op", f"cut {' '.join(f'{a}>{b}' for a, b in self.network.cuts)}")
+
+    def _heal(self) -> None:
+        if self.network.cuts:
+            self.record("op", "heal")
+            self.network.heal_all()
+
+    def _reset(self) -> None:
+        one, other = self.random.choice(list(self.hosts)), self.random.choice(list(self.hosts))
+        self.record("op", f"reset {one} {other}")
+        self.network.reset(one, other)
+
+    def _hang_disk(self) -> None:
+        host = self._leader_or_any(0.5)
+        if host is not None:
+            self.record("op", f"{host.name}'s disk hangs")
+            host.disk_hangs = True
+
+    def _free_disk(self) -> None:
+        host = self._pick([host for host in self.hosts.values() if host.disk_hangs])
+        if host is not None:
+            self.record("op", f"{host.name}'s disk goes on")
+            self._settle_disk(host)
+            host.free_disk()
+
+    def _weather(self) -> None:
+        draw = self.random
+        if self.quiet_network:
+            self.network.set_weather(Weather())
+            return
+        weather = Weather(
+            drop=draw.choice([0.0, 0.0, 0.05, 0.3]),
+            duplicate=draw.choice([0.0, 0.05, 0.3]),
+            late=draw.choice([0.0, 0.01, 0.1]),
+            delay=draw.choice([(0.0, 0.001), (0.0, 0.02), (0.0, 0.2)]),
+            ordered=draw.random() < 0.5,
+        )
+        self.network.set_weather(weather)
+        self.record("op", f"{weather}")
+
+    def _jump_wall_clock(self) -> None:
+        host = self._pick(list(self.hosts.values()))
+        if host is not None and not self.true_clocks:
+            host.wall_offset += self.random.choice([-3600.0, -0.5, 0.5, 3600.0])
+            self.record("op", f"{host.name}'s wall clock jumps to {host.wall_clock():.3f}")
+
+    # operators -------------------------------------------------------------------------------------------------------
+
+    def _ask(self, host: Host | None, what: str, function: Callable[[Any], Deferred[Any]]) -> None:
+        """An operator's command at that node."""
+        process = host.process if host is not None else None
+        if host is None or process is None or process.replica is None:
+            return
+        self.record("op", f"{what} at {host.name}")
+        process.deliver(lambda: maybeDeferred(function, process.replica).addBoth(self._asked, what, process))
+
+    def _asked(self, result: Any, what: str, process: Any) -> None:
+        if not process.alive:
+            return
+        if not isinstance(result, Failure):
+            self.counts[what.split()[0]] += 1
+        elif result.check(*EXPECTED) is None and not (result.check(StorageError) and process.failed_disk):
+            self.oracle.fail(f"{what} fails: {result.getTraceback()}")
+
+    def _snapshot(self) -> None:
+        host = self._pick([host for host in self.hosts.values() if host.is_up])
+        self._ask(host, "snapshot", lambda replica: replica.snapshot())
+
+    def _transfer(self) -> None:
+        target = self.random.choice([None, *self.hosts])
+        self._ask(self.leader(), f"transfer to {target}", lambda replica: replica.transfer(target))
+
+    def _join(self) -> None:
+        """A new host joins, or one that was removed comes back with an empty disk."""
+        gone = [h for h in self.hosts.values() if h.retired and h.process is None and h.name not in self._named()]
+        host = self._pick(gone)
+        if host is not None:
+            host.wipe()
+        elif len(self.hosts) < MAX_HOSTS:
+            host = self._add_host("10.0.0.1:5001")
+        if host is not None:
+            self.record("op", f"{host.name} wants to join")
+            host.start()
+
+    def _remove(self) -> None:
+        if not self._wiped():
+            name = self.random.choice(list(self.hosts))
+            self._ask(self._leader_or_any(0.9), f"remove {name}", lambda replica: replica.remove_member(name))
+
+    def _promote_or_demote(self) -> None:
+        if self._wiped():
+            return
+        name = self.random.choice(list(self.hosts))
+        if self.random.random() < 0.6:
+            self._ask(self._leader_or_any(0.9), f"promote {name}", lambda replica: replica.promote(name))
+        else:
+            self._ask(self._leader_or_any(0.9), f"demote {name}", lambda replica: replica.demote(name))
+
+    def _wipe(self) -> None:
+        """A disk is lost and replaced; one at a time, and only while a quorum of others is there to give it back."""
+        leader = self.leader()
+        if leader is None or self._wiped():
+            return
+        node = leader.replica.node
+        configuration = node.configuration
+        committed = self.oracle.configurations[-1][1] if self.oracle.configurations else None
+        host = self._pick([h for h in self.hosts.values() if h is not leader and h.process is None and not h.retired])
+        settled = node.can_change_configuration and configuration == committed
+        if host is None or not settled or len(configuration.voter_ids()) < 3 or host.name not in configuration.ids():
+            return
+        self.record("op", f"{host.name} loses its disk")
+        host.wipe()
+        host.start()
+
+    def _named(self) -> set[str]:
+        """Whom any running node's configuration names."""
+        return {name for host in self.hosts.values() if host.is_up for name in host.replica.node.configuration.ids()}
+
+    def _wiped(self) -> bool:
+        """Whether some member has lost its disk and is not yet back as what it was."""
+        if not self.oracle.configurations:
+            return False
+        members = self.oracle.configurations[-1][1].members
+        return any(
+            member.incarnation != self.hosts[member.id].incarnation or member.joining
+            for member in members
+            if member.id in self.hosts
+        )
+
+    def _terminate(self) -> None:
+        host = self._leader_or_any(0.5)
+        if host is not None:
+            self.record("op", f"stop {host.name}")
+            host.stop()
+
+    # the end: faults off -----------------------------------------------------------------------------------------
+
+    def _come_to_rest(self) -> None:
+        self.record("op", "all faults end")
+        self.think_seconds = max(self.think_seconds, 0.3)
+        self.chunk_bytes = 1 << 18
+        self.network.set_weather(Weather())
+        self.network.heal_all()
+        for host in list(self.hosts.values()):
+            process = host.process
+            if host.is_up:
+                # a follower must not be outrun by compaction: that is a matter of settings, not of faults
+                host.replica.peering._sender._rate = 1 << 24
+                host.replica.peering._sender._chunk_bytes = 1 << 18
+            host.flush_seconds = lambda: 0.0003
+            host.apply_seconds = lambda: 0.0
+            host.disk.capacity = None
+            if process is not None:
+                process.crash_at_operation = process.crash_at_send = 0
+                process.fail_at_operation = None
+                if process.paused:
+                    process.resume(None)
+            host.free_disk()
+        self.timeline.settle()
+        self._wait_until_whole()
+        self.clients_stop = True
+        self._advance(10.0)  # every client has its answer by now
+        leader = self._wait_until_whole()
+        term = leader.replica.node.term
+        self._advance(5 * ELECTION_TIMEOUT)
+        if self.leader() is not leader or leader.replica.node.term != term:
+            self.oracle.fail("a healthy idle cluster changes its leader or term")
+        self._last_reads(leader)
+        digests = {h.name: h.replica.machine.digest() for h in self._members(leader)}
+        if len(set(digests.values())) != 1:
+            self.oracle.fail(f"the states differ at the end: {digests}")
+        self._replay()
+
+    def _wait_until_whole(self) -> Host:
+        """The leader. Every process that ended is started again, as a service manager does."""
+        deadline = self.timeline.seconds() + LIVENESS_TIMEOUTS * ELECTION_TIMEOUT
+        while not self._is_whole():
+            if self.timeline.seconds() > deadline:
+                self.oracle.fail(f"no progress within {LIVENESS_TIMEOUTS} election timeouts: {self._state()}")
+            for host in self.hosts.values():
+                if host.process is None and not host.retired:
+                    host.start()
+            self._advance(0.1)
+        leader = self.leader()
+        assert leader is not None
+        return leader
+
+    def _last_reads(self, leader: Host) -> None:
+        """Every group, at every member, when all is quiet."""
+        reads: list[Operation] = []
+        for group in self._group_use:
+            name = b"g%d" % group
+            for host in self._members(leader):
+                self.operations += 1
+                commands = [[b"GET", name + b"a"], [b"GET", name + b"b"], [b"GET", name + b"c"]]
+                operation = Operation(self.operations, group, host.name, commands, True)
+                reads.append(operation)
+                client = Client.__new__(Client)
+                client.world, client._waits_for, client._seen = self, None, {}
+                client.ask(operation, host.process)
+        self._advance(self.options["read_timeout"] + 1.0)
+        unserved = [str(operation) for operation in reads if operation.returned == NEVER]
+        if unserved:
+            self.oracle.fail(f"reads fail in a healthy cluster: {unserved[:3]}")
+
+    def _replay(self) -> None:
+        """Everything that was applied, applied once more by a fresh keyspace, gives the same state."""
+        machine = Machine(random=lambda: 0.5)
+        for number, (term, kind, _) in enumerate(self.oracle.entries):
+            machine.apply(Entry(number + 1, term, kind, self.oracle.payloads[number]))
+        if machine.digest()[1] != self.oracle.digests[-1]:
+            self.oracle.fail("replaying the log gives another state")
+
+    def _check_history(self) -> None:
+        groups: dict[int, list[Operation]] = {}
+        for operation in self.history:
+            if operation.group != VOLATILE:
+                groups.setdefault(operation.group, []).append(operation)
+        for group, operations in groups.items():
+            if linearization(events(operations), MODEL) is None:
+                for operation in operations:
+                    self.log.append(f"{operation.called:>6} {operation.returned:>6} {operation} -> {operation.output}")
+                self.oracle.fail(f"the history of group {group} is not linearizable")
+            self.counts["histories"] += 1
+
+    def _members(self, leader: Host) -> list[Host]:
+        return [self.hosts[name] for name in leader.replica.node.configuration.ids()]
+
+    def _is_whole(self) -> bool:
+        """One leader that has committed all it has, whose configuration is at rest, and whom all members follow."""
+        leader = self.leader()
+        if leader is None:
+            return False
+        node = leader.replica.node
+        configuration = node.configuration
+        return (
+            not node.transferring_to
+            and not configuration.outgoing
+            and not any(member.joining for member in configuration.members)
+            and not self._wiped()
+            and not any(host.joining for host in self.hosts.values())
+            and all(
+                host.is_up
+                and host.replica.node.leader_id == leader.name
+                and host.replica.machine.applied >= node.commit - 3
+                for host in self._members(leader)
+            )
+            and node.term in [term for term, _, _ in self.oracle.entries[-1:]]
+        )
+
+    def _state(self) -> str:
+        return "; ".join(_describe(host) for host in self.hosts.values())
+
+
+def _describe(host: Host) -> str:
+    replica = host.replica
+    if replica is None:
+        return f"{host.name} {'joining' if host.joining else 'retired' if host.retired else 'down'}"
+    node = replica.node
+    return (
+        f"{host.name} {node.role.name} term {node.term} of {node.leader_id or 'nobody'} log {node.last_index}"
+        f" commit {node.commit} applied {replica.machine.applied} of {node.configuration.voter_ids()}"
+        f" {node.configuration.learner_ids()}"
+    )
+
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def _shortened(message: Message) -> str:
+    text = repr(message)
+    return text if len(text) < 240 else f"{text[:237]}..."
