@@ -20,8 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "keyspace": {"errors", "raft.messages"},
     "storage": LEAVES | {"raft.configuration", "raft.messages", "raft.reader"},
     "peer": LEAVES | {"listening", "raft.configuration", "raft.messages", "keyspace.replies"},
-    "catchup": LEAVES | {"raft.messages", "peer.requests"},
-    "replica": LEAVES | {"raft", "keyspace", "peer.requests", "catchup", "status"},
+    "replica": LEAVES | {"raft", "keyspace", "peer.requests", "status"},
     "memory": LEAVES | {"raft.configuration", "raft.messages", "keyspace", "status"},
     "resp": LEAVES | {"keyspace", "raft.configuration", "raft.messages", "status"},
     "status": LEAVES | {"raft.configuration"},
@@ -34,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "signals": set(),
     "waiting": set(),
     "service": LEAVES
-    | {"keyspace", "storage", "peer", "replica", "resp", "admin", "catchup"}
+    | {"keyspace", "storage", "peer", "replica", "resp", "admin"}
     | {"listening", "logs", "monotonic", "notify", "signals", "waiting"},
     "options": {"errors", "config"},
     "tap": {"errors", "options", "service"},

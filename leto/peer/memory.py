@@ -132,7 +132,9 @@ class MemoryTransport:
         """As TcpTransport's."""
         for message in messages:
             if type(message) is InstallSnapshot:
-                raise ValueError("an InstallSnapshot is not sent as a message: leto.catchup streams the snapshot")
+                raise ValueError(
+                    "an InstallSnapshot is not sent as a message: leto.replica.catchup streams the snapshot"
+                )
             wire = self._outgoing.get(message.to)
             if wire is not None:
                 wire.carry(self.server_id, message.to, message, wire.deliver_message)

@@ -138,13 +138,15 @@ class TcpTransport:
     def send(self, messages: Iterable[Message]) -> None:
         """Queue and send. What a peer's queue cannot take, or what has no connection, is dropped.
 
-        Raises ValueError for an InstallSnapshot (leto.catchup streams snapshots).
+        Raises ValueError for an InstallSnapshot (leto.replica.catchup streams snapshots).
         """
         links = self._links
         touched: dict[str, DialledConnection] = {}
         for message in messages:
             if type(message) is InstallSnapshot:
-                raise ValueError("an InstallSnapshot is not sent as a message: leto.catchup streams the snapshot")
+                raise ValueError(
+                    "an InstallSnapshot is not sent as a message: leto.replica.catchup streams the snapshot"
+                )
             to = message.to
             connection = touched.get(to)
             if connection is None:

@@ -20,7 +20,7 @@ from leto.raft.messages import (
     TimeoutNow,
 )
 
-# InstallSnapshot is not among them: a snapshot counts only once its bytes are here (leto.catchup).
+# InstallSnapshot is not among them: a snapshot counts only once its bytes are here (leto.replica.catchup).
 WireMessage = (
     AppendEntries | AppendEntriesReply | RequestVote | RequestVoteReply | TimeoutNow | ReadIndex | ReadIndexReply
 )

@@ -106,7 +106,7 @@ class RequestVoteReply(msgspec.Struct, frozen=True, array_like=True, gc=False, t
 class InstallSnapshot(msgspec.Struct, frozen=True, array_like=True, tag=5):
     """Leader -> follower: you need my newest snapshot.
 
-    The core only decides; the bytes travel outside it (leto.catchup streams them in chunks). On the leader
+    The core only decides; the bytes travel outside it (leto.replica.catchup streams them in chunks). On the leader
     it appears in Ready.snapshots_to_send. On the follower it is stepped into the core once the bytes are
     complete and durable; the answer is an AppendEntriesReply."""
 

@@ -10,13 +10,13 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from leto.catchup import SnapshotReceiver, SnapshotSender
 from leto.config import Config
 from leto.errors import LetoError, NotLeader, OutcomeUnknown, Overloaded, ProtocolError, Stopping, StorageError
 from leto.interfaces import Flusher, Store, Transport
 from leto.peer import requests
 from leto.peer.requests import ForwardReply, Outcome, StatusQuery, StatusReply
 from leto.raft.messages import InstallSnapshot
+from leto.replica.catchup import SnapshotReceiver, SnapshotSender
 from leto.replica.compaction import run_on
 from leto.status import status_data
 

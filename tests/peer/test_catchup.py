@@ -9,7 +9,6 @@ from peer_fixtures import CLUSTER, Recorder
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 
-from leto.catchup import SnapshotReceiver, SnapshotRefused, SnapshotSender, SnapshotUndelivered
 from leto.errors import ProtocolError, StorageError
 from leto.interfaces import Identity
 from leto.peer.memory import MemoryNetwork, MemoryTransport
@@ -23,6 +22,7 @@ from leto.peer.requests import (
 )
 from leto.raft.configuration import Configuration, Member
 from leto.raft.messages import InstallSnapshot, SnapshotMeta
+from leto.replica.catchup import SnapshotReceiver, SnapshotRefused, SnapshotSender, SnapshotUndelivered
 
 CONFIGURATION = Configuration((Member("f", "h:2", True), Member("l", "h:1", True)))
 

@@ -138,7 +138,11 @@ def test_plain_replies_are_small():
     assert len(encode_replies([OK] * 100)) <= 3 + 100 * 4
 
 
-@pytest.mark.parametrize("value", [1 << 64, "text", object(), {1, 2}, [object()]], ids=["beyond 64 bits", "text", "object", "set", "nested object"])
+@pytest.mark.parametrize(
+    "value",
+    [1 << 64, "text", object(), {1, 2}, [object()]],
+    ids=["beyond 64 bits", "text", "object", "set", "nested object"],
+)
 def test_what_is_no_reply_is_not_encoded(value):
     with pytest.raises(ValueError, match="no repl"):
         encode_replies([value])
