@@ -132,9 +132,7 @@ class MemoryTransport:
         """As TcpTransport's."""
         for message in messages:
             if type(message) is InstallSnapshot:
-                raise ValueError(
-                    "an InstallSnapshot is not sent as a message: leto.replica.catchup streams the snapshot"
-                )
+                raise ValueError("InstallSnapshot is not sent: leto.replica.catchup streams the snapshot")
             wire = self._outgoing.get(message.to)
             if wire is not None:
                 wire.carry(self.server_id, message.to, message, wire.deliver_message)

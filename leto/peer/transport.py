@@ -144,9 +144,7 @@ class TcpTransport:
         touched: dict[str, DialledConnection] = {}
         for message in messages:
             if type(message) is InstallSnapshot:
-                raise ValueError(
-                    "an InstallSnapshot is not sent as a message: leto.replica.catchup streams the snapshot"
-                )
+                raise ValueError("InstallSnapshot is not sent: leto.replica.catchup streams the snapshot")
             to = message.to
             connection = touched.get(to)
             if connection is None:

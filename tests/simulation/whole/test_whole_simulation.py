@@ -1,4 +1,4 @@
-"""A slice of the simulation of whole nodes in every test run; `python -m tests.simulation.whole` and --soak run more."""
+"""A slice of the simulation of whole nodes in every run of the tests; `python -m tests.simulation.whole` runs more."""
 
 from __future__ import annotations
 
