@@ -1,0 +1,19 @@
+"""A short run of chaos on three real nodes. The long ones: make chaos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.run import Plan, run
+
+ACTIONS = ("kill-leader", "pause-leader", "isolate-leader", "one-way", "resets", "transfer", "snapshot")
+
+
+@pytest.mark.timeout(240)
+def test_a_short_run_of_chaos_finds_nothing(tmp_path: Path) -> None:
+    outcome = run(Plan(seed=1, nodes=3, seconds=12.0, clients=6, think=0.02, only=ACTIONS), tmp_path)
+    assert outcome.passed, outcome.text()
+    assert sum(outcome.actions.values()) >= 3, outcome.text()
+    assert outcome.judgement.operations >= outcome.reads + outcome.writes
