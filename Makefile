@@ -1,13 +1,15 @@
 # `make run` and `make test` need Debian, Python 3.11 or later, and nothing set up beforehand.
 PYTHON ?= python3
 PYTEST_ARGS ?=
+ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help run test lint types unit clean
+.PHONY: help run test lint types unit chaos clean
 
 help:
 	@echo 'make run     a cluster of three nodes on ports 5379, 6379 and 7379, data in ./data; Ctrl-C stops it'
 	@echo 'make test    lint, types and tests (PYTEST_ARGS="-k word" for some of them)'
+	@echo 'make chaos   faults against real nodes (ARGS="--nodes 3,5 --seconds 60 --seed 7 --minutes 30")'
 	@echo 'make clean   remove what the other targets made, but not ./data'
 
 run: .venv/run.stamp
@@ -26,6 +28,10 @@ unit: .venv/test.stamp
 	@command -v redis-cli >/dev/null || scripts/apt-install redis-tools || \
 		echo 'leto: no redis-cli on PATH; the tests that drive it will say so' >&2
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+# Kills, pauses, partitions and the rest against real processes; every reply is held against linearizability.
+chaos: .venv/test.stamp
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 # The environment is made anew when what it is made from changes. The one for tests serves `make run` too.
 .venv/run.stamp: setup.cfg pyproject.toml scripts/venv

@@ -26,6 +26,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--minutes", type=float, help="run seed after seed for this long instead")
     parser.add_argument("--clients", type=int, default=10)
     parser.add_argument("--only", default="", help="some actions of the nemesis alone: kill,halves,...")
+    parser.add_argument("--node-options", default="", help="more options of every node, in one word")
     parser.add_argument("--nice", type=int, default=0, help="give way to others on the machine")
     parser.add_argument("--report", type=Path, help="write the reports to this file as JSON")
     parser.add_argument("--keep", action="store_true", help="keep the logs and data of passed runs too")
@@ -37,7 +38,14 @@ def main(arguments: list[str]) -> int:
     outcomes: list[Outcome] = []
     while time.monotonic() < until if until is not None else len(outcomes) < options.seeds:
         seed = options.seed + len(outcomes)
-        plan = Plan(seed, sizes[len(outcomes) % len(sizes)], options.seconds, options.clients, only=only)
+        plan = Plan(
+            seed,
+            sizes[len(outcomes) % len(sizes)],
+            options.seconds,
+            options.clients,
+            only=only,
+            node_options=tuple(options.node_options.split()),
+        )
         directory = Path(tempfile.mkdtemp(prefix=f"leto-chaos-{seed}-"))
         outcome = run(plan, directory)
         outcomes.append(outcome)

@@ -88,6 +88,7 @@ class Nemesis:
         self.random = random.Random(self.seed)
         self.paused: set[str] = set()
         self._crashing: set[str] = set()  # started with a fault point: they end by themselves
+        self._stopping: set[str] = set()  # sent TERM
         self._leaving: set[str] = set()  # asked to leave since they last joined
         self._active: list[Running] = []
         self._marks = {node.id: 0 for node in self.cluster}  # where in its log each node's present life begins
@@ -163,12 +164,21 @@ class Nemesis:
         self.counts[name] += 1
         self.events.append(Event(time.monotonic(), name, detail, takes_leader))
 
+    def _struck(self) -> None:
+        """The fault noted last is in force from now on."""
+        self.events[-1].at = time.monotonic()
+
     def tend(self) -> None:
         """Look after nodes that ended by themselves: whether they may, and what follows."""
         for node in self.cluster:
             if not node.has_failed:
                 continue
             status = node.wait_exit()
+            if node.id in self._stopping:
+                self._stopping.discard(node.id)
+                if status != 0:
+                    self.faults.append(f"{node.id} ended with status {status} after TERM")
+                continue
             if REMOVED in self._log_of_this_life(node):
                 if node.id not in self._leaving:
                     self.faults.append(f"{node.id} believes itself removed, and nobody removed it")
@@ -232,6 +242,7 @@ class Nemesis:
         self._note(f"{_names(victims)} for {downtime:.2f} s", takes_leader=leader in victims)
         for node in victims:
             self._kill(node)
+        self._struck()
         yield downtime
         for node in victims:
             self.start(node)
@@ -245,6 +256,7 @@ class Nemesis:
             return
         self._note(f"{leader.id} for {downtime:g} s", takes_leader=True)
         self._kill(leader)
+        self._struck()
         yield downtime
         self.start(leader)
         yield self.random.uniform(0.0, 3.0)
@@ -253,6 +265,7 @@ class Nemesis:
         self._note("all at once", takes_leader=True)
         for node in self.cluster:
             self._kill(node)
+        self._struck()
         for node in self.random.sample(self.cluster.nodes, len(self.cluster.nodes)):
             self.start(node)
             yield self.random.uniform(0.0, 0.3)
@@ -293,6 +306,7 @@ class Nemesis:
             if node.is_running:
                 self.paused.add(node.id)
                 node.pause()
+        self._struck()
         yield length
         self._resume(victims)
         yield self.random.uniform(0.0, 1.0)
@@ -309,16 +323,17 @@ class Nemesis:
         self._note("all in turn")
         for node in self.random.sample(self.cluster.nodes, len(self.cluster.nodes)):
             if node.is_running:
+                self._stopping.add(node.id)
                 node.signal(signal.SIGTERM)
                 for _ in range(100):
+                    self.tend()
                     if not node.is_running:
                         break
                     yield 0.1
                 if node.is_running:
                     self.faults.append(f"{node.id} still runs 10 s after TERM")
                     node.kill()
-                elif (status := node.wait_exit()) != 0:
-                    self.faults.append(f"{node.id} ended with status {status} after TERM")
+                    self._stopping.discard(node.id)
             self.start(node)
             for _ in range(30):
                 if info(node).get("raft_leader_id"):
@@ -403,6 +418,7 @@ class Nemesis:
         kind = self.random.choice(["held", "held", "cut"])
         self._note(f"{detail} {kind} for {length:g} s", takes_leader=takes_leader and length >= 3.0)
         self.network.change(pairs, **{kind: True})
+        self._struck()
         yield length
         if kind == "held" and self.random.random() < 0.5:
             for one, other in pairs:

@@ -32,11 +32,14 @@ class Plan:
     clients: int = 10
     think: float = 0.01  # seconds a client rests between two requests, on average
     only: tuple[str, ...] = ()
+    node_options: tuple[str, ...] = ()  # of every node, besides those that the seed draws
 
     @property
     def command(self) -> str:
         """What repeats it: the same plan of faults and the same clients; the cluster's timing is its own."""
         only = f" --only {','.join(self.only)}" if self.only else ""
+        if self.node_options:
+            only += f" --node-options='{' '.join(self.node_options)}'"
         return (
             f"python -m tests.chaos --nodes {self.nodes} --seconds {self.seconds:g} --clients {self.clients} "
             f"--seed {self.seed}{only}"
@@ -52,6 +55,7 @@ class Plan:
             *("--segment-bytes", random_.choice(["16kb", "64kb", "1mb"])),
             *("--flush", random_.choice(["thread", "thread", "inline"])),
             *("--on-follower", random_.choice(["refuse", "refuse", "moved", "proxy"])),
+            *self.node_options,
         ]
 
 
@@ -80,6 +84,7 @@ class Outcome:
 
     def as_data(self) -> dict[str, Any]:
         data = asdict(self)
+        data["actions"] = dict(self.actions)  # asdict makes pairs of a Counter's items
         data["passed"] = self.passed
         data["command"] = self.plan.command
         return data

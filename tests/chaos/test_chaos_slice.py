@@ -1,4 +1,4 @@
-"""A short run of chaos on three real nodes. The long ones: make chaos."""
+"""Short runs of chaos on three real nodes: one that finds nothing, one that must find something."""
 
 from __future__ import annotations
 
@@ -17,3 +17,14 @@ def test_a_short_run_of_chaos_finds_nothing(tmp_path: Path) -> None:
     assert outcome.passed, outcome.text()
     assert sum(outcome.actions.values()) >= 3, outcome.text()
     assert outcome.judgement.operations >= outcome.reads + outcome.writes
+
+
+@pytest.mark.timeout(240)
+def test_stale_reads_are_found(tmp_path: Path) -> None:
+    """Nodes that answer reads from what they have break the promise, and the run says which read did."""
+    plan = Plan(
+        seed=2, nodes=3, seconds=3.0, clients=9, think=0.002, only=("delay",), node_options=("--reads", "local")
+    )
+    outcome = run(plan, tmp_path)
+    assert outcome.judgement.violations, outcome.text()
+    assert any(failure.startswith("not linearizable: ") for failure in outcome.failures)
