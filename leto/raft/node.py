@@ -431,6 +431,12 @@ class Node:
         return self._state.snapshot
 
     @property
+    def is_installing(self) -> bool:
+        """A leader's snapshot was stepped in, and is not yet known to be durable."""
+        s = self._state
+        return s.snapshot_to_install is not None or s.writes.installing
+
+    @property
     def can_change_configuration(self) -> bool:
         """Whether this node leads and no change is in flight: propose_configuration would weigh the target itself."""
         return membership.is_settled(self._state)

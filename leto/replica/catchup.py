@@ -186,14 +186,16 @@ class SnapshotReceiver:
         on_complete: Callable[[InstallSnapshot], None],
         *,
         follows: Callable[[str, int], bool] = lambda sender, term: True,
+        is_installing: Callable[[], bool] = lambda: False,
     ) -> None:
         """`open_sink(meta, size, token)` is Store.receive_snapshot; it, and all that the sink does, runs in `submit`.
         `on_complete` is called once the sink is committed. `follows(sender, term)`: whether that may be the current
-        leader, as far as this node knows."""
+        leader, as far as this node knows. `is_installing()`: whether a complete one is on its way into the log."""
         self._open_sink = open_sink
         self._submit = submit
         self._on_complete = on_complete
         self._follows = follows
+        self._is_installing = is_installing
         self._turn = DeferredLock()  # requests are served one at a time, in order
         self._term = 0  # the highest that has offered
         self._number = 0
@@ -248,6 +250,9 @@ class SnapshotReceiver:
             self._number += 1
             transfer.number, transfer.sender, transfer.message = self._number, sender, message
             return SnapshotProgress(transfer.number, transfer.offset)
+        if self._is_installing():
+            # The store keeps one received snapshot: to begin another would take away what is being installed.
+            return SnapshotProgress(refused="the snapshot before this one is still being installed")
         await self._abort(keep_partial=False)
         sink = await self._submit(lambda: self._open_sink(message.meta, offer.size, offer.token))
         self._number += 1

@@ -58,7 +58,11 @@ class Peering:
         self._flusher = snapshot_flusher
         self._sender = SnapshotSender(transport, clock, config.snapshot_rate, CHUNK_BYTES)
         self._receiver = SnapshotReceiver(
-            store.receive_snapshot, self._submit, replica.peer_message, follows=self._follows
+            store.receive_snapshot,
+            self._submit,
+            replica.peer_message,
+            follows=self._follows,
+            is_installing=lambda: replica.node.is_installing,
         )
         self._streams: dict[str, Deferred[None]] = {}
 

@@ -357,6 +357,18 @@ def test_whom_this_node_does_not_follow_is_refused():
     assert ask(follower, offer(term=3)) == SnapshotProgress(1, 0)
 
 
+def test_a_newer_snapshot_waits_until_the_complete_one_is_installed():
+    installing = []
+    follower = Follower(is_installing=lambda: bool(installing))
+    ask(follower, offer())
+    installing.append(True)  # the complete file is still needed: a new transfer would take its place
+    opened = len(follower.disk.aborted)
+    assert "installed" in ask(follower, offer(token=2)).refused
+    assert len(follower.disk.aborted) == opened
+    installing.clear()
+    assert ask(follower, offer(token=2)) == SnapshotProgress(2, 0)
+
+
 def test_nobody_offers_or_sends_in_anothers_name():
     follower = Follower()
     with pytest.raises(ProtocolError):
