@@ -50,13 +50,25 @@ class Network(MemoryNetwork):
     def cuts(self) -> list[tuple[str, str]]:
         return sorted(self._cut)
 
+    def heal_all(self) -> None:
+        """What was sent into a cut is lost only together with its connection, as on TCP."""
+        pairs = sorted({(min(pair), max(pair)) for pair in self._cut})
+        super().heal_all()
+        for a, b in pairs:
+            if self._random.random() < 0.5:
+                self.reset(a, b)
+            else:
+                self.reactor.callLater(self._random.uniform(0.0, 5.0), self.reset, a, b)
+
     def _fate(self, sender: str, to: str, what: Message | bytes) -> Sequence[float]:
         weather, random = self.weather, self._random
-        if weather.drop and random.random() < weather.drop:
+        lost = weather.drop and random.random() < weather.drop
+        if isinstance(what, bytes):  # requests and answers: neither lost nor doubled while the connection lasts
+            return (self._delay(weather) + (random.uniform(0.2, 1.0) if lost else 0.0),)
+        if lost:
             return ()
         copies = 2 if weather.duplicate and random.random() < weather.duplicate else 1
-        # a request on a connection is a request: only messages come twice
-        return [self._delay(weather) for _ in range(1 if isinstance(what, bytes) else copies)]
+        return [self._delay(weather) for _ in range(copies)]
 
     def _delay(self, weather: Weather) -> float:
         if weather.late and self._random.random() < weather.late:
