@@ -303,7 +303,7 @@ class Host:
         """A new, empty disk."""
         assert self.process is None
         self.disk = SimulatedDisk()
-        self.incarnation = ""
+        self.incarnation = f"wiped after life {self.lives}"
         self.retired = False
         if self.config.join is None:
             object.__setattr__(self.config, "join", Address("10.0.0.250", 5000))
