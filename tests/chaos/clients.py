@@ -130,6 +130,7 @@ class Client:
         self._writer: asyncio.StreamWriter | None = None
         self._parser = hiredis.Reader()
         self._turn = number
+        self._seen: list[Any] = []  # the last answered operation's replies
 
     def stop(self) -> None:
         """Begin nothing more."""
@@ -176,10 +177,10 @@ class Client:
         """WATCH and GET, then a transaction that holds only if the key stood still."""
         (key,) = group.keys
         read = self._history.ask(group, single(b"GET", key), self.name)
-        if not await self._ask([read], [((b"GET", key),)], before=((b"WATCH", key),)):
+        self._seen = []
+        if not await self._ask([read], [((b"GET", key),)], before=((b"WATCH", key),)) or not self._seen:
             return False
-        assert group.operations
-        value = self._last_reply
+        (value,) = self._seen
         guarded: Action = (((key, value),), ((b"SET", key, self._workload.value()),))
         asked = self._history.ask(group, guarded, self.name)
         return await self._ask([asked], [((b"MULTI",), *guarded[1], (b"EXEC",))])
@@ -214,7 +215,7 @@ class Client:
                     else:
                         answers = reply if in_transaction else [reply]
                         after = self._history.answered(operation, answers, after)
-                        self._last_reply = answers[0]
+                        self._seen = answers
         except TimeoutError:
             self._give_up(unanswered, "unknown: timeout")
         except (OSError, Disconnected):
@@ -236,8 +237,6 @@ class Client:
             if not data:
                 raise Disconnected("closed")
             self._parser.feed(data)
-
-    _last_reply: bytes | None = None
 
 
 def _commands(action: Action) -> Sequence[Sequence[bytes]]:

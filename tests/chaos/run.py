@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import time
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -134,7 +135,7 @@ def run(plan: Plan, directory: Path) -> Outcome:
             cluster.form()
             _run(plan, cluster, network, history, outcome)
     except AssertionError as error:
-        outcome.failures.append(str(error))
+        outcome.failures.append(str(error) or traceback.format_exc())
     finally:
         cluster.close()
         network.close()
