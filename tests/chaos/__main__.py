@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -32,6 +33,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--keep", action="store_true", help="keep the logs and data of passed runs too")
     options = parser.parse_args(arguments)
     lower_priority(options.nice)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds: the nodes end with this process
     sizes = [int(size) for size in options.nodes.split(",")]
     only = tuple(filter(None, options.only.split(",")))
     until = time.monotonic() + options.minutes * 60 if options.minutes else None
