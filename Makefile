@@ -1,15 +1,17 @@
 # `make run` and `make test` need Debian, Python 3.11 or later, and nothing set up beforehand.
 PYTHON ?= python3
 PYTEST_ARGS ?=
+BENCH_ARGS ?= --json bench.json
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help run test lint types unit chaos clean
+.PHONY: help run test lint types unit chaos bench clean
 
 help:
 	@echo 'make run     a cluster of three nodes on ports 5379, 6379 and 7379, data in ./data; Ctrl-C stops it'
 	@echo 'make test    lint, types and tests (PYTEST_ARGS="-k word" for some of them)'
 	@echo 'make chaos   faults against real nodes (ARGS="--nodes 3,5 --seconds 60 --seed 7 --minutes 30")'
+	@echo 'make bench   throughput, latency, cost and failover of three nodes (BENCH_ARGS="--quick" within a minute)'
 	@echo 'make clean   remove what the other targets made, but not ./data'
 
 run: .venv/run.stamp
@@ -32,6 +34,11 @@ unit: .venv/test.stamp
 # Kills, pauses, partitions and the rest against real processes; every reply is held against linearizability.
 chaos: .venv/test.stamp
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+bench: .venv/run.stamp
+	@command -v redis-benchmark >/dev/null || scripts/apt-install redis-tools || \
+		echo 'leto: no redis-benchmark on PATH; leto bench makes the load itself, at more cost' >&2
+	@$(BIN)/python -m leto.main bench $(BENCH_ARGS)
 
 # The environment is made anew when what it is made from changes. The one for tests serves `make run` too.
 .venv/run.stamp: setup.cfg pyproject.toml scripts/venv

@@ -11,6 +11,10 @@ from leto import tap
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `leto`; returns the exit status. Failures to start are SystemExit with one line."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] == "bench":
+        from leto.bench.cli import main as bench
+
+        return bench(arguments[1:])
     if arguments and not arguments[0].startswith("-"):
         from leto.ctl.cli import main as ctl
 

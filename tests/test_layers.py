@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "status": LEAVES | {"raft.configuration"},
     "admin": LEAVES | {"status"},
     "ctl": {"errors", "config", "status", "keyspace", "resp"},  # its reference prints the commands' table
+    "bench": {"errors", "config"},
     "listening": {"errors", "config"},
     "logs": {"errors", "config"},
     "monotonic": set(),
@@ -37,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"listening", "logs", "monotonic", "notify", "signals", "waiting"},
     "options": {"errors", "config"},
     "tap": {"errors", "options", "service"},
-    "main": {"tap", "ctl"},
+    "main": {"tap", "ctl", "bench"},
     "localcluster": {"errors", "config", "listening"},
 }
 PURE = {"raft", "keyspace"}

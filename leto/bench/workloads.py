@@ -1,0 +1,66 @@
+"""What is measured: the workloads, in the order in which they run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from leto.errors import LetoError
+
+PRELOAD_BYTES = 64 << 20  # values of all keys together, at most: larger values have fewer keys
+
+
+class BenchError(LetoError):
+    """The benchmark cannot go on; the message says why in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """`clients` connections, each with `pipeline` requests under way, `write_percent` of which are SETs.
+
+    `value_bytes` is each value's size; `on_follower` asks a follower instead of the leader.
+    """
+
+    name: str
+    clients: int
+    pipeline: int
+    write_percent: int
+    value_bytes: int = 64
+    on_follower: bool = False
+
+    def keys(self, most: int) -> int:
+        """How many keys it draws from."""
+        return max(16, min(most, PRELOAD_BYTES // self.value_bytes))
+
+    @property
+    def group(self) -> int:
+        """Requests under way at once: a run is never smaller."""
+        return self.clients * self.pipeline
+
+
+FULL = (
+    Workload("SET, 1 client", 1, 1, 100),
+    Workload("SET, 50 clients", 50, 1, 100),
+    Workload("SET, 200 clients", 200, 1, 100),
+    Workload("SET, 50 clients, pipeline 16", 50, 16, 100),
+    Workload("SET, 50 clients, pipeline 100", 50, 100, 100),
+    Workload("GET, 50 clients", 50, 1, 0),
+    Workload("GET, 50 clients, pipeline 16", 50, 16, 0),
+    Workload("GET on a follower, 50 clients", 50, 1, 0, on_follower=True),
+    Workload("80% GET, 20% SET, 50 clients", 50, 1, 20),
+    Workload("SET of 16 B, 50 clients", 50, 1, 100, 16),
+    Workload("SET of 1 KiB, 50 clients", 50, 1, 100, 1 << 10),
+    Workload("SET of 16 KiB, 20 clients", 20, 1, 100, 16 << 10),
+    Workload("SET of 128 KiB, 10 clients", 10, 1, 100, 128 << 10),
+    Workload("SET of 1 MiB, 4 clients", 4, 1, 100, 1 << 20),
+)
+_QUICK = {1, 3, 5, 6}
+QUICK = tuple(workload for place, workload in enumerate(FULL) if place in _QUICK)
+
+
+def chosen(words: str, workloads: tuple[Workload, ...] = FULL) -> tuple[Workload, ...]:
+    """Those whose name contains `words`, in any case. Raises BenchError if none does."""
+    found = tuple(workload for workload in workloads if words.lower() in workload.name.lower())
+    if not found:
+        names = "; ".join(workload.name for workload in workloads)
+        raise BenchError(f"no workload is called {words!r}: there are {names}")
+    return found
