@@ -117,6 +117,15 @@ class Membership:
             else:
                 waiter.errback(OutcomeUnknown(UNKNOWN))
 
+    def overtaken(self, index: int, term: int) -> None:
+        """An entry of `term` was applied at `index`. A change that a leader of another term had there, or before, may
+        be overwritten, and nothing else would end its waiting: its node may lead again, its lock still held."""
+        lost = [item for item in self._waiting if item[0] <= index and item[1] != term]
+        if lost:
+            self._waiting = [item for item in self._waiting if item not in lost]
+            for _, _, waiter in lost:
+                waiter.errback(OutcomeUnknown(UNKNOWN))
+
     def abandon(self) -> None:
         """Nobody will say what became of the changes that were appended."""
         waiting, self._waiting = self._waiting, []
@@ -151,6 +160,20 @@ class Membership:
             ),
         )
 
+    def _silent_majority(self, wanted: Configuration) -> list[str]:
+        """The voters of `wanted` that this leader has not heard lately, where they leave the others no majority.
+
+        Such a change could not commit, and would keep even the voters that it takes away from the rest: a node that
+        lost its disk then finds no leader that could take it back (what etcd calls its strict reconfiguration check).
+        """
+        node, voters = self._node, wanted.voter_ids()
+        if set(voters) == set(node.configuration.voter_ids()):
+            return []
+        horizon = self._clock.seconds() - self._config.election_timeout
+        progress = node.progress
+        silent = [id for id in voters if id != node.id and (id not in progress or progress[id].last_contact < horizon)]
+        return sorted(silent) if (len(voters) - len(silent)) * 2 <= len(voters) else []
+
     def _change(self, target: Callable[[Configuration], Configuration]) -> Deferred[None]:
         return self._lock.run(lambda: Deferred.fromCoroutine(self._change_in_turn(target)))
 
@@ -164,9 +187,15 @@ class Membership:
             settled = node.can_change_configuration
             if wanted == node.configuration and settled:
                 return
-            if settled or self._clock.seconds() >= deadline:
+            silent = self._silent_majority(wanted)
+            if (settled and not silent) or self._clock.seconds() >= deadline:
                 break
             await deferLater(self._clock, self._config.heartbeat_interval / 4)
+        if settled and silent:
+            raise ConfigurationRefused(
+                f"{', '.join(silent)} cannot be heard of, and without them the new voters have no majority: "
+                "bring them back first"
+            )
         check_addresses(wanted)
         index = node.propose_configuration(wanted, self._clock.seconds())
         waiter: Deferred[None] = Deferred()

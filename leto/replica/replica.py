@@ -324,6 +324,8 @@ class Replica:
             self._applied_configuration = decode(entry.payload)
             self._applied_configuration_index = entry.index
             self.membership.applied(entry.index, entry.term, self._applied_configuration)
+        if not self.membership.is_empty:
+            self.membership.overtaken(entry.index, entry.term)
         self._proposals.applied(entry, replies)
 
     def applied_up_to(self, index: int, payload_bytes: int) -> None:
@@ -346,6 +348,7 @@ class Replica:
     def snapshot_installed(self, meta: SnapshotMeta) -> None:
         self.compaction.installed(meta.index)
         self._proposals.abandon_appended(meta.index)
+        self.membership.abandon()
         self._restored(meta)
 
     def end_turn(self, now: float) -> None:

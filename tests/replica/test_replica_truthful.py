@@ -2,7 +2,7 @@
 
 from twisted.internet.defer import Deferred
 
-from leto.errors import StorageError
+from leto.errors import OutcomeUnknown, StorageError
 from leto.keyspace.replies import OK
 from tests.replica.cluster import Cluster, Outcome
 
@@ -45,3 +45,24 @@ def test_a_member_that_hears_its_leader_does_not_believe_a_laggard_that_it_was_r
     cluster.advance(3)
     node.replica.removed_by(laggard.name, node.replica.node.member_at + 10)
     assert node.removed  # no leader speaks against it
+
+
+def test_a_lost_membership_change_does_not_hold_up_the_next_one():
+    """Its leader was cut off, its entry overwritten; it leads again before it gave up waiting."""
+    cluster = Cluster(3, write_timeout=60.0)
+    old = cluster.leader
+    others = [node for node in cluster.running if node is not old]
+    cluster.network.partition([old.name], [node.name for node in others])
+    lost = Outcome(old.replica.demote(others[0].name))
+    cluster.until(lambda: not old.replica.is_leader and any(node.replica.is_leader for node in others))
+    new = next(node for node in others if node.replica.is_leader)
+    cluster.do("SET", "a", "b", node=new)
+    cluster.network.heal_all()
+    cluster.settle()
+    transfer = Outcome(new.replica.transfer(old.name))
+    cluster.until(lambda: transfer.done and old.replica.is_leader)
+    assert isinstance(lost.error, OutcomeUnknown)
+    done = Outcome(old.replica.demote(others[0].name))
+    cluster.until(lambda: done.done)
+    assert done.error is None
+    assert old.replica.node.configuration.learner_ids() == (others[0].name,)
