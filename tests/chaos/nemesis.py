@@ -223,13 +223,13 @@ class Nemesis:
                     yield node, answer
 
     def _is_whole(self) -> bool:
-        """Every node runs, and the leader counts each as a voter, with no change under way."""
-        leader = self.leader()
-        if leader is None or len(self.cluster.running) < len(self.cluster.nodes):
+        """Every node has joined and follows the leader, which counts each as a voter, with no change under way."""
+        answers = {node.id: answer for node, answer in self._infos()}
+        leaders = {answer["raft_leader_id"] for answer in answers.values()}
+        if len(answers) < len(self.cluster.nodes) or len(leaders) != 1:
             return False
-        answer = info(leader)
-        voters = set(answer.get("raft_voters", "").split(","))
-        return voters == {node.id for node in self.cluster} and not answer.get("raft_outgoing")
+        told = answers.get(leaders.pop(), {})
+        return set(told.get("raft_voters", "").split(",")) == set(answers) and not told["raft_outgoing"]
 
     def _some(self) -> Node:
         return self.random.choice(self.cluster.nodes)

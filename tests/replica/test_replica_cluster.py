@@ -230,6 +230,43 @@ def test_a_leader_that_removes_itself_leaves_a_leader_behind():
     cluster.do("SET", "a", "b")
 
 
+def test_a_voter_stays_while_the_others_are_no_majority_without_it():
+    """Else the two that hold everything could neither go on nor take back the third, which lost its disk."""
+    cluster = Cluster(3)
+    cluster.do("SET", "a", "b")
+    lost, kept = cluster.followers
+    lost.crash()
+    lost.store = type(lost.store)()
+    cluster.advance(1.0)
+    done = Outcome(cluster.leader.replica.remove_member(kept.name))
+    cluster.until(lambda: done.done)
+    assert isinstance(done.error, ConfigurationRefused)
+    assert str(done.error).startswith(f"{lost.name} cannot be heard of")
+    cluster.do("SET", "a", "c")
+    back = Outcome(
+        cluster.leader.replica.add_member(lost.name, str(lost.config.raftbind), voter=True, incarnation="second")
+    )
+    cluster.until(lambda: back.done)
+    assert back.error is None
+    lost.start()
+    cluster.until(lambda: lost.name in cluster.leader.replica.node.configuration.voter_ids())
+    again = Outcome(cluster.leader.replica.remove_member(kept.name))
+    cluster.until(lambda: again.done)
+    assert again.error is None
+    assert cluster.get(b"a", lost) == b"c"
+
+
+def test_a_voter_that_is_gone_can_be_removed():
+    cluster = Cluster(3)
+    gone = cluster.followers[0]
+    gone.crash()
+    cluster.advance(1.0)
+    done = Outcome(cluster.leader.replica.remove_member(gone.name))
+    cluster.until(lambda: done.done)
+    assert done.error is None
+    cluster.do("SET", "a", "b")
+
+
 def test_the_last_voter_cannot_be_removed():
     cluster = Cluster(1)
     done = Outcome(cluster.leader.replica.remove_member("id1"))
