@@ -91,6 +91,7 @@ class Nemesis:
         self._stopping: set[str] = set()  # sent TERM
         self._leaving: set[str] = set()  # asked to leave since they last joined
         self._active: list[Running] = []
+        self._seeds: dict[str, Node] = {}  # whom each node was told to join through
         self._marks = {node.id: 0 for node in self.cluster}  # where in its log each node's present life begins
         self._actions: dict[str, tuple[int, frozenset[str], Callable[[], Pauses]]] = {
             "kill": (5, frozenset({"processes"}), self.kill),
@@ -199,8 +200,9 @@ class Nemesis:
         """(Re)start; an empty directory joins through whoever runs."""
         if node.is_running:
             return
-        others = [other for other in self.cluster.running if other is not node and other.id not in self.paused]
-        seed = self.random.choice(others) if others else next(other for other in self.cluster if other is not node)
+        members = [other for other, _ in self._infos() if other is not node]
+        seed = self.random.choice(members or [other for other in self.cluster if other is not node])
+        self._seeds[node.id] = seed
         self._marks[node.id] = len(node.log())
         if not node.raftdir.exists():
             self._leaving.discard(node.id)
@@ -513,7 +515,11 @@ class Nemesis:
         self._resume(self.cluster.nodes)
         self.tend()
         self._crashing.clear()
+        members = {node.id for node, _ in self._infos()}
         for node in self.cluster:
+            seed = self._seeds.get(node.id)
+            if node.is_running and node.id not in members and seed is not None and seed.id not in members:
+                self._kill(node)  # it waits to be taken by one that waits too
             self.start(node)
         self.promote_learners()
 
