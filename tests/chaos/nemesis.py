@@ -518,10 +518,15 @@ class Nemesis:
         members = {node.id for node, _ in self._infos()}
         for node in self.cluster:
             seed = self._seeds.get(node.id)
-            if node.is_running and node.id not in members and seed is not None and seed.id not in members:
-                self._kill(node)  # it waits to be taken by one that waits too
+            if node.id not in members and seed is not None and _waits_to_join(node) and _waits_to_join(seed):
+                self._kill(node)  # each would wait for the other
             self.start(node)
         self.promote_learners()
+
+
+def _waits_to_join(node: Node) -> bool:
+    reply = ask(node, "PING", timeout=0.5) if node.is_running else None
+    return isinstance(reply, hiredis.ReplyError) and str(reply).startswith("LOADING ")
 
 
 def _names(nodes: Sequence[Node]) -> str:
