@@ -119,7 +119,6 @@ class Host:
         process = self.process = Process(self)
         self.disk.before = process.before_operation
         self.waits_for_disk.clear()
-        self.world.oracle.starting(self)
         process.enter(self._start, process)
 
     def _start(self, process: Process) -> None:

@@ -242,9 +242,6 @@ class Oracle:
         if reach <= promises.applied and reach >= store.first_index and store.term(reach) != self.entries[reach - 1][0]:
             self.fail(f"{when} {host.name} has term {store.term(reach)} at the committed {reach}")
 
-    def starting(self, host: Host) -> None:
-        """Nothing is known of it yet."""
-
     def recovered(self, host: Host, store: Any) -> None:
         """A process has opened its disk."""
         self.kept(host, store, self.promises_of(host), "after a restart")
