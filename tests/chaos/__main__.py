@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--clients", type=int, default=10)
     parser.add_argument("--only", default="", help="some actions of the nemesis alone: kill,halves,...")
     parser.add_argument("--node-options", default="", help="more options of every node, in one word")
+    parser.add_argument("--planted", default="", help="a bug that the run should find: see tests/chaos/planted.py")
     parser.add_argument("--nice", type=int, default=0, help="give way to others on the machine")
     parser.add_argument("--report", type=Path, help="write the reports to this file as JSON")
     parser.add_argument("--keep", action="store_true", help="keep the logs and data of passed runs too")
@@ -47,6 +48,7 @@ def main(arguments: list[str]) -> int:
             options.clients,
             only=only,
             node_options=tuple(options.node_options.split()),
+            planted=options.planted,
         )
         directory = Path(tempfile.mkdtemp(prefix=f"leto-chaos-{seed}-"))
         outcome = run(plan, directory)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import sys
 import time
 import traceback
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ class Plan:
     think: float = 0.01  # seconds a client rests between two requests, on average
     only: tuple[str, ...] = ()
     node_options: tuple[str, ...] = ()  # of every node, besides those that the seed draws
+    planted: str = ""  # a bug of tests.chaos.planted
 
     @property
     def command(self) -> str:
@@ -41,6 +44,8 @@ class Plan:
         only = f" --only {','.join(self.only)}" if self.only else ""
         if self.node_options:
             only += f" --node-options='{' '.join(self.node_options)}'"
+        if self.planted:
+            only += f" --planted {self.planted}"
         return (
             f"python -m tests.chaos --nodes {self.nodes} --seconds {self.seconds:g} --clients {self.clients} "
             f"--seed {self.seed}{only}"
@@ -132,6 +137,10 @@ def run(plan: Plan, directory: Path) -> Outcome:
             for _ in range(plan.nodes):
                 node = cluster.new_node()
                 node.options += ["--advertise", f"127.0.0.1:{network.proxy(node.id, node.raft_port.number)}"]
+                if plan.planted:
+                    node.start = partial(  # type: ignore[method-assign]
+                        node.start, command=(sys.executable, "-m", "tests.chaos.planted", plan.planted)
+                    )
             cluster.form()
             _run(plan, cluster, network, history, outcome)
     except AssertionError as error:

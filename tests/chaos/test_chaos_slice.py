@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.planted import BUGS
 from tests.chaos.run import Plan, run
 
 ACTIONS = ("kill-leader", "pause-leader", "isolate-leader", "one-way", "resets", "transfer", "snapshot")
@@ -28,3 +29,15 @@ def test_stale_reads_are_found(tmp_path: Path) -> None:
     outcome = run(plan, tmp_path)
     assert outcome.judgement.violations, outcome.text()
     assert any(failure.startswith("not linearizable: ") for failure in outcome.failures)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_planted_bug_is_found(bug: str, tmp_path: Path) -> None:
+    """Within three seeds of twelve seconds."""
+    for seed in (4, 5, 6):
+        plan = Plan(seed, nodes=3, seconds=12.0, clients=16, only=("isolate-leader",), planted=bug)
+        if run(plan, tmp_path / str(seed)).judgement.violations:
+            return
+    raise AssertionError(f"{bug} was not found")

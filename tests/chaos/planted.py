@@ -1,0 +1,40 @@
+"""python -m tests.chaos.planted BUG ...: a node with a bug planted on purpose, to see that chaos finds it.
+
+The rest of the command line is the node's own. The code under test has no switch for these.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection
+from typing import Any
+
+from leto import main
+from leto.raft import reads, replication
+
+
+def commits_alone() -> None:
+    """A leader takes what it has on its own disk for committed."""
+
+    class Hasty:
+        @staticmethod
+        def agreed(voters: Collection[str], outgoing: Collection[str], reached: Callable[[str], Any]) -> Any:
+            return max(map(reached, {*voters, *outgoing}))
+
+    replication.quorum = Hasty  # type: ignore[assignment, misc]
+
+
+def reads_without_a_round() -> None:
+    """A leader answers reads because it believes to lead."""
+    reads.echoed = lambda s: s.round  # type: ignore[assignment]
+
+
+BUGS: dict[str, Callable[[], None]] = {
+    "commits-alone": commits_alone,
+    "reads-without-a-round": reads_without_a_round,
+}
+
+if __name__ == "__main__":
+    BUGS[sys.argv[1]]()
+    del sys.argv[1]
+    sys.exit(main.main())
