@@ -9,48 +9,19 @@ from __future__ import annotations
 
 import random
 import signal
-import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
-import hiredis
-
 from leto.storage.faultpoints import EXIT_STATUS, POINTS
+from tests.chaos.asking import ask, info, waits_to_join
 from tests.chaos.network import Network
-from tests.chaos.specification import pack
 from tests.integration.cluster import Cluster, Node
 
 Pauses = Generator[float, None, None]
-ASK_SECONDS = 1.0
 REMOVED = "was removed from the cluster"
-
-
-def ask(node: Node, *words: str, timeout: float = ASK_SECONDS) -> object:
-    """One command on a connection of its own: the reply, a ReplyError, or None if there is none in time."""
-    parser = hiredis.Reader()
-    try:
-        with socket.create_connection(("127.0.0.1", node.client_port.number), timeout) as connection:
-            connection.settimeout(timeout)
-            connection.sendall(pack([[word.encode() for word in words]]))
-            while (reply := parser.gets()) is False:
-                data = connection.recv(64 << 10)
-                if not data:
-                    return None
-                parser.feed(data)
-            return reply
-    except OSError:
-        return None
-
-
-def info(node: Node) -> dict[str, str]:
-    """INFO raft, or {}."""
-    reply = ask(node, "INFO", "raft", timeout=0.5)
-    if not isinstance(reply, bytes):
-        return {}
-    return dict(line.split(":", 1) for line in reply.decode().splitlines() if ":" in line)
 
 
 @dataclass(slots=True)
@@ -518,15 +489,10 @@ class Nemesis:
         members = {node.id for node, _ in self._infos()}
         for node in self.cluster:
             seed = self._seeds.get(node.id)
-            if node.id not in members and seed is not None and _waits_to_join(node) and _waits_to_join(seed):
+            if node.id not in members and seed is not None and waits_to_join(node) and waits_to_join(seed):
                 self._kill(node)  # each would wait for the other
             self.start(node)
         self.promote_learners()
-
-
-def _waits_to_join(node: Node) -> bool:
-    reply = ask(node, "PING", timeout=0.5) if node.is_running else None
-    return isinstance(reply, hiredis.ReplyError) and str(reply).startswith("LOADING ")
 
 
 def _names(nodes: Sequence[Node]) -> str:

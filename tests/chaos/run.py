@@ -15,10 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.chaos.asking import info
 from tests.chaos.clients import Client, Disconnected, Workload, read_everything
 from tests.chaos.history import History, Judgement, judge_all
 from tests.chaos.linearizability import BUDGET
-from tests.chaos.nemesis import Nemesis, info
+from tests.chaos.nemesis import Nemesis
 from tests.chaos.network import Network
 from tests.integration.cluster import Cluster, logs_forgotten_afterwards, wait_for
 
