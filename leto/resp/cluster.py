@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from leto.config import Address
+from leto.config import Address, is_server_id
 from leto.errors import NothingToSnapshot, NotLeader
 from leto.interfaces import PeerStatus
 from leto.keyspace.replies import OK, SYNTAX_ERROR, Error, Reply
@@ -57,6 +57,14 @@ def _server_id(text: bytes) -> str | Error:
     return server_id
 
 
+def _new_server_id(text: bytes) -> str | Error:
+    """The id of a node to take in: one that a node can be started with, and that peers let in."""
+    server_id = _server_id(text)
+    if isinstance(server_id, str) and not is_server_id(server_id):
+        return Error(b"ERR a server id is 1 to 128 letters, digits and _ . : @ - (the first a letter, a digit or _)")
+    return server_id
+
+
 def _not_leader(failure: Failure) -> Error:
     """`-node is not the leader`, followed by the leader's client address where it is known."""
     error = failure.value
@@ -85,7 +93,7 @@ def join(session: Session, argv: Request) -> Reply | Deferred[Reply]:
     if len(argv) > 5:
         return SYNTAX_ERROR
     address = _address(argv[1], session.peer_host)
-    server_id = _server_id(argv[2])
+    server_id = _new_server_id(argv[2])
     client_address: Address | Error | str = ""
     if len(argv) > 3 and argv[3]:
         client_address = _address(argv[3], session.peer_host)
@@ -228,7 +236,7 @@ def _member(member: PeerStatus) -> dict[bytes, Reply]:
 def raft_add(session: Session, argv: Request) -> Reply | Deferred[Reply]:
     if len(argv) > 5 or (len(argv) == 5 and argv[4].upper() != b"LEARNER"):
         return SYNTAX_ERROR
-    server_id = _server_id(argv[2])
+    server_id = _new_server_id(argv[2])
     if isinstance(server_id, Error):
         return server_id
     address = _address(argv[3], session.peer_host)

@@ -19,6 +19,9 @@ def open_node(**config: object) -> Node:
     return Node(protected_mode=False, **config)
 
 
+NO_ID = "ERR a server id is 1 to 128 letters, digits and _ . : @ - (the first a letter, a digit or _)"
+
+
 @pytest.mark.parametrize(
     ("request_", "call"),
     [
@@ -73,6 +76,11 @@ def test_on_a_follower_the_leader_is_named(request_: str) -> None:
         ("JOIN h:1", "ERR wrong number of arguments for 'join' command"),
         ("JOIN h:1 a b:1 c d", "ERR syntax error"),
         ("JOIN h:1 ../x", "ERR a server id is 1 to 255 bytes of printable text without a slash"),
+        ('JOIN h:1 "a b"', NO_ID),
+        ("JOIN h:1 -a", NO_ID),
+        ("JOIN h:1 a,b=c", NO_ID),
+        ("RAFT ADD a,b=c h:1", NO_ID),
+        ("JOIN h:1 " + 129 * "a", NO_ID),
         ("LEAVE", "ERR wrong number of arguments for 'leave' command"),
         ("LEAVE lone", "ERR the last voter cannot be removed"),
         ("RAFT", "ERR wrong number of arguments for 'raft' command"),
