@@ -34,9 +34,10 @@ import leto.resp.slowlog_commands
 import leto.resp.transaction  # noqa: F401
 from leto.config import Config
 from leto.interfaces import Replica
+from leto.resp.readers import IS_AVAILABLE, ClientReaders
 from leto.resp.session import Session
 from leto.resp.state import ServerState
-from leto.resp.transport import output_for
+from leto.resp.transport import SocketOutput, output_for
 
 TOO_MANY = b"-ERR max number of clients reached\r\n"
 PROTECTED = (
@@ -74,6 +75,10 @@ class RespProtocol(Protocol):
             transport.setTcpKeepAlive(True)
         if hasattr(transport, "fileno"):
             session.descriptor = transport.fileno()
+        if IS_AVAILABLE and isinstance(output, SocketOutput):
+            if self._state.readers is None:
+                self._state.readers = ClientReaders(transport.reactor)
+            self._state.readers.adopt(transport)
         self._state.sessions[session.id] = session
         self.dataReceived = session.receive  # type: ignore[method-assign]
 

@@ -11,6 +11,7 @@ from leto.config import Config
 from leto.interfaces import Replica
 from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.replies import Error
+from leto.resp.readers import ClientReaders
 from leto.resp.slowlog import SlowLog
 from leto.resp.table import CONNECTION, CommandTable
 
@@ -41,6 +42,7 @@ class ServerState:
         self.slowlog = SlowLog()
         self.sessions: dict[int, Session] = {}  # by client id, the oldest first
         self.last_save = int(wall_clock())
+        self.readers: ClientReaders | None = None  # made with the first client's connection
         self.run_id = os.urandom(20).hex()
         self._next_id = 0
 

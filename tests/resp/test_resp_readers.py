@@ -1,0 +1,183 @@
+"""All clients' sockets behind one descriptor of the reactor."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from twisted.internet import reactor as global_reactor
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHalfCloseableDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from leto.resp.readers import ClientReaders
+
+
+class Descriptors:
+    """What a reactor knows of readers and writers."""
+
+    def __init__(self) -> None:
+        self.readers: list[Any] = []
+        self.unwritten: list[Any] = []
+
+    def addReader(self, reader: Any) -> None:
+        self.readers.append(reader)
+
+    def removeReader(self, reader: Any) -> None:
+        self.readers.remove(reader)
+
+    def removeWriter(self, writer: Any) -> None:
+        self.unwritten.append(writer)
+
+    def seconds(self) -> float:
+        return 7.0
+
+
+class Reader:
+    """A transport, as far as reading goes."""
+
+    def __init__(self, readers: ClientReaders) -> None:
+        self.ours, self.theirs = socket.socketpair()
+        self.readers = readers
+        self.reactor: Any = None
+        self.answer: Any = None
+        self.heard: list[bytes] = []
+        self.lost: list[Any] = []
+        self.half_lost: list[Any] = []
+        self.then: Any = None
+
+    def fileno(self) -> int:
+        return self.ours.fileno()
+
+    def doRead(self) -> Any:
+        self.heard.append(self.ours.recv(100))
+        if self.then is not None:
+            self.then()
+        if isinstance(self.answer, RuntimeError):
+            raise self.answer
+        return self.answer
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.lost.append(reason.type)
+        self.readers.removeReader(self)
+
+    def close(self) -> None:
+        self.ours.close()
+        self.theirs.close()
+
+
+@implementer(IHalfCloseableDescriptor)
+class HalfCloseable(Reader):
+    def readConnectionLost(self, reason: Failure) -> None:
+        self.half_lost.append(reason.type)
+
+
+@pytest.fixture
+def reactor() -> Descriptors:
+    return Descriptors()
+
+
+@pytest.fixture
+def readers(reactor: Descriptors) -> ClientReaders:
+    return ClientReaders(reactor)
+
+
+@pytest.fixture
+def three(readers: ClientReaders) -> Iterator[list[Reader]]:
+    made = [Reader(readers), HalfCloseable(readers), Reader(readers)]
+    for reader in made:
+        readers.addReader(reader)
+    yield made
+    for reader in made:
+        readers.removeReader(reader)
+        reader.close()
+
+
+def test_the_reactor_sees_one_descriptor_and_only_while_there_are_sockets(
+    reactor: Descriptors, readers: ClientReaders, three: list[Reader]
+) -> None:
+    assert reactor.readers == [readers]
+    readers.addReader(three[0])  # twice is once
+    for reader in three:
+        assert reactor.readers == [readers]
+        readers.removeReader(reader)
+        readers.removeReader(reader)
+    assert reactor.readers == []
+
+
+def test_those_that_have_something_are_read_and_no_others(readers: ClientReaders, three: list[Reader]) -> None:
+    three[0].theirs.send(b"a")
+    three[2].theirs.send(b"c")
+    readers.doRead()
+    readers.doRead()
+    assert [reader.heard for reader in three] == [[b"a"], [], [b"c"]]
+
+
+def test_a_removed_one_is_not_read(readers: ClientReaders, three: list[Reader]) -> None:
+    readers.removeReader(three[0])
+    three[0].theirs.send(b"a")
+    readers.doRead()
+    assert three[0].heard == []
+    readers.addReader(three[0])
+    readers.doRead()
+    assert three[0].heard == [b"a"]
+
+
+def test_one_that_another_removes_in_the_same_turn_is_not_read(readers: ClientReaders, three: list[Reader]) -> None:
+    first, _, last = three
+    first.then = lambda: readers.removeReader(last)
+    last.then = lambda: readers.removeReader(first)
+    first.theirs.send(b"a")
+    last.theirs.send(b"c")
+    readers.doRead()
+    assert sorted([first.heard, last.heard]) in ([[], [b"a"]], [[], [b"c"]])
+
+
+@pytest.mark.parametrize("answer", [ConnectionDone(), ConnectionLost(), RuntimeError("a bug")])
+def test_an_end_ends_that_connection_alone(
+    reactor: Descriptors, readers: ClientReaders, three: list[Reader], answer: Exception
+) -> None:
+    three[0].answer = answer
+    three[0].theirs.send(b"a")
+    three[2].theirs.send(b"c")
+    readers.doRead()
+    assert three[0].lost == [type(answer)]
+    assert reactor.unwritten == [three[0]]
+    assert (three[2].heard, three[2].lost) == ([b"c"], [])
+
+
+def test_a_half_closed_one_stays_and_is_read_no_more(
+    reactor: Descriptors, readers: ClientReaders, three: list[Reader]
+) -> None:
+    three[1].answer = ConnectionDone()
+    three[1].theirs.shutdown(socket.SHUT_WR)
+    readers.doRead()
+    readers.doRead()
+    assert three[1].half_lost == [ConnectionDone]
+    assert (three[1].lost, reactor.unwritten) == ([], [])
+    assert len(three[1].heard) == 1
+
+
+def test_the_reactors_end_ends_all(reactor: Descriptors, readers: ClientReaders, three: list[Reader]) -> None:
+    readers.connectionLost(Failure(ConnectionLost()))
+    assert [reader.lost for reader in three] == [[ConnectionLost]] * 3
+    assert reactor.readers == []
+
+
+def test_whatever_else_a_transport_asks_goes_to_the_reactor(readers: ClientReaders) -> None:
+    assert readers.seconds() == 7.0
+    with pytest.raises(AttributeError):
+        readers.nonsense  # noqa: B018
+
+
+def test_the_reactor_itself_can_watch_it(readers: ClientReaders, three: list[Reader]) -> None:
+    three[0].theirs.send(b"a")
+    global_reactor.addReader(readers)
+    try:
+        global_reactor.doIteration(5)
+    finally:
+        global_reactor.removeReader(readers)
+    assert three[0].heard == [b"a"]
