@@ -28,6 +28,7 @@ class Identity:
 
     cluster_id: str  # 32 lower-case hex digits
     server_id: str
+    incarnation: str = ""  # names this data directory among those that joined under the id; "" for a bootstrapped one
 
 
 class SnapshotSink(Protocol):
@@ -148,7 +149,7 @@ class PeerListener(Protocol):
     def removed_by(self, server_id: str, configuration_index: int) -> None:
         """That member refused us: we are in no configuration that it knows, the last set at that index."""
 
-    def admits(self, server_id: str) -> bool:
+    def admits(self, server_id: str, incarnation: str) -> bool:
         """Whether that id may connect: a member of the configuration, or this node has none yet."""
 
     @property

@@ -46,6 +46,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True):
     address: ShortText  # my Raft port, to dial back; its host may be empty: where I come from
     client_address: ShortText  # my Redis port, "" when unknown
     configuration_index: Index  # of the newest configuration I know
+    incarnation: ShortText = ""  # of my data directory, "" for a bootstrapped one
 
 
 class Challenge(msgspec.Struct, frozen=True, array_like=True):

@@ -44,6 +44,7 @@ class Introduction:
     address: str
     client_address: str
     configuration_index: int
+    incarnation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Session:
     configuration_index: int
     sends: Seal
     receives: Seal
+    incarnation: str = ""  # of the dialler's data directory
 
 
 class DiallerHandshake:
@@ -79,6 +81,7 @@ class DiallerHandshake:
                 own.address,
                 own.client_address,
                 own.configuration_index,
+                own.incarnation,
             )
         )
         self._challenge: Challenge | None = None
@@ -235,6 +238,7 @@ class AcceptorHandshake:
             hello.configuration_index,
             transcript.seal(ACCEPTOR) if transcript else CHECKSUM,
             transcript.seal(DIALLER) if transcript else CHECKSUM,
+            hello.incarnation,
         )
         return frame(Kind.ACCEPTED, encode(Accepted(transcript.proof(ACCEPTOR) if transcript else b"")))
 

@@ -121,11 +121,12 @@ class MemoryTransport:
         """As TcpTransport's."""
         self._peers = {peer: address for peer, address in addresses.items() if peer != self.server_id}
         for wire in list(self._incoming.values()):
-            if self._refuses(wire.dialler.server_id, wire.dialler_index) is not None:
+            if self._refuses(wire.dialler, wire.dialler_index) is not None:
                 wire.dialler.refused_by(self)
                 wire.close()
-        for peer in [peer for peer in self._outgoing if not self._address(peer)]:
-            self._outgoing[peer].close()
+        for peer, wire in list(self._outgoing.items()):
+            if self._address(peer) != wire.acceptor.address:
+                wire.close()  # left out, or moved
         self._schedule_dial(0.0)
 
     def send(self, messages: Iterable[Message]) -> None:
@@ -179,7 +180,7 @@ class MemoryTransport:
     def accept(self, wire: _Wire) -> bool:
         """Somebody dials; False if it is refused."""
         dialler = wire.dialler
-        index = self._refuses(dialler.server_id, wire.dialler_index)
+        index = self._refuses(dialler, wire.dialler_index)
         if index is not None:
             dialler.refused_by(self)
             return False
@@ -214,12 +215,12 @@ class MemoryTransport:
 
     # Private -------------------------------------------------------------------------------------------
 
-    def _refuses(self, server_id: str, their_index: int) -> int | None:
+    def _refuses(self, dialler: MemoryTransport, their_index: int) -> int | None:
         listener = self.listener
         if listener is None:
             return 0
-        admitted = server_id in self._peers or listener.admits(server_id)
-        refusal = admission(server_id, admitted, their_index, listener.configuration_index)
+        admitted = listener.admits(dialler.server_id, dialler.identity.incarnation)
+        refusal = admission(dialler.server_id, admitted, their_index, listener.configuration_index)
         return None if refusal is None else refusal.configuration_index
 
     def _address(self, peer: str) -> str:

@@ -127,7 +127,9 @@ class TcpTransport:
             self._link(peer).move(configured=address)
         for connection in list(self._incoming.values()):
             session = connection.session
-            refusal = None if session is None else self._judge(session.server_id, session.configuration_index)
+            if session is None:
+                continue
+            refusal = self._judge(session.server_id, session.incarnation, session.configuration_index)
             if refusal is not None:
                 connection.refuse(refusal)
         for peer in [peer for peer in self._links if peer not in self._peers]:
@@ -375,17 +377,18 @@ class TcpTransport:
             self._advertised(),
             self._client_address(),
             0 if listener is None else listener.configuration_index,
+            self._identity.incarnation,
         )
 
-    def _judge(self, server_id: str, their_index: int) -> Refusal | None:
+    def _judge(self, server_id: str, incarnation: str, their_index: int) -> Refusal | None:
         listener = self.listener
         if listener is None:
             return Refusal(RefusalCode.STARTING, f"node {self._identity.server_id!r} is starting or stopping")
-        admitted = server_id in self._peers or listener.admits(server_id)
+        admitted = listener.admits(server_id, incarnation)
         return admission(server_id, admitted, their_index, listener.configuration_index)
 
     def _admit(self, connection: AcceptedConnection, hello: Hello) -> Refusal | None:
-        refusal = self._judge(hello.server_id, hello.configuration_index)
+        refusal = self._judge(hello.server_id, hello.incarnation, hello.configuration_index)
         if refusal is not None:
             return refusal
         other = self._incoming.get(hello.server_id)

@@ -78,7 +78,7 @@ class Joiner:
             else:
                 if leader is None:
                     self.log.info("joined cluster {cluster} through {member}", cluster=cluster_id, member=str(member))
-                    return Identity(cluster_id, self._config.id)
+                    return Identity(cluster_id, self._config.id, self._incarnation)
                 if leader != member:
                     member = leader
                     continue

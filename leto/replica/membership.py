@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -38,6 +38,15 @@ def with_host(address: str, host: str) -> str:
     """`address` (host:port) with `host` in the place of an unspecified one."""
     parsed = Address.parse(address)
     return str(Address(host, parsed.port)) if parsed.host in UNSPECIFIED else address
+
+
+def names(configurations: Iterable[Configuration], server_id: str, incarnation: str) -> bool:
+    """Whether the first of them that knows the id means this data directory by it, and not one that it superseded."""
+    for configuration in configurations:
+        member = configuration.member(server_id)
+        if member is not None:
+            return member.incarnation == incarnation
+    return False
 
 
 def is_loopback(host: str) -> bool:

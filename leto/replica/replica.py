@@ -28,7 +28,7 @@ from leto.raft.state import Role
 from leto.replica.compaction import Compaction
 from leto.replica.driver import Driver
 from leto.replica.expiry import Expiry
-from leto.replica.membership import UNSPECIFIED, Membership, advertised, advertised_client, with_host
+from leto.replica.membership import UNSPECIFIED, Membership, advertised, advertised_client, names, with_host
 from leto.replica.peering import Peering
 from leto.replica.proposals import Proposals
 from leto.replica.reads import Reads
@@ -122,6 +122,7 @@ class Replica:
         self._said_removed = False
         self._seen_leadership: tuple[int, str, Role] = (-1, "", Role.FOLLOWER)
         self._seen_configuration: Configuration | None = None
+        self._farewell = Configuration()  # of before: those whom it names may still hear of their removal
         self._counters = dict.fromkeys(("writes", "entries_proposed", "reads", "elections_won", "snapshots_sent"), 0)
 
     # life ----------------------------------------------------------------------------------
@@ -400,6 +401,7 @@ class Replica:
         before, configuration = self._seen_configuration, self.node.configuration
         self._seen_configuration = configuration
         if before is not None and set(before.ids()) - set(configuration.ids()):
+            self._farewell = before
             self._dial(configuration, before)
             self._reactor.callLater(FAREWELL_SECONDS, self._dial_current)
         else:
@@ -408,6 +410,7 @@ class Replica:
             self.log.info("members: {members}", members=", ".join(map(_describe, configuration.members)))
 
     def _dial_current(self) -> None:
+        self._farewell = Configuration()
         if self._started:
             self._dial(self.node.configuration)
 
@@ -484,9 +487,10 @@ class Replica:
         if 0 <= node.member_at < configuration_index and not hears_leader:
             self._removed(f"{self.config.id} was removed from the cluster, says {server_id}")
 
-    def admits(self, server_id: str) -> bool:
-        known = {*self.node.configuration.ids(), *self._applied_configuration.ids()}
-        return not self.node.configuration.members or server_id in known
+    def admits(self, server_id: str, incarnation: str) -> bool:
+        current = self.node.configuration
+        known = (current, self._farewell, self._applied_configuration)
+        return not current.members or names(known, server_id, incarnation)
 
     @property
     def configuration_index(self) -> int:

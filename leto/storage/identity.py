@@ -7,8 +7,8 @@
     server id1
     crc 1c291ca3
 
-The last line is the CRC-32 of the lines before it, in hex. The file is written once and is the last one to be
-created: a directory without it holds no node.
+A node that joined has a line `incarnation NAME` before the last one, which is the CRC-32 of the lines before it, in
+hex. The file is written once and is the last one to be created: a directory without it holds no node.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ def check(identity: Identity) -> None:
     if len(cluster) != 32 or not all(c in "0123456789abcdef" for c in cluster):
         raise StorageError(f"{cluster!r} is no cluster id: it must be 32 lower-case hexadecimal digits")
     check_server_id(identity.server_id)
+    if identity.incarnation and not (identity.incarnation.isascii() and identity.incarnation.isalnum()):
+        raise StorageError(f"{identity.incarnation!r} is no incarnation: it must be ASCII letters and digits")
 
 
 def check_server_id(server_id: str) -> bytes:
@@ -64,15 +66,19 @@ def check_server_id(server_id: str) -> bytes:
 
 def encode(identity: Identity) -> bytes:
     check(identity)
-    lines = f"{_TITLE}\ncluster {identity.cluster_id}\nserver {identity.server_id}\n".encode()
+    text = f"{_TITLE}\ncluster {identity.cluster_id}\nserver {identity.server_id}\n"
+    if identity.incarnation:
+        text += f"incarnation {identity.incarnation}\n"
+    lines = text.encode()
     return lines + f"crc {crc32(lines):08x}\n".encode()
 
 
 def decode(data: bytes, path: str) -> Identity:
     """Raises CorruptStorage."""
     try:
-        title, cluster, server, _, rest = data.decode().split("\n")
-        identity = Identity(cluster.removeprefix("cluster "), server.removeprefix("server "))
+        title, cluster, server, *more, _, rest = data.decode().split("\n")
+        incarnation = more[0].removeprefix("incarnation ") if more else ""
+        identity = Identity(cluster.removeprefix("cluster "), server.removeprefix("server "), incarnation)
         good = title == _TITLE and not rest and encode(identity) == data
     except (ValueError, StorageError):
         good = False

@@ -56,7 +56,7 @@ class Recorder:
     def removed_by(self, server_id, configuration_index):
         self.removals.append((server_id, configuration_index))
 
-    def admits(self, server_id):
+    def admits(self, server_id, incarnation=""):
         return self.members is None or server_id in self.members
 
 

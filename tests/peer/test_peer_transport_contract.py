@@ -150,16 +150,6 @@ async def test_a_peer_left_out_is_disconnected(world):
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_peer_that_set_peers_names_stays_though_the_configuration_dropped_it(world):
-    a, b = await pair(world, members={"a", "b"})
-    a.listener.members = {"a"}
-    a.transport.set_peers({"b": b.address})
-    await world.settle()
-    assert a.transport.is_connected("b")
-    assert b.transport.is_connected("a")
-
-
-@pytest_twisted.ensureDeferred
 async def test_an_unknown_node_is_refused_with_the_index_of_the_configuration(world):
     a = world.node("a", members={"a"}, index=17)
     stranger = world.node("x", index=3)

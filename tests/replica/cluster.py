@@ -61,10 +61,12 @@ class Node:
         self.flusher = None
         self.wall_offset = 0.0
 
+    incarnation = ""
+
     def start(self, *, slow_disk: bool = False) -> Replica:
         assert self.replica is None
         clock, network = self.cluster.clock, self.cluster.network
-        identity = Identity(CLUSTER_ID, self.name)
+        identity = self.store.identity or Identity(CLUSTER_ID, self.name, self.incarnation)
         if self.store.identity is None:
             self.store.identify(identity)
         self.transport = MemoryTransport(network, identity, str(self.config.raftbind), str(self.config.listen))
@@ -115,13 +117,14 @@ class Cluster:
 
     def join(self, node: Node, incarnation: str = "") -> None:
         """As leto.replica.joining does: ask first, take part once taken; until a voter."""
+        node.incarnation = incarnation or f"{node.name}x1"
         done = Outcome(
             self.leader.replica.add_member(
                 node.name,
                 str(node.config.raftbind),
                 voter=True,
                 client_address=str(node.config.listen),
-                incarnation=incarnation or f"{node.name}-1",
+                incarnation=node.incarnation,
             )
         )
         self.until(lambda: done.done)

@@ -1,8 +1,11 @@
 """Replicas together: what clients are promised, seen at the seam they use."""
 
+import dataclasses
+
 import pytest
 from twisted.internet.defer import Deferred
 
+from leto.config import Address
 from leto.errors import (
     ConfigurationRefused,
     NoQuorum,
@@ -172,6 +175,7 @@ def test_a_removed_voter_that_lost_its_disk_comes_back_as_a_learner_first():
     victim = cluster.followers[0]
     victim.crash()
     victim.store = type(victim.store)()
+    victim.incarnation = "second"
     done = Outcome(
         cluster.leader.replica.add_member(victim.name, str(victim.config.raftbind), voter=True, incarnation="second")
     )
@@ -186,11 +190,40 @@ def test_a_removed_voter_that_lost_its_disk_comes_back_as_a_learner_first():
     cluster.assert_equal_state()
 
 
+def test_the_acknowledgements_of_a_replaced_process_count_for_nobody():
+    """The old process still runs when the same id joins with another directory: it is heard no more, and the new one
+    becomes a voter only by what its own disk has."""
+    cluster = Cluster(3)
+    old, other = cluster.followers
+    done = Outcome(
+        cluster.leader.replica.add_member(
+            old.name, "10.0.0.1:19999", voter=True, client_address="10.0.0.1:9999", incarnation="second"
+        )
+    )
+    cluster.until(lambda: done.done)
+    assert done.error is None
+    for _ in range(20):
+        cluster.do("SET", "a", "b")
+        cluster.advance(0.2)
+        assert not cluster.leader.replica.node.configuration.member(old.name).voter
+        assert cluster.leader.replica.node.progress[old.name].match == 0
+    assert old.name not in cluster.leader.transport.incoming()
+    new = cluster.add("new")
+    new.name, new.incarnation = old.name, "second"
+    new.config = dataclasses.replace(new.config, id=old.name, raftbind=Address("10.0.0.1", 19999))
+    new.start()
+    cluster.until(lambda: old.name in cluster.leader.replica.node.configuration.voter_ids())
+    assert new.replica.node.persisted_index >= cluster.leader.replica.node.commit - 1
+    other.crash()
+    cluster.do("SET", "a", "c")
+    assert new.replica.node.last_index == cluster.leader.replica.node.last_index
+
+
 def test_joining_twice_changes_nothing():
     cluster = Cluster(3)
     node = cluster.followers[0]
     before = cluster.leader.replica.node.last_index
-    for incarnation in ("", f"{node.name}-1"):
+    for incarnation in ("", f"{node.name}x1"):
         again = Outcome(
             cluster.leader.replica.add_member(node.name, str(node.config.raftbind), voter=True, incarnation=incarnation)
         )
@@ -237,6 +270,7 @@ def test_a_voter_stays_while_the_others_are_no_majority_without_it():
     lost, kept = cluster.followers
     lost.crash()
     lost.store = type(lost.store)()
+    lost.incarnation = "second"
     cluster.advance(1.0)
     done = Outcome(cluster.leader.replica.remove_member(kept.name))
     cluster.until(lambda: done.done)

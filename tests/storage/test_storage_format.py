@@ -20,8 +20,10 @@ from directories import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leto.errors import CorruptStorage
+from leto.interfaces import Identity
 from leto.raft.messages import Entry, HardState, SnapshotMeta
-from leto.storage import records
+from leto.storage import identity, records
 from leto.storage.simulated import SimulatedDisk
 
 CLUSTER = "00112233445566778899aabbccddeeff"
@@ -45,6 +47,20 @@ def files():
     store.write(HardState(2, "id1", 2), [], False)
     store.close()
     return disk.files()
+
+
+def test_the_identity_of_a_node_that_joined():
+    encoded = identity.encode(Identity(CLUSTER, "id2", "4f0a"))
+    assert encoded.split(b"\n")[:4] == [
+        b"leto identity 1",
+        b"cluster " + CLUSTER.encode(),
+        b"server id2",
+        b"incarnation 4f0a",
+    ]
+    assert identity.decode(encoded, "path") == Identity(CLUSTER, "id2", "4f0a")
+    for damaged in (encoded.replace(b"4f0a", b"4f0b"), encoded.replace(b"incarnation", b"incarnatiom")):
+        with pytest.raises(CorruptStorage):
+            identity.decode(damaged, "path")
 
 
 def test_identity(files):

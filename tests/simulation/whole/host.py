@@ -186,7 +186,7 @@ class Host:
 
     async def _join(self, process: Process, source: Random) -> None:
         """As leto.replica.joining.Joiner: ask, and take part once taken."""
-        incarnation = f"{self.name}-{self.lives}-{source.getrandbits(32):08x}"
+        incarnation = f"{self.name}x{self.lives}x{source.getrandbits(32):08x}"
         asked = self.world.any_member(self)
         while True:
             named = None
@@ -204,7 +204,7 @@ class Host:
                 await deferLater(process.clock, ASK_AGAIN)
             asked = named
         self.incarnation = incarnation
-        process.store.identify(Identity(CLUSTER_ID, self.name))
+        process.store.identify(Identity(CLUSTER_ID, self.name, incarnation))
         self.world.record("join", f"{self.name} was taken as {incarnation}")
         self._build(process, source)
 

@@ -234,8 +234,8 @@ class Gate:
     def removed_by(self, server_id: str, configuration_index: int) -> None:
         self._process.deliver(self._listener.removed_by, server_id, configuration_index)
 
-    def admits(self, server_id: str) -> bool:
-        return self._listener.admits(server_id)
+    def admits(self, server_id: str, incarnation: str) -> bool:
+        return self._listener.admits(server_id, incarnation)
 
     @property
     def configuration_index(self) -> int:
