@@ -49,6 +49,12 @@ def names(configurations: Iterable[Configuration], server_id: str, incarnation: 
     return False
 
 
+def in_words(member: Member) -> str:
+    """A member, for the log."""
+    kind = "voter" if member.voter else "joining" if member.joining else "learner"
+    return f"{member.id} {member.address} ({kind})"
+
+
 def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True

@@ -28,7 +28,7 @@ from leto.raft.state import Role
 from leto.replica.compaction import Compaction
 from leto.replica.driver import Driver
 from leto.replica.expiry import Expiry
-from leto.replica.membership import UNSPECIFIED, Membership, advertised, advertised_client, names, with_host
+from leto.replica.membership import UNSPECIFIED, Membership, advertised, advertised_client, in_words, names, with_host
 from leto.replica.peering import Peering
 from leto.replica.proposals import Proposals
 from leto.replica.reads import Reads
@@ -407,7 +407,7 @@ class Replica:
         else:
             self._dial(configuration)
         if before is not None:
-            self.log.info("members: {members}", members=", ".join(map(_describe, configuration.members)))
+            self.log.info("members: {members}", members=", ".join(map(in_words, configuration.members)))
 
     def _dial_current(self) -> None:
         self._farewell = Configuration()
@@ -495,8 +495,3 @@ class Replica:
     @property
     def configuration_index(self) -> int:
         return self._applied_configuration_index
-
-
-def _describe(member: Any) -> str:
-    kind = "voter" if member.voter else "joining" if member.joining else "learner"
-    return f"{member.id} {member.address} ({kind})"
