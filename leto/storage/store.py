@@ -40,7 +40,7 @@ LOCK = "leto.lock"
 SEGMENT_BYTES = 64 << 20
 MIN_SEGMENT_BYTES = 4096
 _NO_ENTRIES = LogIndex(1, 0)
-_AT_ONCE_BYTES = 16 << 10  # more is checksummed and written off the reactor's thread, as the disk's business
+_AT_ONCE_BYTES = 64 << 10  # more than this is checksummed and written off the reactor's thread
 _MARK_SECONDS = 0.05  # a busy log's watermark follows by this much
 
 

@@ -53,8 +53,9 @@ def test_what_is_written_now_survives_with_the_sync_that_follows(store: FileStor
         (HardState(1, "id2", 0), []),
         (None, [entry(2, 4096)]),
         (None, [entry(2, 3000), entry(3, 3000)]),
+        (HardState(1, "id1", 0), [entry(2, (64 << 10) + 1)]),
     ],
-    ids=["a term", "a vote", "no room", "no room for both"],
+    ids=["a term", "a vote", "no room", "no room for both", "many bytes"],
 )
 def test_what_must_wait_for_the_disk_is_not_begun(
     store: FileStore, hard_state: HardState | None, entries: list[Entry]
@@ -62,15 +63,6 @@ def test_what_must_wait_for_the_disk_is_not_begun(
     before = store.hard_state
     assert not store.write_now(hard_state, entries)
     assert (store.last_index, store.hard_state) == (1, before)
-    store.close()
-
-
-@pytest.mark.parametrize(("size", "at_once"), [(16 << 10, True), ((16 << 10) + 1, False)])
-def test_many_bytes_are_left_to_the_thread(tmp_path: Path, size: int, at_once: bool) -> None:
-    store = FileStore.open(str(tmp_path / "data"))
-    store.identify(Identity("0123456789abcdef" * 2, "id1"))
-    assert store.write_now(HardState(), [entry(1, size, term=0)]) is at_once
-    assert store.last_index == int(at_once)
     store.close()
 
 
