@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import Deferred
 
@@ -81,10 +81,6 @@ class Store(LogReader, Protocol):
         Needs an identity. Raises StorageError, with nothing changed, for entries that leave a gap, reach into the
         snapshot or are of a higher term than the hard state, and for a hard state that takes back a term or a vote."""
 
-    def write_now(self, hard_state: HardState | None, entries: Sequence[Entry]) -> bool:
-        """write() without the sync, for the reactor's thread while no job is under way: True if that was done. False,
-        and nothing was done, if it would take more than handing some bytes to the system (which buffers them)."""
-
     def create_snapshot(self, meta: SnapshotMeta) -> SnapshotSink:
         """A snapshot of this node's own. May be written from another thread than the log's."""
 
@@ -117,15 +113,6 @@ class Flusher(Protocol):
 
     def stop(self) -> Deferred[None]:
         """Fires when all that was submitted has run; nothing may be submitted after."""
-
-
-@runtime_checkable
-class IdleFlusher(Protocol):
-    """A Flusher that can tell when the store is free for write_now()."""
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether all that was submitted has run, and its end is known here."""
 
 
 # Peers ------------------------------------------------------------------------------------------

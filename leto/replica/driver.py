@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from leto.errors import ProtocolError, StorageError
-from leto.interfaces import Flusher, IdleFlusher, SnapshotSource, StateMachine, Store, Transport
+from leto.interfaces import Flusher, SnapshotSource, StateMachine, Store, Transport
 from leto.raft.messages import Entry, InstallSnapshot, Message, SnapshotMeta
 from leto.raft.node import Node
 from leto.raft.ready import ReadState, Ready
@@ -74,7 +74,6 @@ class Driver:
         self._node = node
         self._store = store
         self._flusher = flusher
-        self._is_eager = isinstance(flusher, IdleFlusher)
         self._machine = machine
         self._transport = transport
         self._wall_clock = wall_clock
@@ -215,33 +214,11 @@ class Driver:
         if not readies:
             return
         self._to_write = []
-        done = 0
-        if self._is_eager and self._flusher.is_idle:  # type: ignore[attr-defined]
-            try:
-                done = self._write_now(readies)
-            except StorageError as error:
-                self.fail(str(error))
-                return
-            if done == len(readies) and not any(ready.must_sync for ready in readies):
-                for ready in readies:
-                    self._written(ready)
-                return
         self._in_flight = readies
         self._flush_started = self._clock.seconds()
         self.flushes += 1
-        flush = self._flusher.submit(partial(_write, self._store, readies, done))
+        flush = self._flusher.submit(partial(_write, self._store, readies))
         flush.addCallback(self._flushed).addErrback(self._disk_failed)
-
-    def _write_now(self, readies: list[Ready]) -> int:
-        """Hand the system what is to be written, from here, so that the flusher's thread need only wait for the disk:
-        each line of Python that it runs costs both threads changes of the interpreter's lock. Returns how many of the
-        Readys are written but for their sync. Raises StorageError."""
-        for done, ready in enumerate(readies):
-            if ready.snapshot is not None:
-                return done
-            if (ready.entries or ready.hard_state) and not self._store.write_now(ready.hard_state, ready.entries):
-                return done
-        return len(readies)
 
     def _flushed(self, _: None) -> Deferred[None] | None:
         if self._failed or not self._running:
@@ -323,14 +300,12 @@ def _chunks(source: SnapshotSource) -> Iterator[bytes]:
         yield data
 
 
-def _write(store: Store, readies: list[Ready], done: int = 0) -> None:
-    """One flush: everything that gathered since the last, made durable by one fsync. The first `done` are written."""
+def _write(store: Store, readies: list[Ready]) -> None:
+    """One flush: everything that gathered since the last, made durable by one fsync."""
     last = max((i for i, ready in enumerate(readies) if ready.entries or ready.hard_state), default=-1)
     must_sync = any(ready.must_sync for ready in readies)
-    for i, ready in enumerate(readies[done:], done):
+    for i, ready in enumerate(readies):
         if ready.snapshot is not None:
             store.install_snapshot(ready.snapshot)
         if ready.entries or ready.hard_state:
             store.write(ready.hard_state, ready.entries, must_sync and i == last)
-    if must_sync and last < done:
-        store.write(None, (), True)

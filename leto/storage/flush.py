@@ -54,17 +54,10 @@ class ThreadFlusher:
         self._done: deque[tuple[Deferred[None], Failure | None]] = deque()
         self._thread: threading.Thread | None = None
         self._stopping: Deferred[None] | None = None
-        self._under_way = 0  # jobs submitted and not delivered; counted in the reactor's thread alone
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no job is under way: what a job touches may be touched by the reactor's thread."""
-        return not self._under_way and self._stopping is None
 
     def submit(self, job: Job) -> Deferred[None]:
         if self._stopping is not None:
             return _stopped()
-        self._under_way += 1
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
@@ -95,7 +88,6 @@ class ThreadFlusher:
     def _deliver(self) -> None:
         # one call a job: each takes the oldest, so the order is the jobs' order
         done, failure = self._done.popleft()
-        self._under_way -= 1
         _fire(done, failure)
 
     def _deliver_stop(self) -> None:

@@ -81,11 +81,6 @@ class Log:
             count += 1
         self._write(buffers, size, count, previous)
 
-    def has_room(self, count: int, payload_bytes: int) -> bool:
-        """Whether so many entries fit the active segment: append() will begin no other."""
-        segment = self._active
-        return segment.end + count * records.HEADER_BYTES + payload_bytes <= segment.limit
-
     def _write(self, buffers: list[bytes], size: int, count: int, last_crc: int) -> None:
         if not count:
             return

@@ -204,13 +204,6 @@ class MemoryStore:
         if sync:
             self._sync()
 
-    def write_now(self, hard_state: HardState | None, entries: Sequence[Entry]) -> bool:
-        saved = self.hard_state
-        if hard_state is not None and (hard_state.term != saved.term or hard_state.vote != saved.vote):
-            return False
-        self.write(hard_state, entries, False)
-        return True
-
     def _check(self, entries: Sequence[Entry], current_term: int) -> None:
         self._image.index.check(entries, current_term)
         meta = self.snapshot

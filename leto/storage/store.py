@@ -40,7 +40,6 @@ LOCK = "leto.lock"
 SEGMENT_BYTES = 64 << 20
 MIN_SEGMENT_BYTES = 4096
 _NO_ENTRIES = LogIndex(1, 0)
-_AT_ONCE_BYTES = 64 << 10  # more than this is checksummed and written off the reactor's thread
 _MARK_SECONDS = 0.05  # a busy log's watermark follows by this much
 
 
@@ -306,24 +305,11 @@ class FileStore:
             if entries:
                 log.publish()
             now = self._clock()
-            if (hard_state is not None and not entries) or now - self._marked_at >= _MARK_SECONDS:
+            if not entries or now - self._marked_at >= _MARK_SECONDS:
                 self._note(log)
                 self._marked_at = now
         except OSError as error:
             raise self._fail(error, "write") from error
-
-    def write_now(self, hard_state: HardState | None, entries: Sequence[Entry]) -> bool:
-        log, file = self._log, self._hard_state_file
-        if log is None or file is None:
-            return False
-        saved = file.state
-        if hard_state is not None and (hard_state.term != saved.term or hard_state.vote != saved.vote):
-            return False
-        size = sum([len(entry.payload) for entry in entries])
-        if size > _AT_ONCE_BYTES or not log.has_room(len(entries), size):
-            return False
-        self.write(hard_state, entries, False)
-        return True
 
     def _save(self, file: HardStateFile, new: HardState) -> None:
         saved = file.state
