@@ -29,9 +29,7 @@ types: .venv/test.stamp
 unit: .venv/test.stamp
 	@command -v redis-cli >/dev/null || scripts/apt-install redis-tools || \
 		echo 'leto: no redis-cli on PATH; the tests that drive it will say so' >&2
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS) || { \
-		echo 'leto: the tests that failed above are run once more, alone: one that passes now is sensitive to load' >&2; \
-		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(PYTEST_ARGS); }
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 # Kills, pauses, partitions and the rest against real processes; every reply is held against linearizability.
 chaos: .venv/test.stamp
