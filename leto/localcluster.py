@@ -75,8 +75,8 @@ class LocalNode:
         status = await self.process.wait()
         self._say(f"{self.name} | has ended ({f'signal {-status}' if status < 0 else f'status {status}'})")
 
-    async def role(self) -> str:
-        """What it is in its cluster, "" while it has none or does not answer."""
+    async def facts(self) -> dict[str, str]:
+        """The fields of its INFO raft; {} while it does not answer."""
         try:
             reader, writer = await asyncio.open_connection(HOST, self.clients.port)
             try:
@@ -86,9 +86,8 @@ class LocalNode:
             finally:
                 writer.close()
         except (OSError, EOFError):
-            return ""
-        fields = dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
-        return fields.get("raft_role", "")
+            return {}
+        return dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
 
     async def stop(self) -> None:
         """TERM, and KILL if that is not enough."""
@@ -142,10 +141,11 @@ async def run(data: Path, ports: Sequence[int], say: Say = write_line) -> int:
 
 
 async def _greet(nodes: Sequence[LocalNode], data: Path, say: Say) -> None:
-    """Once all serve and one leads, say how to talk to them."""
+    """Once all vote and one leads, say how to talk to them: from here on the loss of one does no harm."""
     while True:
-        roles = [await node.role() for node in nodes]
-        if all(roles) and "leader" in roles:
+        facts = [await node.facts() for node in nodes]
+        roles = [of.get("raft_role", "") for of in facts]
+        if set(roles) == {"leader", "follower"} and all(of.get("raft_learners") == "" for of in facts):
             break
         await asyncio.sleep(POLL_SECONDS)
     leader = nodes[roles.index("leader")]
