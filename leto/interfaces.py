@@ -255,6 +255,35 @@ class ReplicaStatus:
     counters: Mapping[str, int] = field(default_factory=dict)
 
 
+class WriteRequest(Protocol):
+    """Requests that go to the log together, and who is told of them. The replica calls one of the methods, once, in
+    the reactor's thread; they must not raise."""
+
+    @property
+    def payload(self) -> bytes:
+        """`count` requests: RESP, as leto.keyspace.batch frames them."""
+
+    @property
+    def count(self) -> int: ...
+
+    def applied(self, replies: Sequence[Reply], start: int, microseconds: float) -> None:
+        """Committed and applied here: the replies are those from `start` on, each the work of so much time."""
+
+    def refused(self, error: Exception) -> None:
+        """See Replica.write for the errors."""
+
+
+class ReadRequest(Protocol):
+    """Who is told that a read may be served. The replica calls one of the methods, once, in the reactor's thread;
+    they must not raise."""
+
+    def confirmed(self, clock_ms: int) -> None:
+        """Query the machine now, in this call or later."""
+
+    def refused(self, error: Exception) -> None:
+        """See Replica.read for the errors."""
+
+
 class Replica(Protocol):
     """What resp, admin and service ask of the replica."""
 
@@ -269,6 +298,12 @@ class Replica(Protocol):
 
         Errbacks: NotLeader, Overloaded, Stopping (never appended); OutcomeUnknown (appended, fate unknown).
         """
+
+    def submit_write(self, request: WriteRequest) -> None:
+        """write() without a Deferred, for the hot path. The answer may come before this returns."""
+
+    def submit_read(self, request: ReadRequest) -> None:
+        """read() without a Deferred, for the hot path. The answer may come before this returns."""
 
     def read(self) -> Deferred[int]:
         """Fires with clock_ms once `machine` holds every write acknowledged before this call, cluster-wide:

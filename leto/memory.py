@@ -6,6 +6,7 @@ can play a follower, refuse, or lose leadership with writes in flight.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,11 @@ from leto.errors import (
     OutcomeUnknown,
     TransferFailed,
 )
-from leto.interfaces import PeerStatus, ReplicaStatus, StateMachine
+from leto.interfaces import PeerStatus, ReadRequest, ReplicaStatus, StateMachine, WriteRequest
 from leto.keyspace import batch
 from leto.raft.configuration import Configuration, Member
 from leto.raft.messages import Entry, EntryKind, SnapshotMeta
+from leto.requests import DeferredRead, DeferredWrite
 from leto.status import status_data
 
 if TYPE_CHECKING:
@@ -36,16 +38,23 @@ TERM = 1
 class LoneReplica:
     """Implements leto.interfaces.Replica over a state machine alone.
 
-    `wall_ms` is the clock that stamps entries and answers reads. `is_leader`, `leader_address`, `refusal` (an
-    error that every write and read gets) may be set at any time. `hold_writes`/`hold_reads` keep calls until
-    release_writes()/release_reads(). `calls` records what was asked: ("write", count), ("read",), ...
+    `wall_ms` is the clock that stamps entries and answers reads, `seconds` the one that times the applying.
+    `is_leader`, `leader_address`, `refusal` (an error that every write and read gets) may be set at any time.
+    `hold_writes`/`hold_reads` keep calls until release_writes()/release_reads(). `calls` records what was asked:
+    ("write", count), ("read",), ...
     """
 
     def __init__(
-        self, machine: StateMachine, *, wall_ms: Callable[[], int] = lambda: 1_700_000_000_000, server_id: str = "lone"
+        self,
+        machine: StateMachine,
+        *,
+        wall_ms: Callable[[], int] = lambda: 1_700_000_000_000,
+        server_id: str = "lone",
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self.machine = machine
         self.wall_ms = wall_ms
+        self.seconds = seconds
         self.id = server_id
         self.is_leader = True
         self.leader_id: str | None = None
@@ -56,33 +65,41 @@ class LoneReplica:
         self.calls: list[tuple[Any, ...]] = []
         self.members: dict[str, Member] = {server_id: Member(server_id, "127.0.0.1:15379", True)}
         self.snapshot_index = 0
-        self._writes: deque[tuple[Deferred[list[Reply]], bytes, int]] = deque()
-        self._reads: deque[Deferred[int]] = deque()
+        self._writes: deque[WriteRequest] = deque()
+        self._reads: deque[ReadRequest] = deque()
         self._index = machine.applied
 
     # What the edges ask -------------------------------------------------------------------------
 
     def write(self, payload: bytes, count: int) -> Deferred[list[Reply]]:
-        self.calls.append(("write", count))
+        request = DeferredWrite(payload, count)
+        self.submit_write(request)
+        return request.done
+
+    def submit_write(self, request: WriteRequest) -> None:
+        self.calls.append(("write", request.count))
         if self.refusal is not None:
-            return fail(self.refusal)
-        if not self.is_leader:
-            return fail(self._not_leader())
-        if not self.hold_writes:
-            return succeed(self._apply(payload, count))
-        waiting: Deferred[list[Reply]] = Deferred()
-        self._writes.append((waiting, payload, count))
-        return waiting
+            request.refused(self.refusal)
+        elif not self.is_leader:
+            request.refused(self._not_leader())
+        elif self.hold_writes:
+            self._writes.append(request)
+        else:
+            self._apply(request)
 
     def read(self) -> Deferred[int]:
+        request = DeferredRead()
+        self.submit_read(request)
+        return request.done
+
+    def submit_read(self, request: ReadRequest) -> None:
         self.calls.append(("read",))
         if self.refusal is not None:
-            return fail(self.refusal)
-        if not self.hold_reads:
-            return succeed(self.wall_ms())
-        waiting: Deferred[int] = Deferred()
-        self._reads.append(waiting)
-        return waiting
+            request.refused(self.refusal)
+        elif self.hold_reads:
+            self._reads.append(request)
+        else:
+            request.confirmed(self.wall_ms())
 
     def read_local(self) -> int:
         self.calls.append(("read_local",))
@@ -173,25 +190,24 @@ class LoneReplica:
     def release_writes(self, most: int = -1) -> None:
         """Apply and answer held writes, the oldest first; at most `most` of them (-1: all)."""
         while self._writes and most != 0:
-            waiting, payload, count = self._writes.popleft()
             most -= 1
-            waiting.callback(self._apply(payload, count))
+            self._apply(self._writes.popleft())
 
     def release_reads(self, most: int = -1) -> None:
         """Confirm held reads, the oldest first."""
         while self._reads and most != 0:
             most -= 1
-            self._reads.popleft().callback(self.wall_ms())
+            self._reads.popleft().confirmed(self.wall_ms())
 
     def lose_leadership(self, leader_id: str | None = None, leader_address: str | None = None) -> None:
         """Become a follower: the fate of held writes is unknown, held reads find no quorum."""
         self.is_leader, self.leader_id, self.leader_address = False, leader_id, leader_address
         while self._writes:
-            self._writes.popleft()[0].errback(
+            self._writes.popleft().refused(
                 OutcomeUnknown("leadership was lost after the write was appended: it may or may not apply")
             )
         while self._reads:
-            self._reads.popleft().errback(NoQuorum("no quorum confirmed the read in time"))
+            self._reads.popleft().refused(NoQuorum("no quorum confirmed the read in time"))
 
     @property
     def held_writes(self) -> int:
@@ -201,11 +217,12 @@ class LoneReplica:
     def held_reads(self) -> int:
         return len(self._reads)
 
-    def _apply(self, payload: bytes, count: int) -> list[Reply]:
+    def _apply(self, request: WriteRequest) -> None:
         self._index += 1
-        return self.machine.apply(
-            Entry(self._index, TERM, EntryKind.COMMAND, batch.encode(self.wall_ms(), count, payload))
-        )
+        payload = batch.encode(self.wall_ms(), request.count, request.payload)
+        started = self.seconds()
+        replies = self.machine.apply(Entry(self._index, TERM, EntryKind.COMMAND, payload))
+        request.applied(replies, 0, (self.seconds() - started) * 1e6 / request.count)
 
     def _not_leader(self) -> NotLeader:
         return NotLeader(self.leader_id, self.leader_address)

@@ -32,7 +32,8 @@ class Owner(Protocol):
     def begin_turn(self, now: float) -> None:
         """Hand the core whatever waits for it: called before each Ready is asked for."""
 
-    def entry_applied(self, entry: Entry, replies: list[Any]) -> None: ...
+    def entry_applied(self, entry: Entry, replies: list[Any], seconds: float) -> None:
+        """It was applied, in so much time."""
 
     def applied_up_to(self, index: int, payload_bytes: int) -> None:
         """Some entries were applied, this many bytes of them."""
@@ -265,16 +266,22 @@ class Driver:
     def _apply(self) -> bool:
         """Apply what is committed; True when all of it was, False when others must have their turn first."""
         queue, apply, applied = self._to_apply, self._machine.apply, self._owner.entry_applied
-        until = self._clock.seconds() + APPLY_SECONDS
+        seconds = self._clock.seconds
+        started = seconds()
+        until = started + APPLY_SECONDS
         size = 0
         while queue:
             entry = queue.popleft()
-            applied(entry, apply(entry))
+            replies = apply(entry)
+            ended = seconds()
+            applied(entry, replies, ended - started)
             size += len(entry.payload)
             self.entries_applied += 1
-            if queue and self._clock.seconds() > until:
-                self.schedule()
-                break
+            if queue:
+                started = seconds()
+                if started > until:
+                    self.schedule()
+                    break
         self._node.applied(self._machine.applied)
         self._owner.applied_up_to(self._machine.applied, size)
         return not queue

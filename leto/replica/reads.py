@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from twisted.internet.defer import Deferred
 
 from leto.errors import LetoError, NoQuorum
+from leto.interfaces import ReadRequest
 from leto.raft.ready import ReadState
+from leto.requests import DeferredRead
 
 
 class _Batch:
@@ -19,7 +21,7 @@ class _Batch:
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.asked_at = 0.0
-        self.waiting: list[Deferred[int]] = []
+        self.waiting: list[ReadRequest] = []
 
 
 class Reads:
@@ -43,14 +45,27 @@ class Reads:
     def wants_to_ask(self) -> bool:
         return self._gathering is not None or bool(self._unasked)
 
+    @property
+    def is_gathering(self) -> bool:
+        """A batch is open that the next turn asks for, if there is a leader to ask."""
+        return self._gathering is not None
+
+    def begin(self, now: float) -> None:
+        """Open a batch: none is open."""
+        self._gathering = _Batch(now + self._timeout)
+
+    def submit(self, request: ReadRequest) -> None:
+        """One more read of the open batch: confirmed when it may be served."""
+        assert self._gathering is not None
+        self._gathering.waiting.append(request)
+
     def gather(self, now: float) -> Deferred[int]:
         """One more read; fires with clock_ms when it may be served."""
-        batch = self._gathering
-        if batch is None:
-            batch = self._gathering = _Batch(now + self._timeout)
-        waiter: Deferred[int] = Deferred()
-        batch.waiting.append(waiter)
-        return waiter
+        if self._gathering is None:
+            self.begin(now)
+        request = DeferredRead()
+        self.submit(request)
+        return request.done
 
     def ask(self, now: float) -> Iterator[int]:
         """The contexts to hand to the core now, one a batch."""
@@ -122,10 +137,10 @@ class Reads:
 
 
 def _serve(batch: _Batch, clock_ms: int) -> None:
-    for waiter in batch.waiting:
-        waiter.callback(clock_ms)
+    for request in batch.waiting:
+        request.confirmed(clock_ms)
 
 
 def _fail(batch: _Batch, error: LetoError) -> None:
-    for waiter in batch.waiting:
-        waiter.errback(error)
+    for request in batch.waiting:
+        request.refused(error)

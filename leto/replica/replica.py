@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from leto.config import Address, Config
 from leto.errors import LetoError, NothingToSnapshot, NotLeader, Overloaded, RequestTooLarge, Stopping
-from leto.interfaces import Flusher, ReplicaStatus, StateMachine, Store, Transport
+from leto.interfaces import Flusher, ReadRequest, ReplicaStatus, StateMachine, Store, Transport, WriteRequest
 from leto.keyspace import batch
 from leto.raft.configuration import Configuration, decode
 from leto.raft.messages import Entry, EntryKind, InstallSnapshot, Message, SnapshotMeta
@@ -35,6 +35,7 @@ from leto.replica.reads import Reads
 from leto.replica.status import describe
 from leto.replica.timers import LazyTimer
 from leto.replica.transfer import Handover
+from leto.requests import DeferredRead, DeferredWrite
 
 CONFIGURATION = int(EntryKind.CONFIGURATION)
 MAX_REQUEST_BYTES = 1000 << 20  # what peers take in one message is 1 GiB
@@ -184,29 +185,53 @@ class Replica:
         return self.is_leader and not self._stopping and not self.node.transferring_to
 
     def write(self, payload: bytes, count: int) -> Deferred[list[Any]]:
+        request = DeferredWrite(payload, count)
+        self.submit_write(request)
+        return request.done
+
+    def submit_write(self, request: WriteRequest) -> None:
+        node, proposals = self.node, self._proposals
+        size = len(request.payload)
         if self._stopping:
-            return fail(Stopping("the node is stopping"))
-        if len(payload) > MAX_REQUEST_BYTES:
-            return fail(RequestTooLarge(f"a request of {len(payload)} bytes is too large for the log"))
-        node = self.node
-        if node.role is not Role.LEADER:
+            request.refused(Stopping("the node is stopping"))
+        elif size > MAX_REQUEST_BYTES:
+            request.refused(RequestTooLarge(f"a request of {size} bytes is too large for the log"))
+        elif node.role is not Role.LEADER:
             if self.config.on_follower == "proxy" and node.leader_id:
-                return self.peering.forward(node.leader_id, payload, count)
-            return fail(self._not_leader())
-        if self._proposals.gathered_bytes + node.uncommitted_bytes > self.config.max_uncommitted_bytes:
-            return fail(Overloaded("too many writes wait to be committed, try again later"))
-        self._counters["writes"] += count
-        self.driver.schedule()
-        return self._proposals.gather(payload, count)
+                self._forward(node.leader_id, request)
+            else:
+                request.refused(self._not_leader())
+        elif proposals.gathered_bytes + node.uncommitted_bytes > self.config.max_uncommitted_bytes:
+            request.refused(Overloaded("too many writes wait to be committed, try again later"))
+        else:
+            self._counters["writes"] += request.count
+            self.driver.schedule()
+            proposals.submit(request)
+
+    def _forward(self, leader_id: str, request: WriteRequest) -> None:
+        def failed(failure: Failure) -> None:
+            request.refused(failure.value)  # type: ignore[arg-type]
+
+        done = self.peering.forward(leader_id, request.payload, request.count)
+        done.addCallbacks(lambda replies: request.applied(replies, 0, 0.0), failed)
 
     def read(self) -> Deferred[int]:
+        request = DeferredRead()
+        self.submit_read(request)
+        return request.done
+
+    def submit_read(self, request: ReadRequest) -> None:
         if self.config.reads == "local":
-            return succeed(self.read_local())
-        if self._stopping:
-            return fail(Stopping("the node is stopping"))
-        self._counters["reads"] += 1
-        self.driver.schedule()
-        return self._reads.gather(self._reactor.seconds())
+            request.confirmed(self.read_local())
+        elif self._stopping:
+            request.refused(Stopping("the node is stopping"))
+        else:
+            self._counters["reads"] += 1
+            reads = self._reads
+            if not reads.is_gathering:
+                self.driver.schedule()
+                reads.begin(self._reactor.seconds())
+            reads.submit(request)
 
     def read_local(self) -> int:
         return max(self.node.clock_ms, self.driver.wall_ms())
@@ -313,13 +338,13 @@ class Replica:
             try:
                 index = node.propose(batch.encode(stamp, count, requests), now)
             except (NotLeader, Overloaded) as error:
-                for _, waiter in waiting:
-                    waiter.errback(error)
+                for request in waiting:
+                    request.refused(error)
                 continue
             self._counters["entries_proposed"] += 1
             self._proposals.appended(index, node.term, waiting)
 
-    def entry_applied(self, entry: Entry, replies: list[Any]) -> None:
+    def entry_applied(self, entry: Entry, replies: list[Any], seconds: float) -> None:
         self._applied_term = entry.term
         if entry.kind == CONFIGURATION:
             self._applied_configuration = decode(entry.payload)
@@ -327,7 +352,7 @@ class Replica:
             self.membership.applied(entry.index, entry.term, self._applied_configuration)
         if not self.membership.is_empty:
             self.membership.overtaken(entry.index, entry.term)
-        self._proposals.applied(entry, replies)
+        self._proposals.applied(entry, replies, seconds * 1e6)
 
     def applied_up_to(self, index: int, payload_bytes: int) -> None:
         self._reads.applied(index)

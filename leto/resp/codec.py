@@ -28,6 +28,7 @@ _COUNTS = {b"*%d" % n: n for n in range(1, 1024)}
 _LENGTHS = tuple(b"$%d" % n for n in range(4096))  # bulk headers of short arguments
 _LENGTH_OF = {header: length for length, header in enumerate(_LENGTHS)}
 _KNOWN_LENGTHS = len(_LENGTHS)
+_PARTS = {header: 2 * count + 2 for header, count in _COUNTS.items() if count}  # split at CRLF, if none holds one
 _LONG_LENGTH = re.compile(rb"\$[1-9][0-9]{3,9}").fullmatch
 
 
@@ -40,10 +41,11 @@ class RequestReader:
     """feed() it what has come. Until `authenticated` it gives at most one request a call (the request may change
     what the next one is allowed) and small limits apply: call feed(b"") until it gives none."""
 
-    __slots__ = ("_max_bulk_bytes", "_strict", "authenticated", "error", "raw")
+    __slots__ = ("_max_bulk_bytes", "_single_bytes", "_strict", "authenticated", "error", "raw")
 
     def __init__(self, max_bulk_bytes: int, authenticated: bool = True) -> None:
         self._max_bulk_bytes = max_bulk_bytes
+        self._single_bytes = min(_KNOWN_LENGTHS, max_bulk_bytes)  # in fewer, every argument has a known length
         self._strict = StrictReader(max_bulk_bytes)
         self.authenticated = authenticated
         self.error: str | None = None  # a protocol error's words: nothing more will be read
@@ -62,6 +64,14 @@ class RequestReader:
         strict = self._strict
         if not self.authenticated:
             return self._feed_strictly(data, 1)
+        if len(data) < self._single_bytes and not strict.busy:
+            # One request, whole and alone: what a client sends that waits for each reply.
+            parts = data.split(CRLF)
+            if len(parts) == _PARTS.get(parts[0]) and not parts[-1]:
+                request = parts[2::2]
+                if [_LENGTHS[len(argument)] for argument in request] == parts[1:-1:2]:
+                    self.raw = data
+                    return [request]
         if strict.busy:
             requests = self._feed_strictly(data, 1)
             if not requests:

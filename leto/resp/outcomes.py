@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from leto.errors import LetoError, NoQuorum, NotLeader, OutcomeUnknown, Overloaded, Stopping
 from leto.keyspace.replies import Error
 from leto.resp.slots import first_key, key_slot
 
 if TYPE_CHECKING:
-    from twisted.python.failure import Failure
-
     from leto.config import FollowerPolicy
 
 log = Logger()
@@ -27,12 +26,12 @@ _CODES: tuple[tuple[type[LetoError], str], ...] = (
 )
 
 
-def refusal(failure: Failure, was_write: bool) -> Error:
+def refusal(reason: BaseException | Failure, was_write: bool) -> Error:
     """The reply for a request that failed so; an exception that is no LetoError is logged.
 
     An unexpected failure of a write tells that its outcome is not known, which is all that can be said.
     """
-    error = failure.value
+    error = reason.value if isinstance(reason, Failure) else reason
     if isinstance(error, NotLeader):
         return NOT_LEADER
     for kind, code in _CODES:
@@ -40,18 +39,20 @@ def refusal(failure: Failure, was_write: bool) -> Error:
             return Error(f"{code} {error}".encode())
     if isinstance(error, LetoError):
         return Error(f"ERR {error}".encode())
+    failure = reason if isinstance(reason, Failure) else Failure(reason)
     log.failure("a client's request failed in an unexpected way", failure)
     if was_write:
         return Error(b"UNCERTAIN internal error: the write may or may not have been applied")
     return Error(b"ERR internal error")
 
 
-def refused_writes(failure: Failure, commands: Sequence[Sequence[bytes]], on_follower: FollowerPolicy) -> list[Error]:
+def refused_writes(
+    error: BaseException, commands: Sequence[Sequence[bytes]], on_follower: FollowerPolicy
+) -> list[Error]:
     """A reply for each of the `commands`: where --on-follower is moved, the way to the leader."""
-    error = failure.value
     if on_follower == "moved" and isinstance(error, NotLeader) and error.leader_address:
         return [moved(argv, error.leader_address) for argv in commands]
-    return [refusal(failure, True)] * len(commands)
+    return [refusal(error, True)] * len(commands)
 
 
 def moved(argv: Sequence[bytes], leader_address: str) -> Error:

@@ -75,12 +75,12 @@ class RespProtocol(Protocol):
             transport.setTcpKeepAlive(True)
         if hasattr(transport, "fileno"):
             session.descriptor = transport.fileno()
+        self.dataReceived = session.receive  # type: ignore[method-assign]
         if IS_AVAILABLE and isinstance(output, SocketOutput):
             if self._state.readers is None:
                 self._state.readers = ClientReaders(transport.reactor)
             self._state.readers.adopt(transport)
         self._state.sessions[session.id] = session
-        self.dataReceived = session.receive  # type: ignore[method-assign]
 
     def _drained(self) -> None:
         self.session.drained()

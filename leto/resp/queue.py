@@ -65,38 +65,61 @@ class RunQueue:
         self._pending.append(run)
 
     def _add(self, run: Run) -> None:
-        self._pending.append(run)
+        pending = self._pending
         self.pending_bytes += run.size
+        if pending:
+            pending.append(run)
+            if type(run) is not Task:
+                self._unstarted.append(run)
+            return
+        pending.append(run)
         if type(run) is not Task:
-            self._unstarted.append(run)
+            try:
+                run.start()  # nothing is before it
+            except Exception:  # noqa: BLE001 - as in proceed()
+                self.fault()
+
+    def _waits_for_replica(self) -> bool:
+        """One run is all that there is, it is under way, and the client may send more: there is nothing to do."""
+        pending = self._pending
+        return (
+            len(pending) == 1
+            and pending[0].output is None
+            and not self.closing
+            and self.pending_bytes <= self.state.pending_bytes
+            and not (self.reading and self.reading[0].ready)
+            and not self.blocked
+        )
 
     def proceed(self) -> None:
-        """Start what may start, evaluate what may be evaluated, send what is answered. Called whenever a run ends."""
+        """Start what may start, evaluate what may be evaluated, send what is answered. Called whenever a run ends.
+        A fault of ours is logged, and ends this connection only."""
         if self._proceeding or self.closed:
             return
-        self._proceeding = True
-        unstarted, reading, limit = self._unstarted, self.reading, self.state.output_bytes
-        try:
-            while True:
-                if reading and reading[0].ready:
-                    if self.output.unsent > limit or not reading[0].evaluate():
-                        break  # until drained()
-                    reading.popleft()
-                elif unstarted and not (reading if unstarted[0].is_write else self.writing):
-                    unstarted.popleft().start()
-                else:
-                    break
-        except BaseException:
-            self.fault()
-            raise
-        finally:
-            self._proceeding = False
+        unstarted, reading = self._unstarted, self.reading
+        if unstarted or reading:
+            limit = self.state.output_bytes
+            self._proceeding = True
+            try:
+                while True:
+                    if reading and reading[0].ready:
+                        if self.output.unsent > limit or not reading[0].evaluate():
+                            break  # until drained()
+                        reading.popleft()
+                    elif unstarted and not (reading if unstarted[0].is_write else self.writing):
+                        unstarted.popleft().start()
+                    else:
+                        break
+            except Exception:  # noqa: BLE001 - see above
+                self.fault()
+            finally:
+                self._proceeding = False
         if not self._receiving:
             self._flush()
 
     def _flush(self) -> None:
         pending = self._pending
-        if pending and pending[-1].output is None and pending[0].output is not None:
+        if len(pending) > 1 and pending[-1].output is None and pending[0].output is not None:
             # More is under way and may be answered in this very turn: one write for all of it.
             if self._flush_planned is None:
                 self._flush_planned = self.state.reactor.callLater(0, self._flush_now)
@@ -109,13 +132,17 @@ class RunQueue:
                 self._flush_planned.cancel()
             self._flush_planned = None
         pending = self._pending
-        outputs: list[bytes] = []
-        while pending and pending[0].output is not None:
+        if pending and pending[0].output is not None:
             run = pending.popleft()
             self.pending_bytes -= run.size
-            outputs.append(run.output)  # type: ignore[arg-type]
-        if outputs:
-            data = outputs[0] if len(outputs) == 1 else b"".join(outputs)
+            data: bytes = run.output  # type: ignore[assignment]
+            if pending and pending[0].output is not None:
+                outputs = [data]
+                while pending and pending[0].output is not None:
+                    run = pending.popleft()
+                    self.pending_bytes -= run.size
+                    outputs.append(run.output)  # type: ignore[arg-type]
+                data = b"".join(outputs)
             if data:
                 self.state.output_total += len(data)
                 self.output.write(data)
@@ -139,17 +166,13 @@ class RunQueue:
 
     def _mind_limits(self) -> None:
         """Read from the client only while it does not owe too much; see leto.resp.protocol."""
-        state = self.state
+        state, unsent = self.state, self.output.unsent
         if self._is_read:
-            if self.pending_bytes > state.pending_bytes or self.blocked or self.output.unsent > state.output_bytes:
+            if self.pending_bytes > state.pending_bytes or self.blocked or unsent > state.output_bytes:
                 self._read_from_client(False)
-        elif (
-            2 * self.pending_bytes <= state.pending_bytes
-            and not self.blocked
-            and 2 * self.output.unsent <= state.output_bytes
-        ):
+        elif 2 * self.pending_bytes <= state.pending_bytes and not self.blocked and 2 * unsent <= state.output_bytes:
             self._read_from_client(True)
-        if self.output.unsent > state.output_bytes and self._stall_timer is None and not self.closed:
+        if unsent > state.output_bytes and self._stall_timer is None and not self.closed:
             self._stalled_at = self.output.taken
             self._stall_timer = state.reactor.callLater(STALL_SECONDS, self._stalled)
 
@@ -194,8 +217,8 @@ class RunQueue:
         self.output.abort()
 
     def fault(self) -> None:
-        """A bug of ours while answering; the exception goes on and is logged. The client must not wait for ever."""
-        log.error("answering {client} failed: its connection is closed", client=self.peer)
+        """A bug of ours while answering: the exception at hand is logged. The client must not wait for ever."""
+        log.failure("answering {client} failed: its connection is closed", client=self.peer)
         self.kill()
 
     def lost(self) -> None:

@@ -9,15 +9,18 @@ goes on to the real one.
 from __future__ import annotations
 
 import select
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableDescriptor, IReadDescriptor
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 IS_AVAILABLE = hasattr(select, "epoll")
+_PIECE: Final = 1 << 16  # bytes read at once, as Twisted's transports do
 
 
 @implementer(IReadDescriptor)
@@ -30,6 +33,7 @@ class ClientReaders:
         self._reactor = reactor
         self._poll = select.epoll()
         self._readers: dict[int, Any] = {}
+        self._receivers: dict[int, tuple[Callable[[int], bytes], Callable[[bytes], object]]] = {}
 
     def adopt(self, transport: Any) -> None:
         """Read from `transport` here from now on."""
@@ -45,6 +49,7 @@ class ClientReaders:
             return
         self._poll.register(fd, select.EPOLLIN)
         readers[fd] = reader
+        self._receivers[fd] = reader.socket.recv, reader.protocol.dataReceived
         if len(readers) == 1:
             self._reactor.addReader(self)
 
@@ -52,7 +57,7 @@ class ClientReaders:
         readers, fd = self._readers, reader.fileno()
         if readers.get(fd) is not reader:
             return
-        del readers[fd]
+        del readers[fd], self._receivers[fd]
         self._poll.unregister(fd)
         if not readers:
             self._reactor.removeReader(self)
@@ -70,20 +75,31 @@ class ClientReaders:
 
     def doRead(self) -> None:
         """Some sockets have something to read, or have ended."""
-        readers = self._readers
-        for fd, _ in self._poll.poll(0, len(readers) or 1):
-            reader = readers.get(fd)
-            if reader is None:
+        receivers = self._receivers
+        for fd, _ in self._poll.poll(0, len(receivers) or 1):
+            found = receivers.get(fd)
+            if found is None:
                 continue  # one before it closed this one
+            receive, take = found
             try:
-                why = reader.doRead()
+                data = receive(_PIECE)
+                if data:
+                    take(data)
+                    continue
+                why: Exception = CONNECTION_DONE
+            except BlockingIOError:
+                continue
+            except OSError:
+                why = CONNECTION_LOST
             except Exception as error:  # noqa: BLE001 - as the reactor does: that connection ends, others go on
                 self.log.failure("reading from a client failed")
                 why = error
-            if why is not None:
-                self._disconnect(reader, why)
+            self._disconnect(fd, why)
 
-    def _disconnect(self, reader: Any, why: Exception) -> None:
+    def _disconnect(self, fd: int, why: Exception) -> None:
+        reader = self._readers.get(fd)
+        if reader is None:
+            return  # it has closed itself meanwhile
         self.removeReader(reader)
         if isinstance(why, ConnectionDone) and IHalfCloseableDescriptor.providedBy(reader):
             reader.readConnectionLost(Failure(why))

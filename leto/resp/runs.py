@@ -25,6 +25,7 @@ Tally = Sequence[tuple[Known, int]]  # which commands a run holds, and how many 
 _OVERHEAD = 256  # bytes that a run itself takes, roughly
 _SLICE = 1 << 20  # bytes of replies made before they are handed to the output
 _LARGE = 4096  # a bulk reply of this size is counted towards the slice
+_OK_LINE = b"+OK\r\n"
 
 
 class Run:
@@ -42,54 +43,66 @@ class Run:
 
 
 class WriteRun(Run):
-    """Requests that go to the log together: one Replica.write()."""
+    """Requests that go to the log together: one leto.interfaces.WriteRequest."""
 
-    __slots__ = ("commands", "payload", "resp3", "session", "silent", "started", "tally")
+    __slots__ = ("commands", "count", "payload", "resp3", "session", "silent", "tally")
     is_write = True
 
     def __init__(self, session: Session, commands: Sequence[Request], payload: bytes, tally: Tally) -> None:
-        super().__init__(len(payload))
+        self.size = len(payload) + _OVERHEAD
+        self.output = None
         self.session = session
         self.commands = commands
+        self.count = len(commands)
         self.payload = payload
         self.tally = tally
         self.resp3 = session.resp3
         self.silent = session.silent
 
     def start(self) -> None:
-        session = self.session
-        session.writing += 1
-        self.started = session.state.reactor.seconds()
-        session.state.replica.write(self.payload, len(self.commands)).addCallbacks(self._applied, self._failed)
+        self.session.writing += 1
+        self.session.state.replica.submit_write(self)
 
-    def _applied(self, replies: list[Reply]) -> None:
-        session = self.session
+    def applied(self, replies: Sequence[Reply], start: int, microseconds: float) -> None:
+        session, count = self.session, self.count
         try:
-            if session.compat_leto:
-                replies = [compat_reply(argv, reply) for argv, reply in zip(self.commands, replies, strict=True)]
-            microseconds = (session.state.reactor.seconds() - self.started) * 1e6
-            session.account(self.tally, len(self.commands), microseconds)
-            session.note_if_slow(self.commands[0], microseconds)  # the first stands for all: they took as long
-            self.finish(replies)
-        except BaseException:
+            for known, calls in self.tally:
+                known.calls += calls
+                known.microseconds += microseconds * calls
+            if microseconds >= session.state.slowlog.threshold >= 0:
+                session.note_slow(self.commands[0], microseconds)  # the first stands for all: they took as long
+            if count == 1 and replies[start] is OK:
+                self._end(_OK_LINE)
+            else:
+                self.finish(replies[start : start + count])
+        except Exception:  # noqa: BLE001 - one client's misfortune is no other's
             session.fault()
-            raise
 
-    def _failed(self, failure: Failure) -> None:
-        policy = self.session.state.config.on_follower
-        self.finish(list(refused_writes(failure, self.commands, policy)))
+    def refused(self, error: Exception) -> None:
+        try:
+            self.finish(self.refusals(error))
+        except Exception:  # noqa: BLE001 - as in applied()
+            self.session.fault()
 
-    def finish(self, replies: list[Reply]) -> None:
-        count = len(replies)
-        if self.silent:
-            self.output = b""
-        elif replies.count(OK) == count:
-            self.output = b"+OK\r\n" * count
-        else:
-            self.output = b"".join([encode(reply, self.resp3) for reply in replies])
-            for argv, reply in zip(self.commands, replies, strict=True):
-                if type(reply) is Error:
-                    self.session.count_error(reply, argv)
+    def refusals(self, error: Exception) -> Sequence[Reply]:
+        """What each request is told."""
+        return refused_writes(error, self.commands, self.session.state.config.on_follower)
+
+    def finish(self, replies: Sequence[Reply]) -> None:
+        """These are the replies."""
+        session = self.session
+        if session.compat_leto:
+            replies = [compat_reply(argv, reply) for argv, reply in zip(self.commands, replies, strict=True)]
+        if replies.count(OK) == len(replies):
+            self._end(_OK_LINE * len(replies))
+            return
+        for argv, reply in zip(self.commands, replies, strict=True):
+            if type(reply) is Error:
+                session.count_error(reply, argv)
+        self._end(b"".join([encode(reply, self.resp3) for reply in replies]))
+
+    def _end(self, output: bytes) -> None:
+        self.output = b"" if self.silent else output
         session = self.session
         session.writing -= 1
         session.proceed()
@@ -101,34 +114,31 @@ class MixedRun(WriteRun):
     If the node turns out not to lead, nothing was appended: the writes are refused, the reads served as such.
     """
 
-    __slots__ = ()
+    __slots__ = ("error",)
 
-    def _failed(self, failure: Failure) -> None:
-        if failure.check(NotLeader) is None:
-            super()._failed(failure)
-            return
-        self.session.state.replica.read().addCallbacks(
-            self._serve_reads, self._refuse_reads, callbackArgs=(failure,), errbackArgs=(failure,)
-        )
+    def refused(self, error: Exception) -> None:
+        if isinstance(error, NotLeader):
+            self.error = error
+            self.session.state.replica.read().addCallbacks(self._serve_reads, self._refuse_reads)
+        else:
+            super().refused(error)
 
     def _is_write(self, argv: Request) -> bool:
         known = self.session.state.table.resolve(argv)
         return type(known) is Known and known.kind == WRITE
 
-    def _serve_reads(self, clock_ms: int, refused: Failure) -> None:
+    def _serve_reads(self, clock_ms: int) -> None:
         query = self.session.query
         try:
-            reads = [None if self._is_write(argv) else query(argv, clock_ms) for argv in self.commands]
-            self._finish_apart(refused, reads)
-        except BaseException:
+            self._finish_apart([None if self._is_write(argv) else query(argv, clock_ms) for argv in self.commands])
+        except Exception:  # noqa: BLE001 - as in applied()
             self.session.fault()
-            raise
 
-    def _refuse_reads(self, failure: Failure, refused: Failure) -> None:
-        self._finish_apart(refused, [refusal(failure, False)] * len(self.commands))
+    def _refuse_reads(self, failure: Failure) -> None:
+        self._finish_apart([refusal(failure, False)] * len(self.commands))
 
-    def _finish_apart(self, refused: Failure, reads: list[Reply]) -> None:
-        writes = refused_writes(refused, self.commands, self.session.state.config.on_follower)
+    def _finish_apart(self, reads: list[Reply]) -> None:
+        writes = self.refusals(self.error)
         self.finish(
             [
                 write if self._is_write(argv) else read
@@ -138,40 +148,40 @@ class MixedRun(WriteRun):
 
 
 class ReadRun(Run):
-    """Requests that only read: one Replica.read(), then one query each."""
+    """Requests that only read: one leto.interfaces.ReadRequest, then one query each."""
 
-    __slots__ = ("at", "clock_ms", "commands", "failure", "resp3", "session", "silent", "tally")
+    __slots__ = ("at", "clock_ms", "commands", "error", "resp3", "session", "silent", "tally")
 
     def __init__(self, session: Session, commands: Sequence[Request], size: int, tally: Tally) -> None:
-        super().__init__(size)
+        self.size = size + _OVERHEAD
+        self.output = None
         self.session = session
         self.commands = commands
         self.tally = tally
         self.resp3 = session.resp3
         self.silent = session.silent
         self.clock_ms = -1  # until the read is confirmed
-        self.failure: Failure | None = None
+        self.error: Exception | None = None
         self.at = 0  # commands before it are answered
 
     @property
     def ready(self) -> bool:
-        return self.clock_ms >= 0 or self.failure is not None
+        return self.clock_ms >= 0 or self.error is not None
 
     def start(self) -> None:
         session = self.session
         session.reading.append(self)
         if session.readonly:
-            self.clock_ms = session.state.replica.read_local()
-            session.proceed()
+            self.confirmed(session.state.replica.read_local())
         else:
-            session.state.replica.read().addCallbacks(self._confirmed, self._failed)
+            session.state.replica.submit_read(self)
 
-    def _confirmed(self, clock_ms: int) -> None:
+    def confirmed(self, clock_ms: int) -> None:
         self.clock_ms = clock_ms
         self.session.proceed()
 
-    def _failed(self, failure: Failure) -> None:
-        self.failure = failure
+    def refused(self, error: Exception) -> None:
+        self.error = error
         self.session.proceed()
 
     def evaluate(self) -> bool:
@@ -179,16 +189,18 @@ class ReadRun(Run):
 
         What is evaluated later than the read was confirmed sees a later committed state, never an older one.
         """
-        if self.failure is not None:
-            error = refusal(self.failure, False)
+        if self.error is not None:
+            error = refusal(self.error, False)
             for argv in self.commands:
                 self.session.count_error(error, argv)
             self.output = b"" if self.silent else encode(error) * len(self.commands)
             return True
         session = self.session
-        cheap = all(known.fast for known, _ in self.tally)
+        tally = self.tally
+        cheap = tally[0][0].fast if len(tally) == 1 else all(known.fast for known, _ in tally)
         query, clock_ms, resp3 = session.query if cheap else session.timed_query, self.clock_ms, self.resp3
-        started = session.state.reactor.seconds()
+        seconds = session.state.seconds
+        started = seconds()
         parts: list[bytes] = []
         size = 0
         commands = self.commands[self.at :] if self.at else self.commands
@@ -212,10 +224,13 @@ class ReadRun(Run):
                 parts, size = [], 0
                 if session.output.unsent > session.state.output_bytes and self.at < len(self.commands):
                     return False
-        share = session.account(self.tally, len(self.commands), (session.state.reactor.seconds() - started) * 1e6)
-        if cheap:
-            session.note_if_slow(self.commands[0], share)  # not worth a clock each: the average tells
-        self.output = b"" if self.silent else b"".join(parts)
+        share = (seconds() - started) * 1e6 / len(self.commands)
+        for known, calls in tally:
+            known.calls += calls
+            known.microseconds += share * calls
+        if cheap and share >= session.state.slowlog.threshold >= 0:
+            session.note_slow(self.commands[0], share)  # not worth a clock each: the average tells
+        self.output = b"" if self.silent else parts[0] if len(parts) == 1 else b"".join(parts)
         return True
 
 
@@ -236,10 +251,9 @@ class Task(Run):
             if type(reply) is Error:
                 self.session.count_error(reply, self.argv)
             self.output = b"" if self.silent else encode(reply, self.resp3)
-        except BaseException:
+            self.session.resume("task")
+        except Exception:  # noqa: BLE001 - as in WriteRun.applied()
             self.session.fault()
-            raise
-        self.session.resume("task")
 
     def failed(self, failure: Failure) -> None:
         self.done(refusal(failure, False))

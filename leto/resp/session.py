@@ -71,7 +71,7 @@ class Session(RunQueue):
             return
         state, reader = self.state, self.reader
         state.input_bytes += len(data)
-        self.last_active = state.reactor.seconds()
+        self.last_active = state.seconds()
         self._receiving = True
         try:
             while True:
@@ -86,7 +86,8 @@ class Session(RunQueue):
             self._receiving = False
         if reader.error is not None and not self.closing:
             self._protocol_error(reader.error)
-        self.proceed()
+        if not self._waits_for_replica():
+            self.proceed()
 
     def _protocol_error(self, words: str) -> None:
         self.state.protocol_errors += 1
@@ -99,25 +100,26 @@ class Session(RunQueue):
         state = self.state
         count = len(requests)
         state.commands += count
-        if self.transaction is not None or self.blocked or state.paused or self.reply_mode != "on":
-            self._step_through(requests)
-            return
-        if not self.reader.authenticated:
+        if (
+            self.transaction is not None
+            or self.blocked
+            or self.reply_mode != "on"
+            or not self.reader.authenticated
+            or state.paused
+        ):
             self._step_through(requests)
             return
         # The hot path: every request is a keyspace command of the right arity.
         spelled = state.table.spelled
+        tally: Tally
         if count == 1:
-            name = requests[0][0]
-            known = spelled.get(name)
-            if known is None or known.kind == LOCAL or known.subcommands:
-                self._step_through(requests)
-                return
-            if not known.low <= len(requests[0]) <= known.high:
+            argv = requests[0]
+            known = spelled.get(argv[0])
+            if known is None or known.kind == LOCAL or not known.low <= len(argv) <= known.high or known.subcommands:
                 self._step_through(requests)
                 return
             kinds = known.kind
-            tally: Tally = ((known, 1),)
+            tally = known.once
         else:
             names = list(map(_NAME, requests))
             kinds = 0
@@ -273,26 +275,18 @@ class Session(RunQueue):
 
     # counting -----------------------------------------------------------------------------------------
 
-    def account(self, tally: Tally, count: int, microseconds: float) -> float:
-        """The `count` commands of a run are done: count their calls, and their time in equal shares (returned)."""
-        share = microseconds / count
-        for known, calls in tally:
-            known.calls += calls
-            known.microseconds += share * calls
-        return share
-
-    def note_if_slow(self, argv: Request, microseconds: float) -> None:
-        """Into the slow log, if it took that long."""
-        slowlog = self.state.slowlog
-        if microseconds >= slowlog.threshold >= 0:
-            slowlog.add(argv, microseconds, self.state.wall_clock(), self.peer, self.name)
+    def note_slow(self, argv: Request, microseconds: float) -> None:
+        """Into the slow log."""
+        self.state.slowlog.add(argv, microseconds, self.state.wall_clock(), self.peer, self.name)
 
     def timed_query(self, argv: Request, clock_ms: int) -> Reply:
         """query(), each command timed for the slow log."""
         seconds = self.state.reactor.seconds
         started = seconds()
         reply = self.query(argv, clock_ms)
-        self.note_if_slow(argv, (seconds() - started) * 1e6)
+        microseconds = (seconds() - started) * 1e6
+        if microseconds >= self.state.slowlog.threshold >= 0:
+            self.note_slow(argv, microseconds)
         return reply
 
     def count_error(self, error: Error, argv: Request) -> None:

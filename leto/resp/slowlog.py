@@ -23,8 +23,8 @@ class SlowCommand:
 class SlowLog:
     """`threshold` in microseconds (0: all, negative: none); `length`: how many are kept.
 
-    The time of a read is its evaluation; that of a write runs from handing it to the log to having it applied,
-    so a slow disk or network shows here.
+    As in Redis a command's time is that of its execution alone: what a write waits for the log is not in it (a slow
+    disk or network shows in the metrics). Commands of one log entry, or of one pipeline of cheap reads, count alike.
     """
 
     def __init__(self, threshold: int = 10_000, length: int = 128) -> None:

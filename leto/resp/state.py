@@ -35,6 +35,7 @@ class ServerState:
         self.replica = replica
         self.config = config
         self.reactor = reactor
+        self.seconds: Callable[[], float] = reactor.seconds
         self.shutdown = shutdown
         self.wall_clock = wall_clock
         self.started = reactor.seconds()

@@ -99,6 +99,7 @@ class Known:
         "microseconds",
         "no_auth",
         "no_multi",
+        "once",
         "rejected",
         "subcommands",
     )
@@ -115,6 +116,7 @@ class Known:
         self.subcommands = {
             sub.name: Known(sub, WRITE if sub.is_write else kind) for sub in command.subcommands.values()
         }
+        self.once = ((self, 1),)  # the tally of a run that is one call of it
         self.calls = 0
         self.microseconds = 0.0
         self.rejected = 0

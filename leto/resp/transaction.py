@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from twisted.python.failure import Failure
-
 from leto.keyspace.replies import NULL_ARRAY, OK, Error, Reply
 from leto.resp.codec import Request, encode, pack
 from leto.resp.outcomes import refusal, refused_writes
@@ -57,7 +55,7 @@ class WatchRun(ReadRun):
         self.watch = watch
 
     def evaluate(self) -> bool:
-        if self.failure is not None:
+        if self.error is not None:
             self.watch.failed = True
             return super().evaluate()
         index = self.session.state.replica.machine.applied
@@ -108,17 +106,16 @@ class WriteTransaction(WriteRun):
         self.payload = b"".join((pack((b"MULTI", *watched)), *queued, _EXEC))
         super().start()
 
-    def _applied(self, replies: list[Reply]) -> None:
+    def applied(self, replies: Sequence[Reply], start: int, microseconds: float) -> None:
         try:
-            self.finish([compose(self.session, self.items, replies[0])])
-        except BaseException:
+            reply = compose(self.session, self.items, replies[start])
+            self._end(encode(reply, self.resp3))
+        except Exception:  # noqa: BLE001 - one client's misfortune is no other's
             self.session.fault()
-            raise
 
-    def _failed(self, failure: Failure) -> None:
-        policy = self.session.state.config.on_follower
+    def refusals(self, error: Exception) -> Sequence[Reply]:
         first_write = next(argv for argv, known in self.items if known.kind == WRITE)
-        self.finish(list(refused_writes(failure, [first_write], policy)))
+        return refused_writes(error, [first_write], self.session.state.config.on_follower)
 
 
 class ReadTransaction(ReadRun):
@@ -134,8 +131,8 @@ class ReadTransaction(ReadRun):
     def evaluate(self) -> bool:
         session = self.session
         reply: Reply
-        if self.failure is not None:
-            reply = refusal(self.failure, False)
+        if self.error is not None:
+            reply = refusal(self.error, False)
             session.count_error(reply, self.commands[0])
         elif self.watch.failed:
             reply = NULL_ARRAY

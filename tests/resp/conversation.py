@@ -42,7 +42,7 @@ class Node:
     def __init__(self, **config: Any) -> None:
         self.clock = Clock()
         self.shutdowns = 0
-        self.replica = LoneReplica(Machine(random=lambda: 0.5))
+        self.replica = LoneReplica(Machine(random=lambda: 0.5), seconds=self.clock.seconds)
         self.factory = RespFactory(
             self.replica,
             Config(id="lone", **config),

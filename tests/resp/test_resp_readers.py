@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -41,9 +43,10 @@ class Reader:
 
     def __init__(self, readers: ClientReaders) -> None:
         self.ours, self.theirs = socket.socketpair()
+        self.ours.setblocking(False)
+        self.socket, self.protocol = self.ours, self
         self.readers = readers
         self.reactor: Any = None
-        self.answer: Any = None
         self.heard: list[bytes] = []
         self.lost: list[Any] = []
         self.half_lost: list[Any] = []
@@ -52,13 +55,10 @@ class Reader:
     def fileno(self) -> int:
         return self.ours.fileno()
 
-    def doRead(self) -> Any:
-        self.heard.append(self.ours.recv(100))
+    def dataReceived(self, data: bytes) -> None:
+        self.heard.append(data)
         if self.then is not None:
             self.then()
-        if isinstance(self.answer, RuntimeError):
-            raise self.answer
-        return self.answer
 
     def connectionLost(self, reason: Failure) -> None:
         self.lost.append(reason.type)
@@ -136,15 +136,37 @@ def test_one_that_another_removes_in_the_same_turn_is_not_read(readers: ClientRe
     assert sorted([first.heard, last.heard]) in ([[], [b"a"]], [[], [b"c"]])
 
 
-@pytest.mark.parametrize("answer", [ConnectionDone(), ConnectionLost(), RuntimeError("a bug")])
+def it_closes(reader: Reader) -> None:
+    reader.theirs.close()
+
+
+def it_resets(reader: Reader) -> None:
+    reader.ours.send(b"unread by the other side")
+    reader.theirs.close()
+
+
+def it_meets_a_bug(reader: Reader) -> None:
+    def fail() -> None:
+        raise RuntimeError("a bug")
+
+    reader.then = fail
+    reader.theirs.send(b"a")
+
+
+@pytest.mark.parametrize(
+    ("end", "why"), [(it_closes, ConnectionDone), (it_resets, ConnectionLost), (it_meets_a_bug, RuntimeError)]
+)
 def test_an_end_ends_that_connection_alone(
-    reactor: Descriptors, readers: ClientReaders, three: list[Reader], answer: Exception
+    reactor: Descriptors,
+    readers: ClientReaders,
+    three: list[Reader],
+    end: Callable[[Reader], None],
+    why: type[Exception],
 ) -> None:
-    three[0].answer = answer
-    three[0].theirs.send(b"a")
+    end(three[0])
     three[2].theirs.send(b"c")
     readers.doRead()
-    assert three[0].lost == [type(answer)]
+    assert three[0].lost == [why]
     assert reactor.unwritten == [three[0]]
     assert (three[2].heard, three[2].lost) == ([b"c"], [])
 
@@ -152,13 +174,28 @@ def test_an_end_ends_that_connection_alone(
 def test_a_half_closed_one_stays_and_is_read_no_more(
     reactor: Descriptors, readers: ClientReaders, three: list[Reader]
 ) -> None:
-    three[1].answer = ConnectionDone()
+    three[1].theirs.send(b"b")
     three[1].theirs.shutdown(socket.SHUT_WR)
-    readers.doRead()
-    readers.doRead()
+    for _ in range(3):
+        readers.doRead()
     assert three[1].half_lost == [ConnectionDone]
     assert (three[1].lost, reactor.unwritten) == ([], [])
-    assert len(three[1].heard) == 1
+    assert three[1].heard == [b"b"]
+
+
+def test_one_that_has_nothing_after_all_stays(readers: ClientReaders, three: list[Reader]) -> None:
+    first, _, last = three
+
+    def empty_the_other(other: Reader) -> None:
+        with suppress(BlockingIOError):
+            other.ours.recv(1)
+
+    first.then, last.then = partial(empty_the_other, last), partial(empty_the_other, first)
+    first.theirs.send(b"a")
+    last.theirs.send(b"c")
+    readers.doRead()
+    assert sorted([first.heard, last.heard]) in ([[], [b"a"]], [[], [b"c"]])
+    assert [reader.lost for reader in three] == [[], [], []]
 
 
 def test_the_reactors_end_ends_all(reactor: Descriptors, readers: ClientReaders, three: list[Reader]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from conversation import Node, error
-from twisted.internet.defer import succeed
 
 from leto.errors import NoQuorum, OutcomeUnknown, Overloaded, Stopping
 
@@ -112,13 +111,13 @@ def test_a_mixed_chunk_on_a_node_that_just_lost_leadership_serves_its_reads() ->
     client = node.client()
     client.say(b"SET a 1\r\n")
     node.replica.calls.clear()
-    original = node.replica.write
+    original = node.replica.submit_write
 
-    def write(payload: bytes, count: int):  # the core knows already, the attribute does not yet
+    def submit_write(request: object) -> None:  # the core knows already, the attribute does not yet
         node.replica.is_leader = False
-        return original(payload, count)
+        original(request)
 
-    node.replica.write = write
+    node.replica.submit_write = submit_write
     assert client.say(b"GET a\r\nSET a 2\r\nGET a\r\n") == b"$1\r\n1\r\n-not leader\r\n$1\r\n1\r\n"
     assert node.replica.calls == [("write", 3), ("read",)]
 
@@ -369,7 +368,7 @@ def test_a_bug_while_answering_closes_the_connection_and_says_so_in_the_log(
     try:
         node = Node()
         client = node.client()
-        monkeypatch.setattr(node.replica, "write", lambda payload, count: succeed([object()]))
+        monkeypatch.setattr(node.replica, "submit_write", lambda request: request.applied([object()], 0, 0.0))
         client.send(b"SET a 1\r\n")
         assert client.is_closed
         assert any("answering" in (event.get("log_format") or "") for event in seen)
