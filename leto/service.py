@@ -28,6 +28,7 @@ from leto.logs import LogSink, observer, open_sink
 from leto.monotonic import use_monotonic_clock
 from leto.notify import Notifier
 from leto.peer.transport import TcpTransport
+from leto.readers import IS_AVAILABLE, SocketReaders
 from leto.replica import Replica
 from leto.replica.joining import Joiner, bootstrap, needs_bootstrap
 from leto.resp.protocol import RespFactory
@@ -137,6 +138,7 @@ class LetoService(Service):
         snapshot_flusher = ThreadFlusher(reactor, "leto-snapshots")  # always: its syncs and read-back take long
         self._flushers = [snapshot_flusher, log_flusher]
         machine = Machine(random=source.random)
+        readers = SocketReaders(reactor) if IS_AVAILABLE else None
         self._transport = TcpTransport(
             reactor,
             identity=identity,
@@ -147,6 +149,7 @@ class LetoService(Service):
             heartbeat_interval=config.heartbeat_interval,
             election_timeout=config.election_timeout,
             protected_mode=config.protected_mode,
+            readers=readers,
         )
         replica = self.replica = Replica(
             reactor,
@@ -159,8 +162,9 @@ class LetoService(Service):
             random=source.random,
             on_fatal=self.fail,
             on_removed=self._removed,
+            soon=readers.soon if readers is not None else None,
         )
-        self.clients_factory = RespFactory(self.replica, config, reactor, shutdown=self.stop_process)
+        self.clients_factory = RespFactory(self.replica, config, reactor, shutdown=self.stop_process, readers=readers)
         # What was loaded lives long: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()

@@ -10,7 +10,6 @@ import socket
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from twisted.internet import tcp
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -21,6 +20,7 @@ from leto.peer.frames import Assembler, FrameReader, Kind
 from leto.peer.greetings import Refusal
 from leto.peer.handshake import Session
 from leto.peer.lanes import Lanes
+from leto.readers import SocketReaders, is_plain
 
 BURST_BYTES: Final = 256 * 1024  # what is handed to the kernel at once
 _BURSTS_A_TURN: Final = 4
@@ -42,6 +42,7 @@ class Owner(Protocol):
     """What a connection tells the transport that it belongs to."""
 
     listener: PeerListener | None
+    readers: SocketReaders | None  # take plain sockets over from the reactor
 
     def accepted(self, connection: Any) -> None: ...
 
@@ -90,10 +91,11 @@ class PeerConnection(TwistedProtocol):
         host, port = getattr(peer, "host", ""), getattr(peer, "port", 0)
         self.remote_host = host
         self.remote = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        if isinstance(transport, tcp.Connection):
+        if is_plain(transport):
+            self._socket = transport.getHandle()
             self._tune(transport.getHandle())
-            if not transport.TLS:
-                self._socket = transport.getHandle()
+            if self.owner.readers is not None:
+                self.owner.readers.adopt(transport)
         # A pull producer: asked for more whenever the transport's own buffer has drained.
         transport.registerProducer(self, False)
 

@@ -30,6 +30,7 @@ from leto.peer.links import Connector, Link, tcp_connector
 from leto.peer.notices import Notices
 from leto.peer.origins import dial_back_address, is_loopback, plain
 from leto.raft.messages import InstallSnapshot, Message
+from leto.readers import SocketReaders
 
 _STOP_SECONDS: Final = 1.0  # how long stop() waits for connections to close in order
 _EMPTY: Final[Mapping[str, str]] = {}
@@ -59,11 +60,13 @@ class TcpTransport:
         max_unauthenticated: int = 128,
         handshake_timeout: float = 5.0,
         connector: Connector | None = None,
+        readers: SocketReaders | None = None,
         random: Callable[[], float] = random_module.random,
         nonce: Callable[[int], bytes] = token_bytes,
         log: Logger | None = None,
     ) -> None:
         self.listener: PeerListener | None = None
+        self.readers = readers
         self.bind = bind
         self._reactor = reactor
         self._identity = identity

@@ -70,8 +70,10 @@ class Driver:
         transport: Transport,
         wall_clock: Callable[[], float],
         owner: Owner,
+        soon: Callable[[Callable[[], None]], object],
     ) -> None:
         self._clock = clock
+        self._soon = soon
         self._node = node
         self._store = store
         self._flusher = flusher
@@ -123,7 +125,7 @@ class Driver:
         """Have a turn once everything that this turn of the reactor brought has been handed in."""
         if not self._scheduled:
             self._scheduled = True
-            self._clock.callLater(0, self._scheduled_turn)
+            self._soon(self._scheduled_turn)
 
     def tick(self) -> None:
         """A timer fired: have a turn that begins with the core's clockwork."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -62,7 +63,9 @@ class Replica:
         random: Callable[[], float],
         on_fatal: Callable[[str], None],
         on_removed: Callable[[str], None],
+        soon: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
+        """`soon` calls what it is given once all that has come by now is handed in (the default: a delayed call)."""
         self.config = config
         self.machine = machine
         self._reactor = reactor
@@ -86,7 +89,17 @@ class Replica:
             random=random,
             now=reactor.seconds(),
         )
-        self.driver = Driver(reactor, self.node, store, log_flusher, machine, transport, wall_clock, self)
+        self.driver = Driver(
+            reactor,
+            self.node,
+            store,
+            log_flusher,
+            machine,
+            transport,
+            wall_clock,
+            self,
+            soon or partial(reactor.callLater, 0),
+        )
         self._applied_term = 0
         self._applied_configuration = Configuration()
         self._applied_configuration_index = 0

@@ -34,7 +34,7 @@ import leto.resp.slowlog_commands
 import leto.resp.transaction  # noqa: F401
 from leto.config import Config
 from leto.interfaces import Replica
-from leto.resp.readers import IS_AVAILABLE, ClientReaders
+from leto.readers import SocketReaders
 from leto.resp.session import Session
 from leto.resp.state import ServerState
 from leto.resp.transport import SocketOutput, output_for
@@ -76,9 +76,7 @@ class RespProtocol(Protocol):
         if hasattr(transport, "fileno"):
             session.descriptor = transport.fileno()
         self.dataReceived = session.receive  # type: ignore[method-assign]
-        if IS_AVAILABLE and isinstance(output, SocketOutput):
-            if self._state.readers is None:
-                self._state.readers = ClientReaders(transport.reactor)
+        if self._state.readers is not None and isinstance(output, SocketOutput):
             self._state.readers.adopt(transport)
         self._state.sessions[session.id] = session
 
@@ -115,7 +113,8 @@ class Refusal(Protocol):
 
 
 class RespFactory(Factory):
-    """Serves the client port. `shutdown` ends the node (SHUTDOWN); `wall_clock` gives seconds since the epoch."""
+    """Serves the client port. `shutdown` ends the node (SHUTDOWN); `wall_clock` gives seconds since the epoch;
+    `readers` take plain sockets over from the reactor."""
 
     noisy = False
     log = Logger()
@@ -128,8 +127,9 @@ class RespFactory(Factory):
         *,
         shutdown: Callable[[], None],
         wall_clock: Callable[[], float] = time.time,
+        readers: SocketReaders | None = None,
     ) -> None:
-        self.state = ServerState(replica, config, reactor, shutdown, wall_clock)
+        self.state = ServerState(replica, config, reactor, shutdown, wall_clock, readers)
 
     def buildProtocol(self, addr: Any) -> Protocol:
         state = self.state

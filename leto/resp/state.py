@@ -11,7 +11,7 @@ from leto.config import Config
 from leto.interfaces import Replica
 from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.replies import Error
-from leto.resp.readers import ClientReaders
+from leto.readers import SocketReaders
 from leto.resp.slowlog import SlowLog
 from leto.resp.table import CONNECTION, CommandTable
 
@@ -31,6 +31,7 @@ class ServerState:
         reactor: Any,
         shutdown: Callable[[], None],
         wall_clock: Callable[[], float],
+        readers: SocketReaders | None = None,
     ) -> None:
         self.replica = replica
         self.config = config
@@ -43,7 +44,7 @@ class ServerState:
         self.slowlog = SlowLog()
         self.sessions: dict[int, Session] = {}  # by client id, the oldest first
         self.last_save = int(wall_clock())
-        self.readers: ClientReaders | None = None  # made with the first client's connection
+        self.readers = readers
         self.run_id = os.urandom(20).hex()
         self._next_id = 0
 

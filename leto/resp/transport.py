@@ -13,9 +13,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from twisted.internet import tcp
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
+
+from leto.readers import is_plain
 
 PIECE = 256 * 1024  # bytes handed to Twisted at a time
 
@@ -218,7 +219,6 @@ class BufferedOutput:
 
 def output_for(transport: Any, drained: Callable[[], None]) -> Output:
     """The fastest output that is right for `transport`."""
-    plain = isinstance(transport, tcp.Connection) and not getattr(transport, "TLS", False)
-    if plain and type(transport.getHandle()) is socket.socket:
+    if is_plain(transport) and type(transport.getHandle()) is socket.socket:
         return SocketOutput(transport, drained)
     return BufferedOutput(transport, drained)

@@ -11,6 +11,7 @@ from twisted.internet.ssl import CertificateOptions  # noqa: F401 - the reactor'
 from leto.config import Address, Config
 from leto.keyspace.machine import Machine
 from leto.memory import LoneReplica
+from leto.readers import SocketReaders
 from leto.resp.protocol import RespFactory
 
 
@@ -22,7 +23,9 @@ def main(arguments: list[str]) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (int(files), int(files)))
     fields = {name: int(value) if value.isdigit() else value for name, value in given.items()}
     replica = LoneReplica(Machine(random=lambda: 0.5), wall_ms=lambda: 1_700_000_000_000)
-    factory = RespFactory(replica, Config(id="lone", **fields), reactor, shutdown=reactor.stop)
+    factory = RespFactory(
+        replica, Config(id="lone", **fields), reactor, shutdown=reactor.stop, readers=SocketReaders(reactor)
+    )
     port = reactor.listenTCP(0, factory, interface="127.0.0.1")
     factory.state.config = Config(id="lone", listen=Address("127.0.0.1", port.getHost().port), **fields)
     replica.leader_address = f"127.0.0.1:{port.getHost().port}"

@@ -21,6 +21,7 @@ from twisted.internet.task import deferLater
 from leto.config import Config
 from leto.keyspace.machine import Machine
 from leto.memory import LoneReplica
+from leto.readers import SocketReaders
 from leto.resp.protocol import RespFactory
 from leto.resp.transport import PIECE, BufferedOutput, SocketOutput
 
@@ -45,7 +46,9 @@ class Place:
     def __init__(self) -> None:
         self.replica = LoneReplica(Machine(random=lambda: 0.5))
         self.config = Config(id="lone", client_output_bytes=1 << 20)
-        self.factory = RespFactory(self.replica, self.config, reactor, shutdown=lambda: None)
+        self.factory = RespFactory(
+            self.replica, self.config, reactor, shutdown=lambda: None, readers=SocketReaders(reactor)
+        )
         self.port = reactor.listenTCP(0, self.factory, interface="127.0.0.1")
         self.clients: list[Listener] = []
 

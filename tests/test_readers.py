@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IHalfCloseableDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from leto.resp.readers import ClientReaders
+from leto.readers import SocketReaders
 
 
 class Descriptors:
@@ -24,6 +24,7 @@ class Descriptors:
     def __init__(self) -> None:
         self.readers: list[Any] = []
         self.unwritten: list[Any] = []
+        self.delayed: list[Any] = []
 
     def addReader(self, reader: Any) -> None:
         self.readers.append(reader)
@@ -34,6 +35,9 @@ class Descriptors:
     def removeWriter(self, writer: Any) -> None:
         self.unwritten.append(writer)
 
+    def callLater(self, delay: float, call: Any) -> None:
+        self.delayed.append((delay, call))
+
     def seconds(self) -> float:
         return 7.0
 
@@ -41,7 +45,7 @@ class Descriptors:
 class Reader:
     """A transport, as far as reading goes."""
 
-    def __init__(self, readers: ClientReaders) -> None:
+    def __init__(self, readers: SocketReaders) -> None:
         self.ours, self.theirs = socket.socketpair()
         self.ours.setblocking(False)
         self.socket, self.protocol = self.ours, self
@@ -81,12 +85,12 @@ def reactor() -> Descriptors:
 
 
 @pytest.fixture
-def readers(reactor: Descriptors) -> ClientReaders:
-    return ClientReaders(reactor)
+def readers(reactor: Descriptors) -> SocketReaders:
+    return SocketReaders(reactor)
 
 
 @pytest.fixture
-def three(readers: ClientReaders) -> Iterator[list[Reader]]:
+def three(readers: SocketReaders) -> Iterator[list[Reader]]:
     made = [Reader(readers), HalfCloseable(readers), Reader(readers)]
     for reader in made:
         readers.addReader(reader)
@@ -97,7 +101,7 @@ def three(readers: ClientReaders) -> Iterator[list[Reader]]:
 
 
 def test_the_reactor_sees_one_descriptor_and_only_while_there_are_sockets(
-    reactor: Descriptors, readers: ClientReaders, three: list[Reader]
+    reactor: Descriptors, readers: SocketReaders, three: list[Reader]
 ) -> None:
     assert reactor.readers == [readers]
     readers.addReader(three[0])  # twice is once
@@ -108,7 +112,7 @@ def test_the_reactor_sees_one_descriptor_and_only_while_there_are_sockets(
     assert reactor.readers == []
 
 
-def test_those_that_have_something_are_read_and_no_others(readers: ClientReaders, three: list[Reader]) -> None:
+def test_those_that_have_something_are_read_and_no_others(readers: SocketReaders, three: list[Reader]) -> None:
     three[0].theirs.send(b"a")
     three[2].theirs.send(b"c")
     readers.doRead()
@@ -116,7 +120,7 @@ def test_those_that_have_something_are_read_and_no_others(readers: ClientReaders
     assert [reader.heard for reader in three] == [[b"a"], [], [b"c"]]
 
 
-def test_a_removed_one_is_not_read(readers: ClientReaders, three: list[Reader]) -> None:
+def test_a_removed_one_is_not_read(readers: SocketReaders, three: list[Reader]) -> None:
     readers.removeReader(three[0])
     three[0].theirs.send(b"a")
     readers.doRead()
@@ -126,7 +130,7 @@ def test_a_removed_one_is_not_read(readers: ClientReaders, three: list[Reader]) 
     assert three[0].heard == [b"a"]
 
 
-def test_one_that_another_removes_in_the_same_turn_is_not_read(readers: ClientReaders, three: list[Reader]) -> None:
+def test_one_that_another_removes_in_the_same_turn_is_not_read(readers: SocketReaders, three: list[Reader]) -> None:
     first, _, last = three
     first.then = lambda: readers.removeReader(last)
     last.then = lambda: readers.removeReader(first)
@@ -158,7 +162,7 @@ def it_meets_a_bug(reader: Reader) -> None:
 )
 def test_an_end_ends_that_connection_alone(
     reactor: Descriptors,
-    readers: ClientReaders,
+    readers: SocketReaders,
     three: list[Reader],
     end: Callable[[Reader], None],
     why: type[Exception],
@@ -172,7 +176,7 @@ def test_an_end_ends_that_connection_alone(
 
 
 def test_a_half_closed_one_stays_and_is_read_no_more(
-    reactor: Descriptors, readers: ClientReaders, three: list[Reader]
+    reactor: Descriptors, readers: SocketReaders, three: list[Reader]
 ) -> None:
     three[1].theirs.send(b"b")
     three[1].theirs.shutdown(socket.SHUT_WR)
@@ -183,7 +187,7 @@ def test_a_half_closed_one_stays_and_is_read_no_more(
     assert three[1].heard == [b"b"]
 
 
-def test_one_that_has_nothing_after_all_stays(readers: ClientReaders, three: list[Reader]) -> None:
+def test_one_that_has_nothing_after_all_stays(readers: SocketReaders, three: list[Reader]) -> None:
     first, _, last = three
 
     def empty_the_other(other: Reader) -> None:
@@ -198,19 +202,33 @@ def test_one_that_has_nothing_after_all_stays(readers: ClientReaders, three: lis
     assert [reader.lost for reader in three] == [[], [], []]
 
 
-def test_the_reactors_end_ends_all(reactor: Descriptors, readers: ClientReaders, three: list[Reader]) -> None:
+def test_the_reactors_end_ends_all(reactor: Descriptors, readers: SocketReaders, three: list[Reader]) -> None:
     readers.connectionLost(Failure(ConnectionLost()))
     assert [reader.lost for reader in three] == [[ConnectionLost]] * 3
     assert reactor.readers == []
 
 
-def test_whatever_else_a_transport_asks_goes_to_the_reactor(readers: ClientReaders) -> None:
+def test_what_is_due_soon_comes_once_behind_all_that_has_come(readers: SocketReaders, three: list[Reader]) -> None:
+    seen: list[str] = []
+    for reader in (three[0], three[2]):
+        reader.then = lambda: (seen.append("read"), readers.soon(lambda: seen.append("then")))
+        reader.theirs.send(b"x")
+    readers.doRead()
+    assert seen == ["read", "read", "then", "then"]
+
+
+def test_what_is_due_soon_at_another_time_is_the_reactors(reactor: Descriptors, readers: SocketReaders) -> None:
+    readers.soon(print)
+    assert reactor.delayed == [(0, print)]
+
+
+def test_whatever_else_a_transport_asks_goes_to_the_reactor(readers: SocketReaders) -> None:
     assert readers.seconds() == 7.0
     with pytest.raises(AttributeError):
         readers.nonsense  # noqa: B018
 
 
-def test_the_reactor_itself_can_watch_it(readers: ClientReaders, three: list[Reader]) -> None:
+def test_the_reactor_itself_can_watch_it(readers: SocketReaders, three: list[Reader]) -> None:
     three[0].theirs.send(b"a")
     global_reactor.addReader(readers)
     try:
