@@ -45,7 +45,7 @@ def become_follower(s: State, term: int, leader_id: str) -> None:
     s.progress.clear()
     s.snapshots_to_send.clear()
     s.uncommitted_bytes = 0
-    s.broadcast = s.send_due = False
+    s.broadcast = s.round_due = s.send_due = False
     draw_timeout(s)
 
 

@@ -63,6 +63,7 @@ class AppendEntries(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=
     round: int = 0  # read round; echoed by the reply
     lease: bool = False  # leader answers reads under a lease: no vote for others within the election timeout
     clock_ms: int = 0  # leader's cluster clock
+    quiet: bool = False  # it only tells of a commit: no answer is wanted, unless the logs part
 
 
 class AppendEntriesReply(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):

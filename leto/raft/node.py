@@ -139,8 +139,7 @@ class Node:
                 s.heartbeat_deadline = s.now + s.settings.heartbeat_interval
                 s.broadcast = s.send_due = True
                 reads.confirm_rounds(s)  # the quorum may have shrunk
-                if s.settings.lease:
-                    reads.next_round(s)
+                reads.next_round(s)  # told to all: so it is known who answers fast
                 if s.transferring_to:
                     election.advance_transfer(s)
         else:

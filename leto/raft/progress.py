@@ -7,6 +7,7 @@ snapshot   the entries it needs are compacted: a snapshot is on its way, only he
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 PROBE = "probe"
@@ -34,6 +35,7 @@ class Progress:
         "round",
         "round_floor",
         "state",
+        "trip",
     )
 
     def __init__(self, next_index: int, now: float, *, joining: bool = False, incarnation: str = "") -> None:
@@ -43,6 +45,7 @@ class Progress:
         self.last_contact = now  # seconds; when it last answered in this term
         self.round = 0  # highest read round it echoed
         self.round_floor = 0  # answers that echo an older round are another disk's
+        self.trip = math.inf  # seconds that its last echo of a new round took; none yet in this term
         self.pending_snapshot = 0  # index of the snapshot that it is being sent
         self.probe_sent = False  # probe: the one append is on its way
         self.commit_sent = 0  # highest commit index it was told to reach

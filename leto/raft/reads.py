@@ -7,6 +7,9 @@ that wait, and appends that fly anyway confirm reads for nothing.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from math import inf
+
 from leto.raft import quorum
 from leto.raft.messages import ReadIndex, ReadIndexReply
 from leto.raft.ready import ReadState
@@ -76,13 +79,31 @@ def begin_round(s: State) -> None:
     next_round(s)
     s.read_rounds.append(ReadRound(s.round, s.commit, s.clock_ms, s.reads_waiting))
     s.reads_waiting = []
-    s.broadcast = s.send_due = True
+    s.round_due = s.send_due = True
     confirm_rounds(s)  # a quorum of one
+
+
+def asked(s: State) -> Collection[str]:
+    """Whom the newest round is told at once: as many voters as make a quorum, those that answer fastest; all, if it is
+    not known of so many that they answer. Should one of them not answer now, the next heartbeat tells the round to
+    all."""
+    progress = s.progress
+    if s.outgoing:
+        return progress.keys()
+    others = [id for id in s.voters if id != s.id]
+    need = quorum.majority(s.voters) - (len(s.voters) - len(others))
+    silent = s.now - 2 * s.settings.heartbeat_interval
+    quick = [(known.trip, id) for id in others if (known := progress[id]).last_contact > silent and known.trip < inf]
+    if len(quick) < need:
+        return others
+    quick.sort()
+    return [id for _, id in quick[:need]]
 
 
 def next_round(s: State) -> None:
     """Messages from now on carry a new number; under a lease, an echo of it renews the lease."""
     s.round += 1
+    s.round_at = s.now
     if s.settings.lease and not s.lease_revoked:
         s.lease_renewals.append((s.round, s.now, s.clock_ms))
         confirm_lease(s)

@@ -59,7 +59,7 @@ def receive_append(s: State, m: AppendEntries) -> None:
         s.messages_after_persist.append(
             AppendEntriesReply(s.id, m.sender, m.term, True, max(matched, s.commit), prev_index, 0, 0, m.round)
         )
-    else:
+    elif not m.quiet:
         durable = min(max(matched, s.commit), log.persisted)
         s.send_quickly(AppendEntriesReply(s.id, m.sender, m.term, True, durable, prev_index, 0, 0, m.round))
 
@@ -134,6 +134,8 @@ def receive_append_reply(s: State, m: AppendEntriesReply) -> None:
     progress.last_contact = s.now
     if m.round > progress.round:
         progress.round = m.round
+        if m.round == s.round:
+            progress.trip = s.now - s.round_at
         if s.read_rounds:
             reads.confirm_rounds(s)
         if s.lease_renewals:
@@ -201,13 +203,15 @@ def send_appends(s: State) -> None:
     """What is due to each follower: new entries as far as its window allows; else, if a heartbeat or a read round is
     due or it has not been told of a commit yet, an empty append."""
     broadcast = s.broadcast
-    s.broadcast = s.send_due = False
+    asked = reads.asked(s) if s.round_due and not broadcast else ()
+    s.broadcast = s.round_due = s.send_due = False
     log = s.log
     last = log.last_index
     s.sent_index = last
     settings = s.settings
     for id, progress in s.progress.items():
         state = progress.state
+        due = broadcast or id in asked
         if state is REPLICATE:
             sent = False
             while progress.next <= last and not progress.is_full(
@@ -218,14 +222,16 @@ def send_appends(s: State) -> None:
                 sent = True
             if sent or progress.state is not REPLICATE:
                 continue
-            if broadcast or (not progress.inflight and progress.commit_sent < min(s.commit, progress.match)):
+            if due:
                 _send_empty(s, id, progress)
+            elif not progress.inflight and progress.commit_sent < min(s.commit, progress.match):
+                _send_empty(s, id, progress, quiet=True)
         elif state is PROBE:
             if not progress.probe_sent:
                 _send_probe(s, id, progress)
-            elif broadcast:
+            elif due:
                 _send_empty(s, id, progress)
-        elif broadcast:
+        elif due:
             _send_empty(s, id, progress)
 
 
@@ -272,9 +278,9 @@ def _send_probe(s: State, id: str, progress: Progress) -> None:
         _send_empty(s, id, progress)
 
 
-def _send_empty(s: State, id: str, progress: Progress) -> None:
-    """A heartbeat, read round or announced commit. A follower that awaits a snapshot is asked for nothing: every
-    log agrees at 0. Else prev_index is the last that was sent, so that a loss shows."""
+def _send_empty(s: State, id: str, progress: Progress, *, quiet: bool = False) -> None:
+    """A heartbeat or read round, or (`quiet`) the news of a commit. A follower that awaits a snapshot is asked for
+    nothing: every log agrees at 0. Else prev_index is the last that was sent, so that a loss shows."""
     if progress.state is SNAPSHOT:
         _send_heartbeat(s, id, progress, 0, 0)
         return
@@ -282,14 +288,16 @@ def _send_empty(s: State, id: str, progress: Progress) -> None:
     if prev_term is None:
         _send_snapshot(s, id, progress)
     else:
-        _send_heartbeat(s, id, progress, progress.next - 1, prev_term)
+        _send_heartbeat(s, id, progress, progress.next - 1, prev_term, quiet)
 
 
-def _send_heartbeat(s: State, id: str, progress: Progress, prev_index: int, prev_term: int) -> None:
+def _send_heartbeat(
+    s: State, id: str, progress: Progress, prev_index: int, prev_term: int, quiet: bool = False
+) -> None:
     commit = min(s.commit, progress.match)
     progress.commit_sent = max(progress.commit_sent, commit)
     s.messages.append(
-        AppendEntries(s.id, id, s.term, prev_index, prev_term, commit, (), s.round, _lease_asked(s), s.clock_ms)
+        AppendEntries(s.id, id, s.term, prev_index, prev_term, commit, (), s.round, _lease_asked(s), s.clock_ms, quiet)
     )
 
 

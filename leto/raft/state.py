@@ -87,6 +87,8 @@ class State:
         "removed",
         "role",
         "round",
+        "round_at",
+        "round_due",
         "send_due",
         "sent_index",
         "settings",
@@ -203,6 +205,8 @@ class State:
 
         # reads
         self.round = 0
+        self.round_at = 0.0  # when the newest round began
+        self.round_due = False  # the newest round is to be told to a quorum
         self.pure_round = 0  # the last round that was begun for reads alone
         self.reads_waiting: list[tuple[str, int]] = []  # leader: readers that no round serves yet
         self.read_rounds: list[ReadRound] = []

@@ -26,7 +26,7 @@ from leto.raft.messages import (
 GOLDEN = [
     (
         AppendEntries("a", "b", 3, 8, 2, 7, (Entry(9, 3, 1, b"xyz"),), 5, True, 1_700_000_000_000),
-        "9b01a161a162030802079194090301c40378797a05c3cf0000018bcfe56800",
+        "9c01a161a162030802079194090301c40378797a05c3cf0000018bcfe56800c2",
     ),
     (AppendEntriesReply("a", "b", 3, False, 0, 8, 6, 2, 5), "9a02a161a16203c20008060205"),
     (RequestVote("a", "b", 3, 8, 2, True, False), "9803a161a162030802c3c2"),

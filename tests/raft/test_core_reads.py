@@ -5,10 +5,7 @@ from __future__ import annotations
 import math
 
 from leto.raft import configuration as configurations
-from leto.raft.messages import (
-    Entry,
-    RequestVote,
-)
+from leto.raft.messages import AppendEntries, AppendEntriesReply, Entry, RequestVote
 from tests.raft.small_cluster import Cluster, lone
 
 
@@ -84,6 +81,37 @@ def test_a_forwarded_read_that_got_lost_is_asked_again_and_answered_once():
     cluster.advance(0.5)
     assert [r.context for r in cluster.reads["b"]] == [5] and cluster.reads["b"][0].index
     assert cluster.nodes["b"].heartbeat_deadline == math.inf
+
+
+def test_a_round_is_told_to_no_more_than_a_quorum_that_answers_and_to_the_rest_by_the_next_heartbeat():
+    cluster = Cluster(["a", "b", "c", "d", "e"])
+    leader = cluster.elect("a")
+    cluster.advance(0.5)
+    leader.read(1, cluster.now)
+    asked = [message.to for message in leader.ready(0).messages]
+    assert asked == ["b", "c"]  # with a itself a majority of five; all answer equally fast here
+    cluster.cut = {"b", "c"}  # what was sent to them is lost
+    cluster.run()
+    assert not cluster.reads["a"]
+    cluster.advance(0.2)
+    assert [(r.context, r.index) for r in cluster.reads["a"]] == [(1, leader.commit)]
+
+
+def test_a_leader_asks_all_until_it_knows_who_answers():
+    cluster = Cluster(["a", "b", "c", "d", "e"])
+    leader = cluster.elect("a")
+    leader.read(1, cluster.now)
+    assert [message.to for message in leader.ready(0).messages] == ["b", "c", "d", "e"]
+
+
+def test_the_news_of_a_commit_is_answered_only_where_the_logs_part():
+    node, _ = lone([Entry(2, 3, 1, b"x")], term=3)
+    node.step(AppendEntries("b", "a", 3, 2, 3, 2, quiet=True), 0.1)
+    ready = node.ready(0)
+    assert (node.commit, ready.messages, ready.messages_after_persist) == (2, [], [])
+    node.step(AppendEntries("b", "a", 3, 7, 3, 7, quiet=True), 0.2)
+    (refusal,) = node.ready(0).messages
+    assert isinstance(refusal, AppendEntriesReply) and not refusal.success
 
 
 def test_after_a_restart_no_vote_is_given_while_a_lease_may_be_promised():
