@@ -10,7 +10,9 @@ What is to be done once for all that has come (`soon`) is done right behind that
 
 from __future__ import annotations
 
+import os
 import select
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -24,6 +26,7 @@ from zope.interface import implementer
 
 IS_AVAILABLE = hasattr(select, "epoll")
 _PIECE: Final = 1 << 16  # bytes read at once, as Twisted's transports do
+_ROUNDS: Final = 8  # how often what has come is served before the reactor has its turn (timers, new connections)
 
 
 def is_plain(transport: Any) -> bool:
@@ -43,6 +46,7 @@ class SocketReaders:
         self._poll = select.epoll()
         self._readers: dict[int, Any] = {}
         self._receivers: dict[int, tuple[Callable[[int], bytes], Callable[[bytes], object]]] = {}
+        self._watched: dict[int, Callable[[], object]] = {}
         self._serving = False
         self._due: list[Callable[[], object]] = []
 
@@ -51,6 +55,18 @@ class SocketReaders:
         transport.stopReading()
         transport.reactor = self
         transport.startReading()
+
+    def watch(self, fd: int, readable: Callable[[], object]) -> None:
+        """Call `readable`, which must not raise, whenever that descriptor is."""
+        self._poll.register(fd, select.EPOLLIN)
+        self._watched[fd] = readable
+        self._watch_self()
+
+    def unwatch(self, fd: int) -> None:
+        """Before it is closed."""
+        del self._watched[fd]
+        self._poll.unregister(fd)
+        self._rest_if_idle()
 
     def soon(self, call: Callable[[], object]) -> None:
         """Call it, which must not raise, once all that has come by now is taken in."""
@@ -68,8 +84,7 @@ class SocketReaders:
         self._poll.register(fd, select.EPOLLIN)
         readers[fd] = reader
         self._receivers[fd] = reader.socket.recv, reader.protocol.dataReceived
-        if len(readers) == 1:
-            self._reactor.addReader(self)
+        self._watch_self()
 
     def removeReader(self, reader: Any) -> None:
         readers, fd = self._readers, reader.fileno()
@@ -77,7 +92,14 @@ class SocketReaders:
             return
         del readers[fd], self._receivers[fd]
         self._poll.unregister(fd)
-        if not readers:
+        self._rest_if_idle()
+
+    def _watch_self(self) -> None:
+        if len(self._readers) + len(self._watched) == 1:
+            self._reactor.addReader(self)
+
+    def _rest_if_idle(self) -> None:
+        if not self._readers and not self._watched:
             self._reactor.removeReader(self)
 
     def __getattr__(self, name: str) -> Any:
@@ -93,22 +115,28 @@ class SocketReaders:
 
     def doRead(self) -> None:
         """Some sockets have something to read, or have ended."""
-        self._serving = True
-        try:
-            self._serve()
-        finally:
-            self._serving = False
-        if self._due:
-            due, self._due = self._due, []
-            for call in due:
-                call()
+        for _ in range(_ROUNDS):
+            ready = self._poll.poll(0, len(self._receivers) + len(self._watched) or 1)
+            if not ready:
+                break
+            self._serving = True
+            try:
+                self._serve(ready)
+            finally:
+                self._serving = False
+            if self._due:
+                due, self._due = self._due, []
+                for call in due:
+                    call()
 
-    def _serve(self) -> None:
-        receivers = self._receivers
-        for fd, _ in self._poll.poll(0, len(receivers) or 1):
+    def _serve(self, ready: list[tuple[int, int]]) -> None:
+        receivers, watched = self._receivers, self._watched
+        for fd, _ in ready:
             found = receivers.get(fd)
             if found is None:
-                continue  # one before it closed this one
+                if fd in watched:
+                    watched[fd]()  # else one before it closed this one
+                continue
             receive, take = found
             why: Exception
             try:
@@ -144,3 +172,33 @@ class SocketReaders:
         """The reactor ends, and disconnects what is left."""
         for reader in tuple(self._readers.values()):
             reader.connectionLost(reason)
+
+
+class Waker:
+    """Calls from other threads, through an eventfd among the sockets: they cost the reactor no event of its own."""
+
+    def __init__(self, readers: SocketReaders) -> None:
+        self._readers = readers
+        self._calls: deque[Callable[[], object]] = deque()
+        self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        readers.watch(self._fd, self._run)
+
+    def wake(self, call: Callable[[], object]) -> None:
+        """Have it called in the reactor's thread, in the order asked for. From any thread."""
+        self._calls.append(call)
+        os.eventfd_write(self._fd, 1)
+
+    def _run(self) -> None:
+        os.eventfd_read(self._fd)
+        calls = self._calls
+        while calls:
+            call = calls.popleft()
+            try:
+                call()
+            except Exception:  # noqa: BLE001 - the sockets that wait behind it must be served all the same
+                self._readers.log.failure("a call from another thread failed")
+
+    def close(self) -> None:
+        """Nobody calls any more."""
+        self._readers.unwatch(self._fd)
+        os.close(self._fd)

@@ -28,7 +28,7 @@ from leto.logs import LogSink, observer, open_sink
 from leto.monotonic import use_monotonic_clock
 from leto.notify import Notifier
 from leto.peer.transport import TcpTransport
-from leto.readers import IS_AVAILABLE, SocketReaders
+from leto.readers import IS_AVAILABLE, SocketReaders, Waker
 from leto.replica import Replica
 from leto.replica.joining import Joiner, bootstrap, needs_bootstrap
 from leto.resp.protocol import RespFactory
@@ -73,6 +73,7 @@ class LetoService(Service):
         self._notifier = Notifier(reactor)
         self._signals = Signals(reactor, self.stop_process, self.reopen_log, exit)
         self._flushers: list[Flusher] = []
+        self._waker: Waker | None = None
         self._serving: Deferred[None] | None = None
         self._stop_asked = False
         self.replica: Replica | None = None
@@ -134,11 +135,15 @@ class LetoService(Service):
         """Everything that runs on the store's data; starts no thread and listens to nobody yet."""
         config, reactor = self.config, self._reactor
         source = random.Random()
-        log_flusher: Flusher = ThreadFlusher(reactor) if config.flush == "thread" else InlineFlusher()
-        snapshot_flusher = ThreadFlusher(reactor, "leto-snapshots")  # always: its syncs and read-back take long
+        readers = SocketReaders(reactor) if IS_AVAILABLE else None
+        log_flusher: Flusher = InlineFlusher()
+        if config.flush == "thread":
+            self._waker = Waker(readers) if readers is not None else None
+            log_flusher = ThreadFlusher(self._waker.wake if self._waker is not None else reactor.callFromThread)
+        # always a thread: its syncs and read-back take long
+        snapshot_flusher = ThreadFlusher(reactor.callFromThread, "leto-snapshots")
         self._flushers = [snapshot_flusher, log_flusher]
         machine = Machine(random=source.random)
-        readers = SocketReaders(reactor) if IS_AVAILABLE else None
         self._transport = TcpTransport(
             reactor,
             identity=identity,
@@ -294,6 +299,8 @@ class LetoService(Service):
             await self._admin.close()
         for flusher in self._flushers:
             await flusher.stop()
+        if self._waker is not None:
+            self._waker.close()
         self._store.close()
         self._notifier.stop()
         self._log.info("{id} has stopped", id=self.config.id)

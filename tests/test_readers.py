@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -15,7 +17,7 @@ from twisted.internet.interfaces import IHalfCloseableDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from leto.readers import SocketReaders
+from leto.readers import SocketReaders, Waker
 
 
 class Descriptors:
@@ -236,3 +238,43 @@ def test_the_reactor_itself_can_watch_it(readers: SocketReaders, three: list[Rea
     finally:
         global_reactor.removeReader(readers)
     assert three[0].heard == [b"a"]
+
+
+def test_a_watched_descriptor_is_served_among_the_sockets(reactor: Descriptors, readers: SocketReaders) -> None:
+    ours, theirs = os.pipe()
+    seen: list[bytes] = []
+    readers.watch(ours, lambda: seen.append(os.read(ours, 10)))
+    assert reactor.readers == [readers]
+    os.write(theirs, b"a")
+    readers.doRead()
+    assert seen == [b"a"]
+    readers.unwatch(ours)
+    assert reactor.readers == []
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_calls_of_another_thread_come_in_order_and_one_that_fails_stops_no_other(readers: SocketReaders) -> None:
+    waker = Waker(readers)
+    seen: list[object] = []
+
+    def ask() -> None:
+        for call in (partial(seen.append, 1), lambda: seen[7], lambda: seen.append(threading.get_ident())):
+            waker.wake(call)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    assert seen == []
+    readers.doRead()
+    assert seen == [1, threading.get_ident()]
+    waker.close()
+
+
+def test_what_comes_while_the_sockets_are_served_is_served_before_the_reactor_goes_on(
+    readers: SocketReaders, three: list[Reader]
+) -> None:
+    three[0].then = lambda: three[2].theirs.send(b"c")
+    three[0].theirs.send(b"a")
+    readers.doRead()
+    assert three[2].heard == [b"c"]

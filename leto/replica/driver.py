@@ -89,6 +89,7 @@ class Driver:
         self._to_write: list[Ready] = []
         self._in_flight: list[Ready] = []
         self._flush_started = 0.0
+        self._written_number = 0  # of the last Ready that is durable
         self._to_apply: deque[Entry] = deque()
         self.flushes = 0
         self.entries_applied = 0
@@ -185,15 +186,19 @@ class Driver:
         if self._tick_due:
             self._tick_due = False
             node.tick(now)
-        while True:
+        goes_on = True
+        while goes_on:
+            goes_on = False
             owner.begin_turn(now)
             ready = node.ready(self.wall_ms())
             if ready is not None:
+                number = self._written_number
                 self._process(ready)
                 if self._to_write and not self._in_flight:
                     self._start_flush()
-            elif not self._to_apply or not self._apply():
-                break
+                goes_on = self._written_number != number  # what is durable may commit, and lead to more
+            if self._to_apply:
+                goes_on = self._apply()
         owner.end_turn(now)
 
     def _process(self, ready: Ready) -> None:
@@ -261,6 +266,7 @@ class Driver:
         self.turn()
 
     def _written(self, ready: Ready) -> None:
+        self._written_number = ready.number
         self._node.persisted(ready.number)
         if ready.messages_after_persist:
             self._transport.send(ready.messages_after_persist)

@@ -53,7 +53,7 @@ class RunQueue:
         self._backlog: deque[Request] = deque()  # requests behind a blocking one
         self._receiving = False  # in the middle of a chunk: all its answers leave together
         self._proceeding = False
-        self._flush_planned: Any = None
+        self._flush_planned = False
         self._stall_timer: Any = None
         self._stalled_at = 0
 
@@ -121,16 +121,18 @@ class RunQueue:
         pending = self._pending
         if len(pending) > 1 and pending[-1].output is None and pending[0].output is not None:
             # More is under way and may be answered in this very turn: one write for all of it.
-            if self._flush_planned is None:
-                self._flush_planned = self.state.reactor.callLater(0, self._flush_now)
+            if not self._flush_planned:
+                self._flush_planned = True
+                self.state.soon(self._flush_as_planned)
             return
         self._flush_now()
 
+    def _flush_as_planned(self) -> None:
+        if self._flush_planned and not self.closed:
+            self._flush_now()
+
     def _flush_now(self) -> None:
-        if self._flush_planned is not None:
-            if self._flush_planned.active():
-                self._flush_planned.cancel()
-            self._flush_planned = None
+        self._flush_planned = False
         pending = self._pending
         if pending and pending[0].output is not None:
             run = pending.popleft()
@@ -225,10 +227,10 @@ class RunQueue:
         """The connection is gone. What is in the log goes its way; nothing more is started."""
         self.closed = self.closing = True
         self.state.sessions.pop(self.id, None)
-        for timer in (self._flush_planned, self._stall_timer):
-            if timer is not None and timer.active():
-                timer.cancel()
-        self._flush_planned = self._stall_timer = None
+        self._flush_planned = False
+        if self._stall_timer is not None and self._stall_timer.active():
+            self._stall_timer.cancel()
+        self._stall_timer = None
         self._pending.clear()
         self._unstarted.clear()
         self._backlog.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from leto.config import Config
@@ -45,6 +46,9 @@ class ServerState:
         self.sessions: dict[int, Session] = {}  # by client id, the oldest first
         self.last_save = int(wall_clock())
         self.readers = readers
+        self.soon: Callable[[Callable[[], object]], object] = (
+            readers.soon if readers is not None else partial(reactor.callLater, 0)
+        )
         self.run_id = os.urandom(20).hex()
         self._next_id = 0
 

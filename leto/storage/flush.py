@@ -6,7 +6,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
@@ -14,12 +13,6 @@ from twisted.python.failure import Failure
 from leto.errors import Stopping
 
 Job = Callable[[], None]
-
-
-class FromThreads(Protocol):
-    """The part of twisted.internet.interfaces.IReactorFromThreads that is used."""
-
-    def callFromThread(self, callable: Callable[..., Any], *args: object, **kwargs: object) -> None: ...
 
 
 def _stopped() -> Deferred[None]:
@@ -47,8 +40,10 @@ class ThreadFlusher:
     """One writer thread. It starts with the first job, so that it survives a daemon's fork, and it is a daemon
     thread: a disk that hangs cannot keep a process alive that has decided to end."""
 
-    def __init__(self, reactor: FromThreads, name: str = "leto-writer") -> None:
-        self._reactor = reactor
+    def __init__(self, wake: Callable[[Callable[[], None]], object], name: str = "leto-writer") -> None:
+        """`wake` has what it is given called in the reactor's thread; it is called from the writer's (the reactor's
+        callFromThread, or something cheaper)."""
+        self._wake = wake
         self._name = name
         self._jobs: SimpleQueue[tuple[Job, Deferred[None]] | None] = SimpleQueue()
         self._done: deque[tuple[Deferred[None], Failure | None]] = deque()
@@ -81,9 +76,9 @@ class ThreadFlusher:
         while (item := self._jobs.get()) is not None:
             job, done = item
             self._done.append((done, _run(job)))
-            self._reactor.callFromThread(self._deliver)
+            self._wake(self._deliver)
             del item, job, done  # nothing is kept alive while waiting
-        self._reactor.callFromThread(self._deliver_stop)
+        self._wake(self._deliver_stop)
 
     def _deliver(self) -> None:
         # one call a job: each takes the oldest, so the order is the jobs' order

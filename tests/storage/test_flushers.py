@@ -50,7 +50,7 @@ class Flushing:
         self.kind = kind
         self.reactor = Reactor()
         self.flusher = {
-            "thread": lambda: ThreadFlusher(self.reactor),
+            "thread": lambda: ThreadFlusher(self.reactor.callFromThread),
             "inline": InlineFlusher,
             "memory": MemoryFlusher,
         }[kind]()
@@ -132,20 +132,20 @@ def test_stop_fires_after_all_jobs_and_takes_no_more(flushing):
 
 
 def test_stop_without_a_job_fires_at_once():
-    for flusher in (ThreadFlusher(Reactor()), InlineFlusher(), MemoryFlusher()):
+    for flusher in (ThreadFlusher(Reactor().callFromThread), InlineFlusher(), MemoryFlusher()):
         assert Kept(flusher.stop()).fired
 
 
 def test_no_thread_before_the_first_job():
     """A daemon forks after it was set up: a thread would stay behind."""
     before = threading.active_count()
-    ThreadFlusher(Reactor())
+    ThreadFlusher(Reactor().callFromThread)
     assert threading.active_count() == before
 
 
 def test_the_writer_thread_ends_with_stop():
     reactor = Reactor()
-    flusher = ThreadFlusher(reactor)
+    flusher = ThreadFlusher(reactor.callFromThread)
     threads = []
     job = Kept(flusher.submit(lambda: threads.append(threading.current_thread())))
     stopped = Kept(flusher.stop())
