@@ -41,11 +41,10 @@ class RequestReader:
     """feed() it what has come. Until `authenticated` it gives at most one request a call (the request may change
     what the next one is allowed) and small limits apply: call feed(b"") until it gives none."""
 
-    __slots__ = ("_max_bulk_bytes", "_single_bytes", "_strict", "authenticated", "error", "raw")
+    __slots__ = ("_max_bulk_bytes", "_strict", "authenticated", "error", "raw")
 
     def __init__(self, max_bulk_bytes: int, authenticated: bool = True) -> None:
         self._max_bulk_bytes = max_bulk_bytes
-        self._single_bytes = min(_KNOWN_LENGTHS, max_bulk_bytes)  # in fewer, every argument has a known length
         self._strict = StrictReader(max_bulk_bytes)
         self.authenticated = authenticated
         self.error: str | None = None  # a protocol error's words: nothing more will be read
@@ -64,14 +63,6 @@ class RequestReader:
         strict = self._strict
         if not self.authenticated:
             return self._feed_strictly(data, 1)
-        if len(data) < self._single_bytes and not strict.busy:
-            # One request, whole and alone: what a client sends that waits for each reply.
-            parts = data.split(CRLF)
-            if len(parts) == _PARTS.get(parts[0]) and not parts[-1]:
-                request = parts[2::2]
-                if [_LENGTHS[len(argument)] for argument in request] == parts[1:-1:2]:
-                    self.raw = data
-                    return [request]
         if strict.busy:
             requests = self._feed_strictly(data, 1)
             if not requests:
@@ -85,7 +76,14 @@ class RequestReader:
             return requests + more
         if len(data) > self._max_bulk_bytes:
             return self._feed_strictly(data)
-        requests, consumed = split_requests(data)
+        parts = data.split(CRLF)
+        if len(parts) == _PARTS.get(parts[0]) and not parts[-1] and len(data) < _KNOWN_LENGTHS:
+            # One request, whole and alone: what a client sends that waits for each reply.
+            request = parts[2::2]
+            if [_LENGTHS[len(argument)] for argument in request] == parts[1:-1:2]:
+                self.raw = data
+                return [request]
+        requests, consumed = split_requests(data, parts)
         if consumed == len(data):
             self.raw = data
             return requests
@@ -110,12 +108,11 @@ class RequestReader:
         return requests
 
 
-def split_requests(data: bytes) -> tuple[list[Request], int]:
-    """The canonical requests that `data` begins with, and how many bytes they take.
+def split_requests(data: bytes, parts: list[bytes]) -> tuple[list[Request], int]:
+    """The canonical requests that `data`, split at CRLF into `parts`, begins with, and how many bytes they take.
 
     Stops at the first request that is cut or not canonical.
     """
-    parts = data.split(CRLF)
     last = len(parts) - 1  # parts[last] was not ended by CRLF
     count = _COUNTS.get(parts[0])
     if count is None:

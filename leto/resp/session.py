@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from operator import itemgetter
 
 from twisted.internet.defer import Deferred
@@ -122,8 +122,13 @@ class Session(RunQueue):
             tally = known.once
         else:
             names = list(map(_NAME, requests))
+            sizes = list(map(len, requests))
             kinds = 0
-            shapes = set(zip(names, map(len, requests), strict=True))
+            shapes: Collection[tuple[bytes, int]]
+            if names.count(names[0]) == count and sizes.count(sizes[0]) == count:
+                shapes = ((names[0], sizes[0]),)  # what most pipelines are
+            else:
+                shapes = set(zip(names, sizes, strict=True))
             for name, words in shapes:
                 known = spelled.get(name)
                 if known is None or known.kind == LOCAL or known.subcommands or not known.low <= words <= known.high:

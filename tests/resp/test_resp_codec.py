@@ -98,14 +98,14 @@ def test_a_byte_at_a_time_gives_the_same(requests: list[bytes], tail: bytes) -> 
 @given(st.lists(canonical, max_size=8))
 def test_canonical_requests_never_need_the_strict_reader(requests: list[bytes]) -> None:
     data = b"".join(requests)
-    found, consumed = split_requests(data)
+    found, consumed = split_requests(data, data.split(b"\r\n"))
     assert consumed == len(data)
     assert b"".join(pack(tuple(request)) for request in found) == data
 
 
 def test_a_pipeline_of_one_shape_is_taken_apart_by_columns() -> None:
     data = b"".join(pack((b"SET", b"k%d" % i, b"v" * i)) for i in range(100))
-    requests, consumed = split_requests(data)
+    requests, consumed = split_requests(data, data.split(b"\r\n"))
     assert consumed == len(data)
     assert [tuple(r) for r in requests] == [(b"SET", b"k%d" % i, b"v" * i) for i in range(100)]
 
@@ -113,7 +113,8 @@ def test_a_pipeline_of_one_shape_is_taken_apart_by_columns() -> None:
 def test_one_wrong_length_in_the_middle_stops_there() -> None:
     good = pack((b"GET", b"key"))
     wrong = b"*2\r\n$3\r\nGET\r\n$4\r\nkey\r\n"
-    requests, consumed = split_requests(good * 3 + wrong + good)
+    data = good * 3 + wrong + good
+    requests, consumed = split_requests(data, data.split(b"\r\n"))
     assert (len(requests), consumed) == (3, 3 * len(good))
 
 
