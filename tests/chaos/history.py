@@ -55,6 +55,10 @@ class History:
         self.unexpected: list[str] = []  # replies that no client should get
         self.acknowledged: list[tuple[float, float]] = []  # (invoked, completed) of writes
 
+    def last_write(self) -> float:
+        """When the newest write was acknowledged; for any thread. The beginning of time if none was."""
+        return self.acknowledged[-1][1] if self.acknowledged else -math.inf
+
     def new_group(self, kind: str, keys: Iterable[bytes]) -> KeyGroup:
         group = KeyGroup(kind, tuple(keys), self.now())
         self.groups.append(group)

@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 Pauses = Generator[float, None, None]
 REMOVED = "was removed from the cluster"
+# How long (seconds) the next fault waits for a write to be acknowledged: often not at all, so that faults pile up;
+# often some time, so that a machine that is slow to start processes does not spend the whole run on that.
+PATIENCE = (0.0, 0.0, 5.0, 20.0)
+RECENT_SECONDS = 0.5
 SERVES = ": clients on "  # from then on TERM is a wish, not an end
 NO_SPACE = os.strerror(errno.ENOSPC)
 
@@ -65,6 +69,7 @@ class Nemesis:
     faults: list[str] = field(default_factory=list)  # what no node may do: end by itself, believe itself removed
     starts: list[float] = field(default_factory=list)  # when a process was started again
     offsets: Offsets = field(default_factory=Offsets)  # of the nodes' clocks
+    last_write: Callable[[], float] = time.monotonic  # when the newest write was acknowledged
 
     def __post_init__(self) -> None:
         self.network = self.cluster.network
@@ -91,16 +96,18 @@ class Nemesis:
     def run(self, seconds: float) -> None:
         """Do harm for that long."""
         end = time.monotonic() + seconds
-        next_begin = time.monotonic() + 0.5
+        next_begin = patience = time.monotonic() + 0.5
         pace = threading.Event()
         while time.monotonic() < end:
             now = time.monotonic()
             for running in list(self._active):
                 if running.due <= now:
                     self._advance(running)
-            if now >= next_begin:
+            if now >= next_begin and (now >= patience or self.last_write() > now - RECENT_SECONDS):
                 self._begin()
-                next_begin = time.monotonic() + self.random.uniform(0.2, 2.0)
+                now = time.monotonic()
+                next_begin = now + self.random.uniform(0.2, 2.0)
+                patience = now + self.random.choice(PATIENCE)
             self.tend()
             pace.wait(0.02)
 

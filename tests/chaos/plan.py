@@ -31,6 +31,7 @@ class Plan:
             *(("--only", ",".join(self.only)) if self.only else ()),
             *((f"--node-options='{' '.join(self.node_options)}'",) if self.node_options else ()),
             *(("--planted", self.planted) if self.planted else ()),
+            *(() if self.preload else ("--no-clocks",)),
         ]
         return " ".join(map(str, words))
 

@@ -59,6 +59,10 @@ def crash_point(n: Nemesis) -> Pauses:
     n.kill(node)
     n.crashing.add(node.id)
     n.start(node, {"LETO_FAULTPOINT": point})
+    for _ in range(100):
+        if info(node) or not node.is_running:
+            break
+        yield 0.1
     yield n.random.uniform(1.0, 3.0)
     ask(node, "SNAPSHOT")
     yield n.random.uniform(0.0, 2.0)

@@ -120,7 +120,7 @@ def run(plan: Plan, directory: Path) -> Outcome:
                 cluster.new_node()
             cluster.form(FORMING_SECONDS)
             features = setting.features | ({"namespaces"} if namespaces is not None else set())
-            nemesis = Nemesis(cluster, ACTIONS, plan.seed, features, plan.only)
+            nemesis = Nemesis(cluster, ACTIONS, plan.seed, features, plan.only, last_write=history.last_write)
             _run(plan, cluster, nemesis, network, history, outcome)
     except AssertionError as error:
         outcome.failures.append(str(error) or traceback.format_exc())
