@@ -105,11 +105,11 @@ class Workload:
     def _expiring(self, keys: Sequence[bytes]) -> Action:
         (key,) = keys
         draw = self.random.random()
-        if draw < 0.6:
+        if draw < 0.7:
             return single(b"GET", key)
-        if draw < 0.65:
+        if draw < 0.73:
             return single(b"DEL", key)
-        life = b"%d" % self.random.choice([150, 400, 1000, 2500, 60_000])
+        life = b"%d" % self.random.choice([150, 400, 1000, 1000, 2500, 2500, 60_000])
         return single(b"SET", key, self.value(), b"PX", life, *([b"NX"] if draw < 0.88 else []))
 
     def _transaction(self, keys: Sequence[bytes]) -> Action:

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 Pauses = Generator[float, None, None]
 REMOVED = "was removed from the cluster"
-# How long (seconds) the next fault waits for a write to be acknowledged: often not at all, so that faults pile up;
-# often some time, so that a machine that is slow to start processes does not spend the whole run on that.
-PATIENCE = (0.0, 0.0, 5.0, 20.0)
+# How long (seconds) the next fault waits for a write to be acknowledged: sometimes not at all, so that faults pile up;
+# sometimes long, so that a machine that is slow to start processes does not spend the whole run on that.
+PATIENCE = (0.0, 1.0, 15.0, 60.0)
 RECENT_SECONDS = 0.5
 SERVES = ": clients on "  # from then on TERM is a wish, not an end
 NO_SPACE = os.strerror(errno.ENOSPC)
@@ -78,7 +78,7 @@ class Nemesis:
         self.crashing: set[str] = set()  # started with a fault point: they end by themselves
         self.stopping: set[str] = set()  # sent TERM
         self.leaving: set[str] = set()  # asked to leave since they last joined
-        self.full: set[str] = set()  # without space on their disk: they may end by themselves
+        self.full: set[str] = set()  # their disk was full in their present life: they may end by themselves
         self._active: list[Running] = []
         self._seeds: dict[str, ChaosNode] = {}  # whom each node was told to join through
         self._marks = {node.id: 0 for node in self.cluster.nodes}  # where in its log each node's present life begins
@@ -178,6 +178,7 @@ class Nemesis:
         self._seeds[node.id] = seed
         self._marks[node.id] = len(node.log())
         self.starts.append(time.monotonic())
+        self.full.discard(node.id)
         if not node.raftdir.exists():
             self.leaving.discard(node.id)
         node.start(join=seed.address, environment=environment)
@@ -251,7 +252,6 @@ class Nemesis:
         self.resume(self.cluster.nodes)
         self.tend()
         self.crashing.clear()
-        self.full.clear()
         members = {node.id for node, _ in self._infos()}
         for node in self.cluster.nodes:
             seed = self._seeds.get(node.id)

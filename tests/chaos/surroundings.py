@@ -55,10 +55,8 @@ def fill_disk(n: Nemesis) -> Pauses:
             ask(node, "SNAPSHOT", timeout=0.2)
     yield n.random.uniform(0.5, 4.0)
     n.make_room()
-    n.tend()
-    yield n.random.uniform(0.0, 0.5)
-    n.tend()
-    n.full.clear()
-    for node in victims:
-        n.start(node)
-    yield 0.5
+    for _ in range(n.random.choice([1, 10, 100])):  # some are only now about to find out
+        n.tend()
+        for node in victims:
+            n.start(node)
+        yield 0.1
