@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.chaos import clocks
 from tests.chaos.actions import ACTIONS
+from tests.chaos.clients import GROUPS
 from tests.chaos.jobs import choose_network, end_on_term, lower_priority, run_all
 from tests.chaos.namespaces import Unavailable
 from tests.chaos.plan import NETWORKS, Plan
@@ -25,10 +26,11 @@ from tests.chaos.report import Report, faults, summed, table, verdict
 
 def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
-    unknown = set(filter(None, options.only.split(","))) - set(ACTIONS)
-    if unknown:
-        print(f"chaos: no such action: {', '.join(sorted(unknown))}; they are {', '.join(ACTIONS)}", file=sys.stderr)
-        return 2
+    for what, known, given in (("action", ACTIONS, options.only), ("kind of keys", GROUPS, options.kinds)):
+        unknown = set(filter(None, given.split(","))) - set(known)
+        if unknown:
+            print(f"chaos: no such {what}: {', '.join(sorted(unknown))}; they are {', '.join(known)}", file=sys.stderr)
+            return 2
     lower_priority(options.nice)
     end_on_term()
     try:
@@ -79,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--think", type=float, default=0.05, help="seconds a client rests between requests, on average")
     parser.add_argument("--no-clocks", action="store_true", help="leave the nodes' clocks alone")
     parser.add_argument("--only", default="", help="some actions of the nemesis alone: kill,halves,...")
+    parser.add_argument("--kinds", default="", help=f"some kinds of keys alone, of {','.join(GROUPS)}")
     parser.add_argument("--node-options", default="", help="more options of every node, in one word")
     parser.add_argument("--planted", default="", help="a bug that the run should find: see tests/chaos/planted.py")
     parser.add_argument("--nice", type=int, default=0, help="give way to others on the machine")
@@ -98,6 +101,7 @@ def plans(options: argparse.Namespace, network: str, preload: str) -> Iterator[P
             clients=options.clients,
             think=options.think,
             only=tuple(filter(None, options.only.split(","))),
+            kinds=tuple(filter(None, options.kinds.split(","))),
             node_options=tuple(options.node_options.split()),
             planted=options.planted,
             network=network,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import hiredis
@@ -36,11 +36,14 @@ class Disconnected(Exception):
 class Workload:
     """Which operation comes next. Values are unique, so that whose write a read saw is plain."""
 
-    def __init__(self, history: History, seed: int) -> None:
+    def __init__(self, history: History, seed: int, kinds: Collection[str] = ()) -> None:
+        """`kinds`: of keys, some of GROUPS; () for all."""
         self.history = history
         self.random = random.Random(seed)
         self._serial = 0
-        self._current: list[KeyGroup] = [self._fresh(kind) for kind, count in GROUPS.items() for _ in range(count)]
+        self._current: list[KeyGroup] = [
+            self._fresh(kind) for kind, count in GROUPS.items() if not kinds or kind in kinds for _ in range(count)
+        ]
 
     def _fresh(self, kind: str) -> KeyGroup:
         self._serial += 1

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.chaos.expiry import CLOCKS_AGREE, Expiry
 from tests.chaos.linearizability import UNKNOWN, Answer, Operation, Verdict, check
-from tests.chaos.specification import ABORTED, EMPTY, Action, append_only, is_read, step
+from tests.chaos.specification import ABORTED, EMPTY, Action, append_only, is_passive, is_read, step
 
 # Error replies after which the request was never carried out, and never will be.
 REFUSALS = ("not leader", "BUSY ", "NOQUORUM ", "SHUTDOWN ", "MOVED ", "LOADING ")
@@ -117,7 +117,7 @@ def judge(group: KeyGroup, budget: int, expiry: Expiry = CLOCKS_AGREE) -> Verdic
         operations = group.operations
         if not expiry.are_alike and group.last_reads_from >= 0:
             operations = operations[: group.last_reads_from]  # nodes restarted since, and may have forgotten the clock
-        return check(expiry.explained(operations), EMPTY, step, budget=budget)
+        return check(expiry.explained(operations), EMPTY, step, passive=is_passive, budget=budget)
     if group.kind == "list":
         seen = [
             (command[0], reply)
@@ -128,7 +128,7 @@ def judge(group: KeyGroup, budget: int, expiry: Expiry = CLOCKS_AGREE) -> Verdic
         values: list[bytes | None] = [reply for name, reply in seen if name == b"GET"]
         values += [value for name, reply in seen if name == b"MGET" for value in reply]
         feasible = append_only(values, [reply for name, reply in seen if name in (b"APPEND", b"STRLEN")])
-    return check(group.operations, EMPTY, step, feasible=feasible, budget=budget)
+    return check(group.operations, EMPTY, step, feasible=feasible, passive=is_passive, budget=budget)
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ class Plan:
     clients: int = 8
     think: float = 0.05  # seconds a client rests between two requests, on average
     only: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()  # of keys that the clients use; () for all
     node_options: tuple[str, ...] = ()  # of every node, besides those that the seed draws
     planted: str = ""  # a bug of tests.chaos.planted
     network: str = "proxies"
@@ -29,6 +30,7 @@ class Plan:
             *("python -m tests.chaos --nodes", self.nodes, f"--seconds {self.seconds:g} --clients", self.clients),
             *(f"--think {self.think:g} --network {self.network} --seed", self.seed),
             *(("--only", ",".join(self.only)) if self.only else ()),
+            *(("--kinds", ",".join(self.kinds)) if self.kinds else ()),
             *((f"--node-options='{' '.join(self.node_options)}'",) if self.node_options else ()),
             *(("--planted", self.planted) if self.planted else ()),
             *(() if self.preload else ("--no-clocks",)),

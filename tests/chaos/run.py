@@ -144,7 +144,7 @@ def _expiry(setting: Setting, nemesis: Nemesis | None) -> Expiry:
 def _run(
     plan: Plan, cluster: ChaosCluster, nemesis: Nemesis, network: Network, history: History, outcome: Outcome
 ) -> None:
-    workload = Workload(history, plan.seed)
+    workload = Workload(history, plan.seed, plan.kinds)
     addresses = [(node.reached_at, node.client_port.number) for node in cluster.nodes]
     clients = [Client(number, addresses, workload, plan.seed, plan.think) for number in range(plan.clients)]
     tasks = [asyncio.run_coroutine_threadsafe(client.run(), network.loop) for client in clients]

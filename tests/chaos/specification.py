@@ -37,6 +37,11 @@ def is_read(action: Action) -> bool:
     return all(command[0] in READS for command in action[1])
 
 
+def is_passive(action: Action) -> bool:
+    """What changes nothing later once it changes nothing now: reads, and the end of a value that another replaced."""
+    return all(command[0] in READS or command[0] == EXPIRE for command in action[1])
+
+
 def append_only(values: Iterable[bytes | None], lengths: Iterable[int] = ()) -> Callable[[State], bool]:
     """For one key that is only ever appended to: the values read, and the lengths answered.
 

@@ -43,6 +43,8 @@ def test_seeds_draw_what_the_machine_has() -> None:
 def test_an_unknown_action_is_named(capsys: Any) -> None:
     assert main(["--only", "kill,rain"]) == 2
     assert "no such action: rain; they are kill," in capsys.readouterr().err
+    assert main(["--kinds", "hash"]) == 2
+    assert "no such kind of keys: hash; they are register," in capsys.readouterr().err
 
 
 def test_runs_are_summed_up() -> None:

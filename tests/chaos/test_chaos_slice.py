@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,10 +68,9 @@ def test_a_planted_bug_is_found(bug: str) -> None:
     preload = clocks.library() if bug == "clocks-of-their-own" else ""
     only = ("skew",) if preload else ("isolate-leader",)
     lease = ("--reads", "lease") if bug == "leases-for-ever" else ()
-    plans = (
-        Plan(seed, seconds=20.0, clients=16, think=0.01, only=only, node_options=lease, planted=bug, preload=preload)
-        for seed in itertools.count(4)
-    )
+    common = Plan(0, seconds=20.0, clients=16, think=0.01, only=only, node_options=lease, planted=bug, preload=preload)
+    kinds = ("expiring",) if preload else ()
+    plans = (replace(common, seed=seed, kinds=kinds) for seed in itertools.count(4))
     fitting = (plan for plan in plans if bool(plan.setting.clocks) == bool(preload))
     for plan in itertools.islice(fitting, 3):
         (report,) = reports_of(plan)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.chaos.plan import Plan
 from tests.chaos.run import run
 
-SPARE_SECONDS = 300.0  # beyond the faults: for the start, the healing, the last reads, the verdict
+SPARE_SECONDS = 600.0  # beyond the faults: for the start, the healing, the last reads, the verdict
 
 
 def main(directory: Path) -> int:
