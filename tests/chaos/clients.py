@@ -9,7 +9,7 @@ from typing import Any
 
 import hiredis
 
-from tests.chaos.history import Asked, History, KeyGroup
+from tests.chaos.history import REFUSALS, Asked, History, KeyGroup
 from tests.chaos.specification import Action, is_read, pack, single
 
 CONNECT_SECONDS = 1.0
@@ -270,15 +270,18 @@ def _commands(action: Action) -> Sequence[Sequence[bytes]]:
 
 
 async def read_everything(address: tuple[str, int], history: History, who: str, chunk: int = 50) -> None:
-    """Record a read of every group's keys at one node. Raises Disconnected or TimeoutError; error replies are recorded
-    as unexpected: the cluster is whole."""
+    """Record a read of every group's keys at one node. One that is refused (on a busy machine the leader may still
+    change) is asked again, until the caller's patience ends. Raises Disconnected or TimeoutError; any other error
+    reply is recorded as unexpected: the cluster is whole."""
     reader, writer = await asyncio.open_connection(*address)
     parser = hiredis.Reader()
+    waiting = list(history.groups)
     try:
-        for start in range(0, len(history.groups), chunk):
-            groups = history.groups[start : start + chunk]
+        while waiting:
+            groups, waiting = waiting[:chunk], waiting[chunk:]
             asked = [history.ask(group, single(b"MGET", *group.keys), who) for group in groups]
             writer.write(pack([command for one in asked for command in one.action[1]]))
+            refused = []
             for one in asked:
                 while (reply := parser.gets()) is False:
                     async with asyncio.timeout(20):
@@ -286,9 +289,15 @@ async def read_everything(address: tuple[str, int], history: History, who: str, 
                     if not data:
                         raise Disconnected("closed while everything is read")
                     parser.feed(data)
-                if isinstance(reply, hiredis.ReplyError):
-                    history.unexpected.append(f"the last read of {one.group.keys!r} at {who}: {reply}")
-                else:
+                if not isinstance(reply, hiredis.ReplyError):
                     history.answered(one, [reply], always=True)
+                elif str(reply).startswith(REFUSALS):
+                    history.failed(one, str(reply))
+                    refused.append(one.group)
+                else:
+                    history.unexpected.append(f"the last read of {one.group.keys!r} at {who}: {reply}")
+            waiting += refused
+            if refused:
+                await asyncio.sleep(0.2)
     finally:
         writer.transport.abort()

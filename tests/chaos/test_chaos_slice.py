@@ -38,7 +38,7 @@ def reports_of(*plans: Plan) -> list[dict[str, Any]]:
 def test_a_short_run_of_chaos_finds_nothing() -> None:
     """In every kind of network that can be had here, side by side."""
     plans = [
-        Plan(seed=1, nodes=3, seconds=8.0, clients=6, think=0.02, only=ACTIONS, network=network)
+        Plan(seed=1, nodes=3, seconds=6.0, clients=6, think=0.02, only=ACTIONS, network=network)
         for network in networks()
     ]
     for report in reports_of(*plans):
