@@ -10,7 +10,7 @@ BIN := .venv/bin
 help:
 	@echo 'make run     a cluster of three nodes on ports 5379, 6379 and 7379, data in ./data; Ctrl-C stops it'
 	@echo 'make test    lint, types and tests (PYTEST_ARGS="-k word" for some of them)'
-	@echo 'make chaos   faults against real nodes (ARGS="--nodes 3,5 --seconds 60 --seed 7 --minutes 30")'
+	@echo 'make chaos   faults against real nodes (ARGS="--nodes 3,5 --jobs 4 --seed 7 --minutes 30")'
 	@echo 'make bench   throughput, latency, cost and failover of three nodes (BENCH_ARGS="--quick" within a minute)'
 	@echo 'make clean   remove what the other targets made, but not ./data'
 
@@ -33,6 +33,10 @@ unit: .venv/test.stamp
 
 # Kills, pauses, partitions and the rest against real processes; every reply is held against linearizability.
 chaos: .venv/test.stamp
+	@command -v ip >/dev/null || scripts/apt-install iproute2 || \
+		echo 'leto: no ip on PATH: the nodes share loopback, behind proxies' >&2
+	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || scripts/apt-install libfaketime || \
+		echo 'leto: no libfaketime: clocks are left alone' >&2
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 bench: .venv/run.stamp

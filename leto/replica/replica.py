@@ -489,7 +489,8 @@ class Replica:
 
     def _snapshot_failed(self, reason: Failure) -> None:
         if reason.check(Stopping) is None:
-            self.log.failure("the snapshot failed", reason)
+            if reason.check(LetoError) is None:  # a failing disk is told in one line
+                self.log.failure("the snapshot failed", reason)
             self.driver.fail(f"the snapshot failed: {reason.getErrorMessage()}")
 
     def _snapshot_refused(self, reason: Failure) -> Failure:

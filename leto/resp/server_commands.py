@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 import leto
-from leto.errors import NothingToSnapshot
+from leto.errors import NothingToSnapshot, StorageError
 from leto.keyspace.numbers import parse_integer
 from leto.keyspace.replies import NOT_AN_INTEGER, OK, SYNTAX_ERROR, Error, Reply, Status, Verbatim
 from leto.resp.cluster import snapshot_now
@@ -150,7 +150,7 @@ def save(session: Session, argv: Request) -> Deferred[Reply]:
 
 def _in_background(session: Session) -> None:
     def failed(failure: Failure) -> None:
-        if failure.check(NothingToSnapshot) is None:
+        if failure.check(NothingToSnapshot, StorageError) is None:  # a failing disk is the node's end, and told as such
             log.failure("the snapshot that {client} asked for failed", failure, client=session.peer)
 
     snapshot_now(session).addErrback(failed)

@@ -16,7 +16,7 @@ def ask(node: Node, *words: str, timeout: float = ASK_SECONDS) -> object:
     """One command on a connection of its own: the reply, a ReplyError, or None if there is none in time."""
     parser = hiredis.Reader()
     try:
-        with socket.create_connection(("127.0.0.1", node.client_port.number), timeout) as connection:
+        with socket.create_connection((node.reached_at, node.client_port.number), timeout) as connection:
             connection.settimeout(timeout)
             connection.sendall(pack([[word.encode() for word in words]]))
             while (reply := parser.gets()) is False:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import hiredis
 
-from tests.chaos.history import Asked, History, KeyGroup
+from tests.chaos.history import REFUSALS, Asked, History, KeyGroup
 from tests.chaos.specification import Action, is_read, pack, single
 
 CONNECT_SECONDS = 1.0
 LIFE_SECONDS = 4.0  # of a group of keys: short histories stay decidable
 LIFE_OPERATIONS = 90
 PATIENCE = (1.0, 2.5, 8.0)  # seconds clients wait for a reply; the last one hears what a paused node says as it wakes
-GROUPS = {"register": 4, "counter": 2, "list": 2, "transaction": 4}  # how many of each kind are in use at a time
+GROUPS = {
+    "register": 4,
+    "counter": 2,
+    "list": 2,
+    "transaction": 4,
+    "expiring": 3,
+}  # how many of each kind are in use at a time
 
 
 class Disconnected(Exception):
@@ -30,11 +36,14 @@ class Disconnected(Exception):
 class Workload:
     """Which operation comes next. Values are unique, so that whose write a read saw is plain."""
 
-    def __init__(self, history: History, seed: int) -> None:
+    def __init__(self, history: History, seed: int, kinds: Collection[str] = ()) -> None:
+        """`kinds`: of keys, some of GROUPS; () for all."""
         self.history = history
         self.random = random.Random(seed)
         self._serial = 0
-        self._current: list[KeyGroup] = [self._fresh(kind) for kind, count in GROUPS.items() for _ in range(count)]
+        self._current: list[KeyGroup] = [
+            self._fresh(kind) for kind, count in GROUPS.items() if not kinds or kind in kinds for _ in range(count)
+        ]
 
     def _fresh(self, kind: str) -> KeyGroup:
         self._serial += 1
@@ -96,6 +105,16 @@ class Workload:
             return single(b"STRLEN", key)
         return single(b"APPEND", key, b"<%b>" % self.value())
 
+    def _expiring(self, keys: Sequence[bytes]) -> Action:
+        (key,) = keys
+        draw = self.random.random()
+        if draw < 0.7:
+            return single(b"GET", key)
+        if draw < 0.73:
+            return single(b"DEL", key)
+        life = b"%d" % self.random.choice([150, 400, 1000, 1000, 2500, 2500, 60_000])
+        return single(b"SET", key, self.value(), b"PX", life, *([b"NX"] if draw < 0.88 else []))
+
     def _transaction(self, keys: Sequence[bytes]) -> Action:
         one, other, plus, minus = keys  # two registers, two counters of which one mirrors the other
         draw = self.random.random()
@@ -116,11 +135,13 @@ class Workload:
 
 
 class Client:
-    """One client with one connection at a time. `ports` are the nodes' client ports."""
+    """One client with one connection at a time. `addresses`: host and port of each node."""
 
-    def __init__(self, number: int, ports: Sequence[int], workload: Workload, seed: int, think: float) -> None:
+    def __init__(
+        self, number: int, addresses: Sequence[tuple[str, int]], workload: Workload, seed: int, think: float
+    ) -> None:
         self.name = f"c{number}"
-        self._ports = list(ports)
+        self._addresses = list(addresses)
         self._workload = workload
         self._history = workload.history
         self._random = random.Random(f"{seed}/{number}")
@@ -141,10 +162,10 @@ class Client:
 
     async def run(self) -> None:
         while not self._stopping:
-            port = self._ports[self._turn % len(self._ports)]
-            self._turn += self._random.randint(1, len(self._ports))
+            address = self._addresses[self._turn % len(self._addresses)]
+            self._turn += self._random.randint(1, len(self._addresses))
             try:
-                await self._connect(port)
+                await self._connect(address)
                 stay = self._random.randint(5, 40) if self._roams else 1 << 30
                 while not self._stopping and stay > 0 and await self._one_request():
                     stay -= 1
@@ -155,9 +176,9 @@ class Client:
                 self._disconnect()
             await asyncio.sleep(0.01 + 0.04 * self._random.random())
 
-    async def _connect(self, port: int) -> None:
+    async def _connect(self, address: tuple[str, int]) -> None:
         async with asyncio.timeout(CONNECT_SECONDS):
-            self._reader, self._writer = await asyncio.open_connection("127.0.0.1", port)
+            self._reader, self._writer = await asyncio.open_connection(*address)
         self._parser = hiredis.Reader()
 
     def _disconnect(self) -> None:
@@ -248,16 +269,19 @@ def _commands(action: Action) -> Sequence[Sequence[bytes]]:
     return commands if len(commands) == 1 and not guard else ((b"MULTI",), *commands, (b"EXEC",))
 
 
-async def read_everything(port: int, history: History, who: str, chunk: int = 50) -> None:
-    """Record a read of every group's keys at one node. Raises Disconnected or TimeoutError; error replies are recorded
-    as unexpected: the cluster is whole."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def read_everything(address: tuple[str, int], history: History, who: str, chunk: int = 50) -> None:
+    """Record a read of every group's keys at one node. One that is refused (on a busy machine the leader may still
+    change) is asked again, until the caller's patience ends. Raises Disconnected or TimeoutError; any other error
+    reply is recorded as unexpected: the cluster is whole."""
+    reader, writer = await asyncio.open_connection(*address)
     parser = hiredis.Reader()
+    waiting = list(history.groups)
     try:
-        for start in range(0, len(history.groups), chunk):
-            groups = history.groups[start : start + chunk]
+        while waiting:
+            groups, waiting = waiting[:chunk], waiting[chunk:]
             asked = [history.ask(group, single(b"MGET", *group.keys), who) for group in groups]
             writer.write(pack([command for one in asked for command in one.action[1]]))
+            refused = []
             for one in asked:
                 while (reply := parser.gets()) is False:
                     async with asyncio.timeout(20):
@@ -265,9 +289,15 @@ async def read_everything(port: int, history: History, who: str, chunk: int = 50
                     if not data:
                         raise Disconnected("closed while everything is read")
                     parser.feed(data)
-                if isinstance(reply, hiredis.ReplyError):
-                    history.unexpected.append(f"the last read of {one.group.keys!r} at {who}: {reply}")
+                if not isinstance(reply, hiredis.ReplyError):
+                    history.answered(one, [reply], always=True)
+                elif str(reply).startswith(REFUSALS):
+                    history.failed(one, str(reply))
+                    refused.append(one.group)
                 else:
-                    history.answered(one, [reply])
+                    history.unexpected.append(f"the last read of {one.group.keys!r} at {who}: {reply}")
+            waiting += refused
+            if refused:
+                await asyncio.sleep(0.2)
     finally:
         writer.transport.abort()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-BUDGET = 400_000  # configurations looked at for one history before it is left undecided
+BUDGET = 200_000  # configurations looked at for one history before it is left undecided
 SHOWN = 40  # operations and states named in an explanation
 
 UNKNOWN = math.inf  # `completed` of an operation of which nobody knows whether it took effect
@@ -64,14 +64,18 @@ def check(
     step: Step,
     *,
     feasible: Callable[[Any], bool] | None = None,
+    passive: Callable[[Any], bool] | None = None,
     budget: int = BUDGET,
 ) -> Verdict:
     """Judge a history of one object. `step` is its sequential specification: states and actions are hashable.
 
+    `passive`: True for an action that, where it can take effect without changing the state, need not be tried any
+    later: reads, and whatever changes nothing later once it changes nothing now. It prunes the search.
+
     `feasible`: False for a state that cannot be gone through given what is observed later; it prunes the search, and
     must follow from the specification alone. Operations that were refused do not belong into the history.
     """
-    return _Search(history, initial, step, feasible, budget).run()
+    return _Search(history, initial, step, feasible, passive, budget).run()
 
 
 class _Search:
@@ -81,6 +85,7 @@ class _Search:
         initial: Hashable,
         step: Step,
         feasible: Callable[[Any], bool] | None,
+        passive: Callable[[Any], bool] | None,
         budget: int,
     ) -> None:
         self.history = history
@@ -90,6 +95,9 @@ class _Search:
         self.visited = 0
         self.open: list[int] = []  # invoked, and not both completed and taken effect
         self.closed: set[int] = set()
+        self.passive = [
+            passive is not None and operation.is_known and passive(operation.action) for operation in history
+        ]
         self.unknown = 0  # mask of the operations that never completed
         self.configurations: set[tuple[Any, int]] = {(initial, 0)}  # (state, mask of open operations in effect)
         for position, operation in enumerate(history):
@@ -124,7 +132,8 @@ class _Search:
         found: set[tuple[Any, int]] = set()
         frontier: list[tuple[Any, int]] = []
         seen = _Antichain(self.unknown)
-        for state, done in self.configurations:
+        for state, before in self.configurations:
+            done = self._absorbed(state, before)
             if done & bit:
                 found.add((state, done & ~bit))
             elif seen.add(state, done):
@@ -133,11 +142,11 @@ class _Search:
             following: list[tuple[Any, int]] = []
             for state, done in frontier:
                 self.visited += 1
-                for other, after in self._successors(state, done):
-                    if other == position:
-                        found.add((after[0], after[1] & ~bit))
-                    elif seen.add(*after):
-                        following.append(after)
+                for new_state, new_done in self._successors(state, done):
+                    if new_done & bit:
+                        found.add((new_state, new_done & ~bit))
+                    elif seen.add(new_state, new_done):
+                        following.append((new_state, new_done))
             if self.visited > self.budget:
                 break
             frontier = following
@@ -145,8 +154,19 @@ class _Search:
         ordered = sorted(found, key=lambda configuration: configuration[1].bit_count())
         return {configuration for configuration in ordered if kept.add(*configuration)}
 
-    def _successors(self, state: Any, done: int) -> list[tuple[int, tuple[Any, int]]]:
-        """The open operations that may take effect next: (position, configuration thereafter)."""
+    def _absorbed(self, state: Any, done: int) -> int:
+        """`done`, with every open passive operation that can take effect now and changes nothing."""
+        for position in self.open:
+            if self.passive[position] and not done >> position & 1:
+                operation = self.history[position]
+                if self._may_follow(operation.after, done):
+                    new_state, result = self.step(state, operation.action)
+                    if new_state == state and result == operation.result:
+                        done |= 1 << position
+        return done
+
+    def _successors(self, state: Any, done: int) -> list[tuple[Any, int]]:
+        """The configurations after one more open operation has taken effect."""
         found = []
         tried: set[Hashable] = set()
         for other in self.open:
@@ -167,7 +187,7 @@ class _Search:
                 continue  # as if it never took effect
             if self.feasible is not None and not self.feasible(new_state):
                 continue
-            found.append((other, (new_state, done | 1 << other)))
+            found.append((new_state, self._absorbed(new_state, done | 1 << other)))
         return found
 
     def _may_follow(self, predecessor: int, done: int) -> bool:

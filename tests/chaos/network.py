@@ -46,6 +46,7 @@ class Network:
         self.flows: dict[tuple[str, str], Flow] = {}
         self.resets = 0
         self.random = random.Random(seed)
+        self.speak_for: dict[str, str] = {}  # id -> the address that proxies dial from on that node's behalf
         self.loop = asyncio.new_event_loop()
         self._servers: list[asyncio.Server] = []
         self._tunnels: set[Tunnel] = set()
@@ -64,14 +65,15 @@ class Network:
 
         asyncio.run_coroutine_threadsafe(run(), self.loop).result(10)
 
-    def proxy(self, server_id: str, port: int) -> int:
-        """Serve what is dialled to that node, whose Raft port is `port`; gives the port to advertise."""
+    def proxy(self, server_id: str, port: int, host: str = "127.0.0.1", listen: str = "127.0.0.1") -> int:
+        """Serve on the address `listen` what is dialled to that node, whose Raft port is `port` of `host`; gives the
+        port to advertise."""
 
         async def start() -> int:
             async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                await self._accept(server_id, port, reader, writer)
+                await self._accept(server_id, (host, port), reader, writer)
 
-            server = await asyncio.start_server(accept, "127.0.0.1", 0, limit=CHUNK)
+            server = await asyncio.start_server(accept, listen, 0, limit=CHUNK)
             self._servers.append(server)
             number: int = server.sockets[0].getsockname()[1]
             return number
@@ -135,7 +137,7 @@ class Network:
     # connections --------------------------------------------------------------------------------------
 
     async def _accept(
-        self, acceptor: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, acceptor: str, address: tuple[str, int], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         tunnel = None
         try:
@@ -144,7 +146,9 @@ class Network:
             to, back = self.flow(dialler, acceptor), self.flow(acceptor, dialler)
             if to.cut or back.cut:
                 return
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port, limit=CHUNK)
+            own = (self.speak_for[dialler], 0) if dialler in self.speak_for else None
+            dialled = asyncio.open_connection(*address, limit=CHUNK, local_addr=own)
+            far_reader, far_writer = await asyncio.wait_for(dialled, HELLO_SECONDS)
             tunnel = Tunnel(self, dialler, acceptor, writer, far_writer)
             self._tunnels.add(tunnel)
             await asyncio.gather(

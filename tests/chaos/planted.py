@@ -6,11 +6,13 @@ The rest of the command line is the node's own. The code under test has no switc
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Collection
 from typing import Any
 
 from leto import main
 from leto.raft import reads, replication
+from leto.replica import reads as replica_reads
 
 
 def commits_alone() -> None:
@@ -29,9 +31,26 @@ def reads_without_a_round() -> None:
     reads.echoed = lambda s: s.round  # type: ignore[assignment]
 
 
+def leases_for_ever() -> None:
+    """A leader that was confirmed once answers by its lease from then on."""
+    reads.lease_holds = lambda s: s.settings.lease and s.lease_since >= 0
+
+
+def clocks_of_their_own() -> None:
+    """Each node judges expiry by its own wall clock."""
+
+    def serve(batch: Any, clock_ms: int) -> None:
+        for waiter in batch.waiting:
+            waiter.callback(int(time.time() * 1000))
+
+    replica_reads._serve = serve
+
+
 BUGS: dict[str, Callable[[], None]] = {
     "commits-alone": commits_alone,
     "reads-without-a-round": reads_without_a_round,
+    "leases-for-ever": leases_for_ever,
+    "clocks-of-their-own": clocks_of_their_own,
 }
 
 if __name__ == "__main__":

@@ -3,73 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import random
-import sys
+import math
 import time
 import traceback
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.chaos.actions import ACTIONS
 from tests.chaos.asking import info
 from tests.chaos.clients import Client, Disconnected, Workload, read_everything
+from tests.chaos.expiry import CLOCKS_AGREE, Expiry
 from tests.chaos.history import History, Judgement, judge_all
 from tests.chaos.linearizability import BUDGET
+from tests.chaos.namespaces import Namespaces
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.network import Network
-from tests.integration.cluster import Cluster, logs_forgotten_afterwards, wait_for
+from tests.chaos.nodes import ChaosCluster
+from tests.chaos.plan import Plan, Setting
+from tests.integration.cluster import logs_forgotten_afterwards, wait_for
 
-HEALING_SECONDS = 60.0  # from the end of the faults until every node votes and has caught up
-LAST_REPLIES_SECONDS = 12.0  # the most patient client gives up before
-LEAST_PER_SECOND = 3.0  # answered reads, and answered writes: a cluster that refuses everything does not pass
-
-
-@dataclass(frozen=True)
-class Plan:
-    seed: int
-    nodes: int = 3
-    seconds: float = 60.0
-    clients: int = 10
-    think: float = 0.01  # seconds a client rests between two requests, on average
-    only: tuple[str, ...] = ()
-    node_options: tuple[str, ...] = ()  # of every node, besides those that the seed draws
-    planted: str = ""  # a bug of tests.chaos.planted
-
-    @property
-    def command(self) -> str:
-        """What repeats it: the same plan of faults and the same clients; the cluster's timing is its own."""
-        only = f" --only {','.join(self.only)}" if self.only else ""
-        if self.node_options:
-            only += f" --node-options='{' '.join(self.node_options)}'"
-        if self.planted:
-            only += f" --planted {self.planted}"
-        return (
-            f"python -m tests.chaos --nodes {self.nodes} --seconds {self.seconds:g} --clients {self.clients} "
-            f"--seed {self.seed}{only}"
-        )
-
-    def options(self) -> list[str]:
-        """The nodes' options: small limits, so that snapshots and installations happen; some vary."""
-        random_ = random.Random(f"options {self.seed}")
-        return [
-            *("--election-timeout-ms", random_.choice(["400", "800"])),
-            *("--read-timeout-ms", "1000", "--write-timeout-ms", "1500"),
-            *("--snapshot-entries", random_.choice(["150", "500", "5000"]), "--trailing-entries", "20"),
-            *("--segment-bytes", random_.choice(["16kb", "64kb", "1mb"])),
-            *("--flush", random_.choice(["thread", "thread", "inline"])),
-            *("--on-follower", random_.choice(["refuse", "refuse", "moved", "proxy"])),
-            *self.node_options,
-        ]
+# Bounds on a machine that is kept busy by other work; what it took is in the report.
+FORMING_SECONDS = 120.0
+HEALING_SECONDS = 120.0  # from the end of the faults until every node votes and has caught up
+LAST_REPLIES_SECONDS = 60.0  # the most patient client gives up long before
+MARGIN = 0.1  # of the election timeout, by which a lease ends before another leader may begin (clock_drift)
+LEAST_PER_SECOND = 0.5  # answered reads, and answered writes: a cluster that refuses everything does not pass
 
 
 @dataclass
 class Outcome:
     plan: Plan
-    options: list[str] = field(default_factory=list)
+    seconds: float = 0.0  # under faults
     failures: list[str] = field(default_factory=list)  # empty: passed
     events: list[str] = field(default_factory=list)
     actions: Counter[str] = field(default_factory=Counter)
@@ -81,6 +47,7 @@ class Outcome:
     healing_seconds: float = 0.0
     terms: int = 0
     resets: int = 0
+    drops: int = 0  # directions between two nodes whose packets were dropped
     judgement: Judgement = field(default_factory=Judgement)
     judging_seconds: float = 0.0
     digest: str = ""
@@ -94,6 +61,7 @@ class Outcome:
         data["actions"] = dict(self.actions)  # asdict makes pairs of a Counter's items
         data["passed"] = self.passed
         data["command"] = self.plan.command
+        data["setting"] = self.plan.setting.text
         return data
 
     def text(self) -> str:
@@ -101,8 +69,9 @@ class Outcome:
         ordered = sorted(self.failovers)
         lines = [
             f"seed {self.plan.seed}: {'PASSED' if self.passed else 'FAILED'}, {self.plan.nodes} nodes, "
-            f"{self.plan.seconds:g} s of faults, {self.plan.clients} clients",
-            f"  options     {' '.join(self.options)}",
+            f"{self.plan.seconds:g} s of faults, {self.plan.clients} clients, {self.plan.network}, "
+            f"{self.plan.setting.text}",
+            f"  options     {' '.join(self.plan.setting.options)}",
             "  faults      " + ", ".join(f"{name} {count}" for name, count in sorted(self.actions.items())),
         ]
         for kind, outcomes in sorted(self.operations.items()):
@@ -128,43 +97,63 @@ class Outcome:
 
 
 def run(plan: Plan, directory: Path) -> Outcome:
-    """Run it in `directory` (data and logs stay there)."""
-    outcome = Outcome(plan, plan.options())
+    """Run it in `directory` (data and logs stay there). With namespaces the process must have been started inside."""
+    outcome = Outcome(plan)
+    setting = plan.setting
     network = Network(plan.seed)
-    history = History()
-    cluster = Cluster(directory, 0, *outcome.options)
+    namespaces = Namespaces(plan.seed) if plan.network == "namespaces" else None
+    history = History(setting.election_timeout * MARGIN if setting.lease else math.inf)
+    cluster = ChaosCluster(
+        directory,
+        network,
+        namespaces,
+        *setting.options,
+        through_proxies=setting.through_proxies,
+        preload=plan.preload if setting.clocks else "",
+        small_disks=setting.small_disks,
+        planted=plan.planted,
+    )
+    nemesis = None
     try:
         with logs_forgotten_afterwards():
             for _ in range(plan.nodes):
-                node = cluster.new_node()
-                node.options += ["--advertise", f"127.0.0.1:{network.proxy(node.id, node.raft_port.number)}"]
-                if plan.planted:
-                    node.start = partial(  # type: ignore[method-assign]
-                        node.start, command=(sys.executable, "-m", "tests.chaos.planted", plan.planted)
-                    )
-            cluster.form()
-            _run(plan, cluster, network, history, outcome)
+                cluster.new_node()
+            cluster.form(FORMING_SECONDS)
+            features = setting.features | ({"namespaces"} if namespaces is not None else set())
+            nemesis = Nemesis(cluster, ACTIONS, plan.seed, features, plan.only, last_write=history.last_write)
+            _run(plan, cluster, nemesis, network, history, outcome)
     except AssertionError as error:
         outcome.failures.append(str(error) or traceback.format_exc())
     finally:
         cluster.close()
         network.close()
+    outcome.drops = namespaces.drops if namespaces is not None else 0
     _look_into_logs(cluster, outcome)
-    _judge(history, outcome)
+    _judge(history, _expiry(setting, nemesis), outcome)
     return outcome
 
 
-def _run(plan: Plan, cluster: Cluster, network: Network, history: History, outcome: Outcome) -> None:
-    nemesis = Nemesis(cluster, network, plan.seed, plan.only)
-    workload = Workload(history, plan.seed)
-    ports = [node.client_port.number for node in cluster]
-    clients = [Client(number, ports, workload, plan.seed, plan.think) for number in range(plan.clients)]
+def _expiry(setting: Setting, nemesis: Nemesis | None) -> Expiry:
+    if nemesis is None:
+        return CLOCKS_AGREE
+    offsets = nemesis.offsets
+    lag = setting.election_timeout if setting.lease else 0.0
+    return Expiry(offsets.spread, lag, offsets.are_alike, tuple(nemesis.starts))
+
+
+def _run(
+    plan: Plan, cluster: ChaosCluster, nemesis: Nemesis, network: Network, history: History, outcome: Outcome
+) -> None:
+    workload = Workload(history, plan.seed, plan.kinds)
+    addresses = [(node.reached_at, node.client_port.number) for node in cluster.nodes]
+    clients = [Client(number, addresses, workload, plan.seed, plan.think) for number in range(plan.clients)]
     tasks = [asyncio.run_coroutine_threadsafe(client.run(), network.loop) for client in clients]
     start = time.monotonic()
     try:
         nemesis.run(plan.seconds)
     finally:
         ended = time.monotonic()
+        outcome.seconds = ended - start
         outcome.events = [event.line(start) for event in nemesis.events]
         outcome.actions = nemesis.counts
         outcome.failures += nemesis.faults
@@ -180,19 +169,19 @@ def _run(plan: Plan, cluster: Cluster, network: Network, history: History, outco
     outcome.failures += nemesis.faults
     outcome.resets = network.resets
     outcome.terms = int(info(cluster.leader).get("raft_term", "0"))
-    index, digest = cluster.wait_same_state()
+    index, digest = cluster.wait_same_state(HEALING_SECONDS)
     outcome.digest = f"digest {digest} at index {index} everywhere"
-    for node in cluster:
-        reading = read_everything(node.client_port.number, history, f"last read at {node.id}")
+    for node in cluster.nodes:
+        reading = read_everything((node.reached_at, node.client_port.number), history, f"last read at {node.id}")
         try:
             asyncio.run_coroutine_threadsafe(reading, network.loop).result(60)
         except (Disconnected, TimeoutError, OSError) as error:
             outcome.failures.append(f"the last reads at {node.id} failed: {error or type(error).__name__}")
 
 
-def _wait_whole(cluster: Cluster, nemesis: Nemesis) -> None:
+def _wait_whole(cluster: ChaosCluster, nemesis: Nemesis) -> None:
     """Until every node votes, follows one leader, and has applied what it committed."""
-    expected = {node.id for node in cluster}
+    expected = {node.id for node in cluster.nodes}
 
     def whole() -> bool:
         nemesis.heal()
@@ -205,7 +194,7 @@ def _wait_whole(cluster: Cluster, nemesis: Nemesis) -> None:
         if set(told.get("raft_voters", "").split(",")) != expected or told.get("raft_outgoing"):
             return False
         commit = int(told["raft_commit_index"])
-        return all(int(info(node).get("raft_applied_index", "0")) >= commit for node in cluster)
+        return all(int(info(node).get("raft_applied_index", "0")) >= commit for node in cluster.nodes)
 
     wait_for(whole, "every node votes, agrees on the leader and has caught up", HEALING_SECONDS)
 
@@ -230,7 +219,7 @@ def _measure(nemesis: Nemesis, history: History, outcome: Outcome, start: float,
             outcome.failures.append(f"only {count} {what} were answered, fewer than {least:g}: this tests nothing")
 
 
-def _look_into_logs(cluster: Cluster, outcome: Outcome) -> None:
+def _look_into_logs(cluster: ChaosCluster, outcome: Outcome) -> None:
     for node in cluster.nodes:
         text = node.log()
         place = text.find("Traceback")
@@ -238,30 +227,10 @@ def _look_into_logs(cluster: Cluster, outcome: Outcome) -> None:
             outcome.failures.append(f"{node.id} logged a traceback:\n{text[max(0, place - 500) : place + 2500]}")
 
 
-def _judge(history: History, outcome: Outcome) -> None:
+def _judge(history: History, expiry: Expiry, outcome: Outcome) -> None:
     started = time.monotonic()
-    outcome.judgement = judge_all(history, BUDGET)
+    outcome.judgement = judge_all(history, BUDGET, expiry)
     outcome.judging_seconds = time.monotonic() - started
     outcome.failures += [f"not linearizable: {violation}" for violation in outcome.judgement.violations]
     outcome.failures += [f"undecided: {undecided}" for undecided in outcome.judgement.undecided]
     outcome.failures += history.unexpected[:20]
-
-
-def lower_priority(steps: int) -> None:
-    """Give way to others on this machine."""
-    if steps:
-        os.nice(steps)
-
-
-def total(outcomes: Sequence[Outcome]) -> str:
-    """One line over many runs."""
-    failed = [str(outcome.plan.seed) for outcome in outcomes if not outcome.passed]
-    failovers = sorted(seconds for outcome in outcomes for seconds in outcome.failovers)
-    median = (
-        f", failover median {failovers[len(failovers) // 2]:.2f} s, longest {failovers[-1]:.2f} s" if failovers else ""
-    )
-    return (
-        f"{len(outcomes)} runs, {sum(sum(o.actions.values()) for o in outcomes)} faults, "
-        f"{sum(o.reads for o in outcomes)} reads and {sum(o.writes for o in outcomes)} writes answered{median}; "
-        + (f"FAILED: seeds {', '.join(failed)}" if failed else "all passed")
-    )

@@ -29,12 +29,17 @@ def step(state: State, action: Action) -> tuple[State, Any]:
     data = dict(state)
     if any(data.get(key) != value for key, value in guard):
         return state, ABORTED
-    replies = tuple(COMMANDS[command[0]](data, *command[1:]) for command in commands)
+    replies = tuple(KNOWN[command[0]](data, *command[1:]) for command in commands)
     return tuple(sorted(data.items())), replies
 
 
 def is_read(action: Action) -> bool:
     return all(command[0] in READS for command in action[1])
+
+
+def is_passive(action: Action) -> bool:
+    """What changes nothing later once it changes nothing now: reads, and the end of a value that another replaced."""
+    return all(command[0] in READS or command[0] == EXPIRE for command in action[1])
 
 
 def append_only(values: Iterable[bytes | None], lengths: Iterable[int] = ()) -> Callable[[State], bool]:
@@ -124,6 +129,25 @@ COMMANDS: dict[bytes, Callable[..., Any]] = {
     b"MGET": _mget,
     b"MSET": _mset,
 }
+
+
+# What nobody sends, and happens all the same (tests.chaos.expiry) ------------------------------------------------
+
+
+def _expire(data: dict[bytes, bytes], key: bytes, value: bytes) -> None:
+    """The time has come for that value; if another has taken its place, nothing happens."""
+    if data.get(key) == value:
+        del data[key]
+
+
+def _forget(data: dict[bytes, bytes], key: bytes) -> None:
+    """DEL of a key that may have expired before."""
+    data.pop(key, None)
+
+
+EXPIRE = b"(expires)"
+FORGET = b"(deleted or expired)"
+KNOWN: dict[bytes, Callable[..., Any]] = {**COMMANDS, EXPIRE: _expire, FORGET: _forget}
 READS = frozenset((b"GET", b"EXISTS", b"STRLEN", b"MGET"))
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from tests.chaos.clients import Workload
+from tests.chaos.expiry import Expiry
 from tests.chaos.history import History, KeyGroup, judge, judge_all
 from tests.chaos.linearizability import BUDGET, Answer
 from tests.chaos.specification import COMMANDS, Action, single, step
@@ -72,7 +75,8 @@ def test_a_lost_acknowledged_write_is_found_by_the_last_read() -> None:
 
 
 def test_a_run_of_the_workload_is_linearizable_and_uses_every_command() -> None:
-    history = History()
+    now = itertools.count()
+    history = History(clock=lambda: next(now) / 1e4)  # too quick for any key to expire, slow enough for new groups
     workload = Workload(history, seed=5)
     states: dict[int, object] = {}
     for _ in range(3000):
@@ -89,7 +93,8 @@ def test_a_run_of_the_workload_is_linearizable_and_uses_every_command() -> None:
 
 def test_a_state_that_is_forgotten_in_a_run_of_the_workload_is_found() -> None:
     for seed in range(30):
-        history = History()
+        now = itertools.count()
+        history = History(clock=lambda now=now: next(now) / 1e5)
         workload = Workload(history, seed)
         states: dict[int, object] = {}
         for _ in range(300):
@@ -100,3 +105,47 @@ def test_a_state_that_is_forgotten_in_a_run_of_the_workload_is_found() -> None:
         forgotten = next(group for group in reversed(history.groups) if states.get(id(group)))
         answer(history, forgotten, single(b"MGET", *forgotten.keys), [None] * len(forgotten.keys))
         assert len(judge_all(history, BUDGET).violations) == 1, f"seed {seed}"
+
+
+def test_a_read_that_the_lease_does_not_cover_is_held_against_nobody() -> None:
+    now = [0.0]
+    history = History(promptly=0.08, clock=lambda: now[0])
+    group = register(history)
+    answer(history, group, SET, b"OK")
+    now[0] += 1.0
+    slow = history.ask(group, GET, "c")
+    now[0] += 0.1
+    assert history.answered(slow, [None], 7) == 7
+    assert history.outcomes[("register read", "beyond the lease")] == 1
+    assert judge(group, BUDGET).answer is Answer.LINEARIZABLE
+    prompt = history.ask(group, GET, "c")
+    now[0] += 0.07
+    history.answered(prompt, [None])
+    assert judge(group, BUDGET).answer is Answer.VIOLATION
+
+
+def test_a_slow_write_and_the_reads_of_the_end_are_judged_under_a_lease_too() -> None:
+    now = [0.0]
+    history = History(promptly=0.08, clock=lambda: now[0])
+    group = register(history)
+    write = history.ask(group, SET, "c")
+    now[0] += 1.0
+    history.answered(write, [b"OK"])
+    now[0] += 1.0
+    last = history.ask(group, single(b"MGET", b"k"), "last read at id1")
+    now[0] += 1.0
+    history.answered(last, [[None]], always=True)
+    assert judge(group, BUDGET).answer is Answer.VIOLATION
+
+
+def test_what_restarted_nodes_forgot_of_the_clock_is_not_asked_at_the_end() -> None:
+    now = [0.0]
+    history = History(clock=lambda: now[0])
+    group = history.new_group("expiring", [b"k"])
+    answer(history, group, single(b"SET", b"k", b"v", b"PX", b"1000"), b"OK")
+    now[0] = 2.0
+    answer(history, group, GET, None)
+    now[0] = 9.0
+    history.answered(history.ask(group, single(b"MGET", b"k"), "last read at id1"), [[b"v"]], always=True)
+    assert judge(group, BUDGET).answer is Answer.VIOLATION
+    assert judge(group, BUDGET, Expiry(spread=0.5, are_alike=False)).answer is Answer.LINEARIZABLE

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.linearizability import UNKNOWN, Answer, Operation, check
-from tests.chaos.specification import EMPTY, Action, append_only, single, step
+from tests.chaos.specification import EMPTY, Action, append_only, is_passive, single, step
 
 GET = single(b"GET", b"k")
 INCR = single(b"INCR", b"k")
@@ -229,8 +229,9 @@ def test_it_agrees_with_trying_every_order() -> None:
         history = a_history(random.Random(seed))
         expected = by_brute_force(history)
         answers[expected] += 1
-        verdict = check(history, EMPTY, step)
-        assert (verdict.answer is Answer.LINEARIZABLE) == expected, f"seed {seed}: {history}"
+        for passive in (None, is_passive):
+            verdict = check(history, EMPTY, step, passive=passive)
+            assert (verdict.answer is Answer.LINEARIZABLE) == expected, f"seed {seed}: {history}"
     assert min(answers.values()) > 80, f"the histories are too much alike: {answers}"
 
 

@@ -79,6 +79,8 @@ class Port:
 class Node:
     """One node: its directory, its ports, and its process while it has one."""
 
+    reached_at = "127.0.0.1"  # where clients and peers find it
+
     def __init__(self, directory: Path, server_id: str, options: Sequence[str] = (), host: str = "127.0.0.1") -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.id = server_id
@@ -99,11 +101,11 @@ class Node:
     @property
     def address(self) -> str:
         """Its client address."""
-        return f"127.0.0.1:{self.client_port.number}"
+        return f"{self.reached_at}:{self.client_port.number}"
 
     @property
     def raft_address(self) -> str:
-        return f"127.0.0.1:{self.raft_port.number}"
+        return f"{self.reached_at}:{self.raft_port.number}"
 
     def arguments(self, join: str | None = None) -> list[str]:
         """The options of its command line."""
@@ -220,7 +222,7 @@ class Node:
         """A redis-py client of this node alone: one that never retries by itself. Closed with the node."""
         options.setdefault("protocol", 2)
         client = redis.Redis(
-            host="127.0.0.1",
+            host=self.reached_at,
             port=self.client_port.number,
             socket_timeout=timeout,
             socket_connect_timeout=timeout,
@@ -239,7 +241,7 @@ class Node:
 
     def connect(self, timeout: float = 10.0) -> socket.socket:
         """A bare connection to the client port."""
-        return socket.create_connection(("127.0.0.1", self.client_port.number), timeout)
+        return socket.create_connection((self.reached_at, self.client_port.number), timeout)
 
     def info(self) -> dict[str, str]:
         """INFO raft, as texts."""
@@ -323,13 +325,13 @@ class Cluster:
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
 
-    def form(self) -> Cluster:
+    def form(self, timeout: float = PATIENCE) -> Cluster:
         """Start all nodes and wait until every one of them votes."""
         first, *others = self.nodes
         first.start()
         for node in others:
             node.start(join=first.address)
-        self.wait_settled()
+        self.wait_settled(timeout=timeout)
         return self
 
     def close(self) -> None:
@@ -374,7 +376,7 @@ class Cluster:
         """The voters of the configuration in force, as the leader tells."""
         return member_ids(self.leader, voters=True)
 
-    def wait_settled(self, voters: set[str] | None = None) -> Node:
+    def wait_settled(self, voters: set[str] | None = None, timeout: float = PATIENCE) -> Node:
         """Wait until all running nodes agree on a leader, the voters are `voters` (default: the running nodes), no
         change is under way and every node has applied what the leader committed. Gives the leader."""
         expected = voters if voters is not None else {node.id for node in self.running}
@@ -391,11 +393,11 @@ class Cluster:
             behind = [node for node in self.running if int(node.try_info().get("raft_applied_index", "0")) < commit]
             return None if behind else leader
 
-        found = wait_for(settled, f"the voters are {sorted(expected)} and all have applied what is committed")
+        found = wait_for(settled, f"the voters are {sorted(expected)} and all have applied what is committed", timeout)
         assert found is not None
         return found
 
-    def wait_same_state(self) -> tuple[int, str]:
+    def wait_same_state(self, timeout: float = PATIENCE) -> tuple[int, str]:
         """Wait until all running nodes have applied the same index; (index, digest), which must agree."""
 
         def equal() -> list[dict[str, str]] | None:
@@ -403,7 +405,7 @@ class Cluster:
             indexes = {info.get("raft_state_digest_index", "") for info in infos}
             return infos if len(indexes) == 1 and indexes != {""} else None
 
-        infos = wait_for(equal, "all nodes have applied the same index")
+        infos = wait_for(equal, "all nodes have applied the same index", timeout)
         assert infos is not None
         digests = {info["raft_id"]: info["raft_state_digest"] for info in infos}
         assert len(set(digests.values())) == 1, f"states differ at the same index: {digests}"

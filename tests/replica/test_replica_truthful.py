@@ -1,6 +1,8 @@
 """What a node must say, and do, when something goes wrong between a success and its telling."""
 
+import pytest
 from twisted.internet.defer import Deferred
+from twisted.logger import globalLogPublisher
 
 from leto.errors import OutcomeUnknown, StorageError
 from leto.keyspace.replies import OK
@@ -33,6 +35,29 @@ def test_a_snapshot_that_an_operator_asked_for_and_the_disk_failed_is_the_end():
     cluster.advance(0.1)
     assert isinstance(outcome.error, StorageError)
     assert node.fatal and "No space left" in node.fatal[0]
+
+
+@pytest.mark.parametrize("error", [StorageError("cannot write it: No space left on device"), KeyError("ours")])
+def test_a_disk_that_fails_a_snapshot_is_told_in_one_line_and_a_fault_of_ours_with_its_traceback(error: Exception):
+    cluster = Cluster(1, snapshot_entries=3)
+    node = cluster.leader
+
+    def fail(meta):
+        raise error
+
+    node.store.create_snapshot = fail
+    logged = []
+    globalLogPublisher.addObserver(logged.append)
+    try:
+        for _ in range(4):
+            cluster.write("SET", "a", "b")
+            cluster.advance(0.1)
+    finally:
+        globalLogPublisher.removeObserver(logged.append)
+    assert node.fatal[0].startswith("the snapshot failed: ")
+    assert [event["log_failure"].value for event in logged if "log_failure" in event] == (
+        [] if isinstance(error, StorageError) else [error]
+    )
 
 
 def test_a_member_that_hears_its_leader_does_not_believe_a_laggard_that_it_was_removed():
