@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, Logger, globalLogBeginner
 from twisted.python.failure import Failure
@@ -76,6 +76,7 @@ class LetoService(Service):
         self._waker: Waker | None = None
         self._serving: Deferred[None] | None = None
         self._stop_asked = False
+        self._stopping = False
         self.replica: Replica | None = None
         self.clients_factory: RespFactory | None = None
         self._transport: TcpTransport | None = None
@@ -260,10 +261,11 @@ class LetoService(Service):
         self._build(identity)
 
     def _start_failed(self, failure: Failure) -> None:
-        if failure.check(CancelledError) is None:
-            if failure.check(LetoError) is None:
-                self._log.failure("the start failed", failure)
-            self.fail(failure.getErrorMessage())
+        if self._stopping:  # it was cancelled, and each thing that it may have waited for has its own word for that
+            return
+        if failure.check(LetoError) is None:
+            self._log.failure("the start failed", failure)
+        self.fail(failure.getErrorMessage())
 
     # the end ------------------------------------------------------------------------------------------------------
 
@@ -286,6 +288,7 @@ class LetoService(Service):
     async def _stop(self) -> None:
         self._log.info("{id} stops", id=self.config.id)
         self._notifier.stopping()
+        self._stopping = True
         await self._clients.close()
         if self._serving is not None:
             self._serving.cancel()

@@ -89,6 +89,8 @@ class Joiner:
         """(cluster id, None) once taken; (cluster id, leader) if another member must be asked."""
         connection = await self._connect(member)
         try:
+            if self._config.password is not None:
+                await self._call(connection, "AUTH", self._config.password)
             cluster_id = _field(await self._call(connection, "INFO", "raft"), "raft_cluster_id")
             if not cluster_id:
                 raise ResponseError("it is no Leto node: INFO raft names no cluster")
@@ -123,8 +125,6 @@ class Joiner:
         factory = Factory.forProtocol(lambda: RedisProtocol(errors="replace", replyTimeout=ANSWER_SECONDS))
         factory.noisy = False
         connection: RedisProtocol = await endpoint.connect(factory)  # type: ignore[arg-type]
-        if self._config.password is not None:
-            await self._call(connection, "AUTH", self._config.password)
         return connection
 
     async def _call(self, connection: RedisProtocol, *words: str) -> str:

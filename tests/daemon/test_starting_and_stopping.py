@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import signal
@@ -154,6 +155,38 @@ def test_a_node_that_waits_for_its_cluster_says_so_and_can_be_stopped(tmp_path: 
         assert "Traceback" not in running.output()
     finally:
         running.close()
+
+
+def test_a_node_that_dials_its_cluster_can_be_stopped(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as held:
+        deaf = held.enter_context(socket.socket())
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(4):  # once its backlog is full, a connection attempt hears nothing
+            filler = held.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(deaf.getsockname())
+        running = Node("leto", tmp_path, "--raftdir", "d", "--join", f"127.0.0.1:{deaf.getsockname()[1]}")
+        held.callback(running.close)
+        wait_for(lambda: ask(running.port, "PING").startswith(b"-LOADING "), "a node that waits")
+        assert running.stop() == 0
+        assert "Traceback" not in running.output()
+
+
+def test_a_joining_node_leaves_no_connection_behind_when_its_password_is_refused(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as held:
+        seed = held.enter_context(socket.create_server(("127.0.0.1", 0)))
+        seed.settimeout(PATIENCE)
+        join = f"127.0.0.1:{seed.getsockname()[1]}"
+        running = Node("leto", tmp_path, "--raftdir", "d", "--join", join, LETO_REQUIREPASS="wrong")
+        held.callback(running.close)
+        for _ in range(2):
+            asked = held.enter_context(seed.accept()[0])
+            asked.settimeout(PATIENCE)
+            assert asked.recv(1000).startswith(b"*2\r\n$4\r\nAUTH\r\n")
+            asked.sendall(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
+            assert asked.recv(1000) == b""
+        wait_for(lambda: f"{join} answers: WRONGPASS" in running.output(), "the reason")
 
 
 @pytest.mark.parametrize("way", ["leto", "twistd -n"])
