@@ -32,7 +32,7 @@ from leto.readers import IS_AVAILABLE, SocketReaders, Waker
 from leto.replica import Replica
 from leto.replica.joining import Joiner, bootstrap, needs_bootstrap
 from leto.resp.protocol import RespFactory
-from leto.signals import Signals
+from leto.signals import Signals, last_words
 from leto.storage.flush import InlineFlusher, ThreadFlusher
 from leto.storage.store import FileStore
 from leto.waiting import WaitingFactory
@@ -323,7 +323,7 @@ class LetoService(Service):
         """End at once, whatever is under way: nothing may be acknowledged after this. Does not return."""
         self._log.critical("stopping at once: {message}", message=message)
         if self._sink is None or not self._sink.is_stderr:
-            os.write(2, f"leto: {message}\n".encode("utf-8", "backslashreplace"))
+            last_words(message)
         self._exit(1)
 
 

@@ -56,18 +56,20 @@ def test_the_shutdown_command_stops_the_node(tmp_path: Path) -> None:
         assert running.wait() == 0
 
 
-def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
-    with node("leto", tmp_path) as running:
+@pytest.mark.parametrize("output", ["output", "/dev/full"])
+def test_a_second_signal_stops_at_once_even_if_its_stderr_takes_nothing(output: str, tmp_path: Path) -> None:
+    with node("leto", tmp_path, "--log-file", "log", output=output) as running:
         # A request whose answer is long in coming keeps the first stop waiting.
         with socket.create_connection(("127.0.0.1", running.port), timeout=PATIENCE) as client:
             client.sendall(b"*3\r\n$6\r\nCLIENT\r\n$5\r\nPAUSE\r\n$6\r\n600000\r\n")
             assert client.recv(100) == b"+OK\r\n"
             client.sendall(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n")
             running.signal(signal.SIGTERM)
-            wait_for(lambda: "id1 stops" in running.output(), "the first stop")
+            wait_for(lambda: "id1 stops" in (tmp_path / "log").read_text(), "the first stop")
             running.signal(signal.SIGTERM)
             assert running.wait() == 128 + signal.SIGTERM
-        assert "asked twice to stop: stopping at once" in running.output()
+        if output == "output":
+            assert running.output() == "leto: asked twice to stop: stopping at once\n"
 
 
 def test_clients_that_were_answered_are_closed_when_the_node_stops(tmp_path: Path) -> None:
@@ -187,6 +189,16 @@ def test_a_joining_node_leaves_no_connection_behind_when_its_password_is_refused
             asked.sendall(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
             assert asked.recv(1000) == b""
         wait_for(lambda: f"{join} answers: WRONGPASS" in running.output(), "the reason")
+
+
+def test_a_failing_disk_ends_a_process_whose_stderr_takes_nothing(tmp_path: Path) -> None:
+    options = ("--raftdir", "d", "--segment-bytes", "256kb", "--log-file", "log")
+    with node("leto", tmp_path, *options, output="/dev/full") as running:
+        set_and_get(running)
+        largest = max(path.stat().st_size for path in (tmp_path / "d" / "leto-log").iterdir())
+        resource.prlimit(running.pid, resource.RLIMIT_FSIZE, (largest, largest))
+        assert ask(running.port, "SET", "big", "x" * 2 * largest) == b""
+        assert running.wait() == 1
 
 
 @pytest.mark.parametrize("way", ["leto", "twistd -n"])
