@@ -87,10 +87,11 @@ class Joiner:
 
     async def _ask(self, member: Address) -> tuple[str, Address | None]:
         """(cluster id, None) once taken; (cluster id, leader) if another member must be asked."""
+        config = self._config
         connection = await self._connect(member)
         try:
-            if self._config.password is not None:
-                await self._call(connection, "AUTH", self._config.password)
+            if config.password is not None:
+                await self._call(connection, "AUTH", config.password)
             cluster_id = _field(await self._call(connection, "INFO", "raft"), "raft_cluster_id")
             if not cluster_id:
                 raise ResponseError("it is no Leto node: INFO raft names no cluster")
@@ -98,9 +99,9 @@ class Joiner:
                 await self._call(
                     connection,
                     "JOIN",
-                    str(advertised(self._config)),
-                    self._config.id,
-                    str(advertised_client(self._config)),
+                    str(config.advertise or config.raftbind),
+                    config.id,
+                    str(config.advertise_client or config.listen),
                     self._incarnation,
                 )
             except ResponseError as error:
