@@ -34,6 +34,7 @@ from leto.replica.joining import Joiner, bootstrap, needs_bootstrap
 from leto.resp.protocol import RespFactory
 from leto.signals import Signals, last_words
 from leto.storage.flush import InlineFlusher, ThreadFlusher
+from leto.storage.identity import NAME as IDENTITY
 from leto.storage.store import FileStore
 from leto.waiting import WaitingFactory
 
@@ -101,6 +102,7 @@ class LetoService(Service):
             sink = open_sink(config, daemon)
             if sink is not None:
                 undo.callback(sink.close)
+            _refuse_the_originals(config.raftdir)
             store = _open_store(config)
             undo.callback(lambda: store.close())
             if store.identity is not None and store.identity.server_id != config.id:
@@ -250,7 +252,7 @@ class LetoService(Service):
 
     async def _join(self) -> None:
         incarnation = uuid.uuid4().hex
-        waiting = WaitingFactory()
+        waiting = WaitingFactory(self.config.id)
         self._clients.serve(self._reactor, waiting)
         try:
             identity = await Joiner(self._reactor, self.config, incarnation).join()
@@ -325,6 +327,15 @@ class LetoService(Service):
         if self._sink is None or not self._sink.is_stderr:
             last_words(message)
         self._exit(1)
+
+
+def _refuse_the_originals(raftdir: str) -> None:
+    """A user who moves over would else find an empty keyspace where the data was."""
+    log = os.path.join(raftdir, "raft.db")
+    if os.path.exists(log) and not os.path.exists(os.path.join(raftdir, IDENTITY)):
+        raise ForeignDirectory(
+            f"{log} is the log of the original Leto, which this one cannot read: give this node a directory of its own"
+        )
 
 
 def _open_store(config: Config, fsync: FsyncPolicy | None = None) -> FileStore:

@@ -151,6 +151,7 @@ def test_a_node_that_waits_for_its_cluster_says_so_and_can_be_stopped(tmp_path: 
     running = Node("leto", tmp_path, "--raftdir", "d", "--join", nobody)
     try:
         wait_for(lambda: ask(running.port, "PING").startswith(b"-LOADING "), "an honest answer")
+        assert ask(running.port, "PING") == b"-LOADING id1 waits for the cluster to take it\r\n"
         reason = f"waiting for the cluster to take this node: {nobody} cannot be reached"
         wait_for(lambda: reason in running.output(), "the reason")
         assert running.stop() == 0
