@@ -32,14 +32,15 @@ ANSWER_SECONDS = 15.0
 def needs_bootstrap(store: Store, config: Config) -> bool:
     """An empty directory without --join, or one whose bootstrap was cut short.
 
-    The vote for oneself with an empty log is the mark of the latter: a joiner never votes for itself before it has
-    entries.
+    The mark of the latter is an empty log under an identity without incarnation, which a joiner never writes. Nobody
+    else has heard of that cluster, since a node begins to serve after its bootstrap: to finish it is as good as new.
     """
     if store.last_index > 0 or store.snapshot is not None:
         return False
     if store.identity is None:
         return config.join is None
-    return store.hard_state.vote == config.id
+    hard_state = store.hard_state
+    return not store.identity.incarnation and (hard_state.term, hard_state.vote) in ((0, ""), (1, config.id))
 
 
 def bootstrap(store: Store, config: Config, new_cluster_id: Callable[[], str]) -> None:

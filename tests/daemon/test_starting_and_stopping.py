@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from processes import PATIENCE, WAYS, Node, ask, node, refused, wait_for
 
+from leto.storage.faultpoints import EXIT_STATUS
+
 every_way = pytest.mark.parametrize("way", WAYS)
 PORTS = ("--listen", "127.0.0.1:0", "--raftbind", "127.0.0.1:0")
 
@@ -158,6 +160,18 @@ def test_a_node_that_waits_for_its_cluster_says_so_and_can_be_stopped(tmp_path: 
         assert "Traceback" not in running.output()
     finally:
         running.close()
+
+
+@pytest.mark.parametrize("step", ["identify.done", "hard-state.second-synced"])
+def test_a_bootstrap_that_was_cut_short_is_finished(step: str, tmp_path: Path) -> None:
+    killed = Node("leto", tmp_path, "--raftdir", "d", LETO_FAULTPOINT=step)
+    assert killed.wait() == EXIT_STATUS
+    killed.close()
+    begun = (tmp_path / "d" / "leto.identity").read_bytes()
+    # It is what its data says already, whatever it is told to join.
+    with node("leto", tmp_path, "--raftdir", "d", "--join", "127.0.0.1:1") as running:
+        set_and_get(running)
+        assert (tmp_path / "d" / "leto.identity").read_bytes() == begun
 
 
 def test_a_node_that_dials_its_cluster_can_be_stopped(tmp_path: Path) -> None:
