@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from itertools import combinations
 from typing import Literal
 
@@ -29,6 +30,16 @@ class Address:
     def is_unspecified(self) -> bool:
         """Whether the host names no one host: "", 0.0.0.0 and [::] mean all interfaces."""
         return self.host in ("", "*", "0.0.0.0", "::")
+
+    def takes(self, host: str) -> bool:
+        """Whether a socket bound to this unspecified address can be reached at `host`: 0.0.0.0 is IPv4 alone, [::] is
+        IPv6 alone, no host is both."""
+        try:
+            literal = ip_address(host.partition("%")[0])
+        except ValueError:
+            return True  # a name: who knows
+        is_ipv4 = literal.version == 4 or literal.ipv4_mapped is not None
+        return self.host == "" or is_ipv4 == (self.host != "::")
 
     @classmethod
     def parse(cls, text: str) -> Address:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import ctypes
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ POLL_SECONDS = 0.1
 STOP_SECONDS = 20.0  # a node that takes longer to stop is killed
 LONGEST_LINE = 1 << 20
 _PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 
 Say = Callable[[str], None]
 
@@ -46,6 +49,8 @@ class LocalNode:
         self.directory = directory
         self.process: asyncio.subprocess.Process | None = None
         self._say = say
+        self._starting = asyncio.Lock()
+        self._stopped = False
 
     def check_ports(self) -> None:
         """Raises ConfigError if one is taken."""
@@ -54,6 +59,17 @@ class LocalNode:
 
     async def run(self, join: Address | None) -> None:
         """Start the process, pass its output on, return when it has ended."""
+        async with self._starting:
+            if self._stopped:
+                return
+            await self._start(join)
+        assert self.process is not None and self.process.stdout is not None
+        async for line in self.process.stdout:
+            self._say(f"{self.name} | {line.decode('utf-8', 'backslashreplace').rstrip()}")
+        status = await self.process.wait()
+        self._say(f"{self.name} | has ended ({f'signal {-status}' if status < 0 else f'status {status}'})")
+
+    async def _start(self, join: Address | None) -> None:
         argv = ["-m", "leto.main", "--id", self.name, "--raftdir", str(self.directory)]
         argv += ["--listen", str(self.clients), "--raftbind", str(self.peers)]
         if join is not None:
@@ -67,13 +83,8 @@ class LocalNode:
             limit=LONGEST_LINE,
             # Ctrl-C reaches this process alone, which then stops the nodes in order; they never outlive it.
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=partial(_die_with_parent, os.getpid()),
         )
-        assert self.process.stdout is not None
-        async for line in self.process.stdout:
-            self._say(f"{self.name} | {line.decode('utf-8', 'backslashreplace').rstrip()}")
-        status = await self.process.wait()
-        self._say(f"{self.name} | has ended ({f'signal {-status}' if status < 0 else f'status {status}'})")
 
     async def facts(self) -> dict[str, str]:
         """The fields of its INFO raft; {} while it does not answer."""
@@ -90,7 +101,9 @@ class LocalNode:
         return dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
 
     async def stop(self) -> None:
-        """TERM, and KILL if that is not enough."""
+        """TERM, and KILL if that is not enough. Waits for a process that is being started; none is started later."""
+        async with self._starting:
+            self._stopped = True
         if self.process is None or self.process.returncode is not None:
             return
         self.process.terminate()
@@ -102,8 +115,20 @@ class LocalNode:
             await self.process.wait()
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _die_with_parent(parent: int) -> None:
+    """Runs in the child, between fork and exec."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it has died already
+        os._exit(1)
+
+
+def _watch_children_without_threads() -> None:
+    """The signal above comes again with each thread of the killed parent that had become its children's parent: a
+    second TERM, which ends a node at once instead of in order. Python 3.12 has no such threads by itself."""
+    if sys.version_info < (3, 12):
+        with contextlib.suppress(OSError):  # a kernel older than 5.3
+            os.close(os.pidfd_open(os.getpid()))
+            asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
 
 
 async def run(data: Path, ports: Sequence[int], say: Say = write_line) -> int:
@@ -165,6 +190,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, default=Path("data"), help="directory of the nodes' data [./data]")
     parser.add_argument("--ports", type=int, nargs="+", default=CLIENT_PORTS, help="the nodes' client ports")
     arguments = parser.parse_args(argv)
+    _watch_children_without_threads()
     return asyncio.run(run(arguments.data, arguments.ports))
 
 

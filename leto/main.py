@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -11,17 +12,28 @@ from leto import tap
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `leto`; returns the exit status. Failures to start are SystemExit with one line."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments and arguments[0] == "bench":
+    options = tap.Options()
+    try:
+        try:
+            if arguments and not arguments[0].startswith("-"):
+                return _tool(arguments)
+            options.parseOptions(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # `leto --help | head`: who reads it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return tap.makeService(options).run()
+
+
+def _tool(arguments: list[str]) -> int:
+    if arguments[0] == "bench":
         from leto.bench.cli import main as bench
 
         return bench(arguments[1:])
-    if arguments and not arguments[0].startswith("-"):
-        from leto.ctl.cli import main as ctl
+    from leto.ctl.cli import main as ctl
 
-        return ctl(arguments)
-    options = tap.Options()
-    options.parseOptions(arguments)
-    return tap.makeService(options).run()
+    return ctl(arguments)
 
 
 if __name__ == "__main__":

@@ -222,7 +222,8 @@ def help_text(command: str) -> str:
     """The text of `--help`."""
     lines = [f"Usage: {command} --id NAME [options]"]
     if command == "leto":
-        lines.append("       leto status [--addr HOST:PORT]   (leto status --help says more)")
+        lines.append("       leto status [--addr HOST:PORT]   show the cluster (leto status --help says more)")
+        lines.append("       leto bench                       measure one (leto bench --help says more)")
     lines.append("")
     for title, group in GROUPS.items():
         lines.append(f"{title}:")

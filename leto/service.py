@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, Logger, globalLogBeginner
 from twisted.python.failure import Failure
@@ -32,8 +32,9 @@ from leto.readers import IS_AVAILABLE, SocketReaders, Waker
 from leto.replica import Replica
 from leto.replica.joining import Joiner, bootstrap, needs_bootstrap
 from leto.resp.protocol import RespFactory
-from leto.signals import Signals
+from leto.signals import Signals, last_words
 from leto.storage.flush import InlineFlusher, ThreadFlusher
+from leto.storage.identity import NAME as IDENTITY
 from leto.storage.store import FileStore
 from leto.waiting import WaitingFactory
 
@@ -76,6 +77,7 @@ class LetoService(Service):
         self._waker: Waker | None = None
         self._serving: Deferred[None] | None = None
         self._stop_asked = False
+        self._stopping = False
         self.replica: Replica | None = None
         self.clients_factory: RespFactory | None = None
         self._transport: TcpTransport | None = None
@@ -100,6 +102,7 @@ class LetoService(Service):
             sink = open_sink(config, daemon)
             if sink is not None:
                 undo.callback(sink.close)
+            _refuse_the_originals(config.raftdir)
             store = _open_store(config)
             undo.callback(lambda: store.close())
             if store.identity is not None and store.identity.server_id != config.id:
@@ -249,7 +252,7 @@ class LetoService(Service):
 
     async def _join(self) -> None:
         incarnation = uuid.uuid4().hex
-        waiting = WaitingFactory()
+        waiting = WaitingFactory(self.config.id)
         self._clients.serve(self._reactor, waiting)
         try:
             identity = await Joiner(self._reactor, self.config, incarnation).join()
@@ -260,10 +263,11 @@ class LetoService(Service):
         self._build(identity)
 
     def _start_failed(self, failure: Failure) -> None:
-        if failure.check(CancelledError) is None:
-            if failure.check(LetoError) is None:
-                self._log.failure("the start failed", failure)
-            self.fail(failure.getErrorMessage())
+        if self._stopping:  # it was cancelled, and each thing that it may have waited for has its own word for that
+            return
+        if failure.check(LetoError) is None:
+            self._log.failure("the start failed", failure)
+        self.fail(failure.getErrorMessage())
 
     # the end ------------------------------------------------------------------------------------------------------
 
@@ -286,6 +290,7 @@ class LetoService(Service):
     async def _stop(self) -> None:
         self._log.info("{id} stops", id=self.config.id)
         self._notifier.stopping()
+        self._stopping = True
         await self._clients.close()
         if self._serving is not None:
             self._serving.cancel()
@@ -320,8 +325,17 @@ class LetoService(Service):
         """End at once, whatever is under way: nothing may be acknowledged after this. Does not return."""
         self._log.critical("stopping at once: {message}", message=message)
         if self._sink is None or not self._sink.is_stderr:
-            os.write(2, f"leto: {message}\n".encode("utf-8", "backslashreplace"))
+            last_words(message)
         self._exit(1)
+
+
+def _refuse_the_originals(raftdir: str) -> None:
+    """A user who moves over would else find an empty keyspace where the data was."""
+    log = os.path.join(raftdir, "raft.db")
+    if os.path.exists(log) and not os.path.exists(os.path.join(raftdir, IDENTITY)):
+        raise ForeignDirectory(
+            f"{log} is the log of the original Leto, which this one cannot read: give this node a directory of its own"
+        )
 
 
 def _open_store(config: Config, fsync: FsyncPolicy | None = None) -> FileStore:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
+
+
+def last_words(message: str) -> None:
+    """One line on stderr before the process ends. It ends all the same when nobody reads there any more, or the disk
+    that stderr goes to is full."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"leto: {message}\n".encode("utf-8", "backslashreplace"))
 
 
 class Signals:
@@ -33,7 +41,7 @@ class Signals:
 
     def _terminated(self, number: int, frame: FrameType | None) -> None:
         if self._asked:
-            os.write(2, b"leto: asked twice to stop: stopping at once\n")
+            last_words("asked twice to stop: stopping at once")
             self._exit(128 + number)
         self._asked = True
         self._reactor.callFromThread(self._stop)

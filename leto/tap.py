@@ -73,7 +73,7 @@ def makeService(options: Options, environment: Mapping[str, str] = os.environ, r
         base = os.path.abspath(daemon.get("rundir") or ".")
         config = replace(
             config,
-            raftdir=os.path.join(base, config.raftdir),
+            raftdir=base if config.raftdir in (".", "./") else os.path.join(base, config.raftdir),
             log_file=config.log_file and os.path.join(base, config.log_file),
         )
         # Only a process that serves pays for these imports; `twistd --help` imports this module too.

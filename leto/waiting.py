@@ -7,8 +7,8 @@ from typing import Any
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-# Redis clients know LOADING: they wait and try again.
-_ANSWER = b"-LOADING this node waits for the cluster to take it\r\n"
+# Redis clients know LOADING: they wait and try again. The name helps where two nodes wait for each other.
+_ANSWER = "-LOADING {} waits for the cluster to take it\r\n"
 
 
 class WaitingProtocol(Protocol):
@@ -16,14 +16,15 @@ class WaitingProtocol(Protocol):
 
     transport: Any
 
-    def __init__(self, connections: set[WaitingProtocol]) -> None:
+    def __init__(self, connections: set[WaitingProtocol], answer: bytes) -> None:
         self._connections = connections
+        self._answer = answer
 
     def connectionMade(self) -> None:
         self._connections.add(self)
 
     def dataReceived(self, data: bytes) -> None:
-        self.transport.write(_ANSWER)
+        self.transport.write(self._answer)
         self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -35,11 +36,12 @@ class WaitingFactory(Factory):
 
     noisy = False
 
-    def __init__(self) -> None:
+    def __init__(self, server_id: str) -> None:
         self._connections: set[WaitingProtocol] = set()
+        self._answer = _ANSWER.format(server_id).encode()
 
     def buildProtocol(self, addr: Any) -> WaitingProtocol:
-        return WaitingProtocol(self._connections)
+        return WaitingProtocol(self._connections, self._answer)
 
     def close(self) -> None:
         """The node has joined, or stops: those still connected come again."""

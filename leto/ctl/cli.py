@@ -85,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
         help="file that holds the password (else LETO_REQUIREPASS is used, where it is set)",
     )
     command.add_argument("--timeout", type=_seconds, default=3.0, metavar="seconds", help="patience with each node")
+    # It has a command line of its own (leto.bench.cli); here it is named among the others.
+    commands.add_parser("bench", help="measure throughput, latency and failover", add_help=False)
     return parser
 
 

@@ -142,7 +142,7 @@ class MemoryTransport:
         """As TcpTransport's."""
         wire = self._outgoing.get(server_id)
         if wire is None:
-            return fail(ConnectionError(f"{server_id!r} is not connected"))
+            return fail(ConnectionError(f"no connection to {server_id}"))
         return wire.request(body, timeout)
 
     def is_connected(self, server_id: str) -> bool:

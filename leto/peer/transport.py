@@ -166,7 +166,7 @@ class TcpTransport:
         """Fires with the answer. Errbacks with ConnectionError (RequestFailed: the peer says why) or TimeoutError."""
         link = self._links.get(server_id)
         if link is None or link.connection is None:
-            return fail(ConnectionError(f"{server_id!r} is not connected"))
+            return fail(ConnectionError(f"no connection to {server_id}"))
         return link.connection.request(body, timeout)
 
     def is_connected(self, server_id: str) -> bool:

@@ -130,7 +130,9 @@ def check_change(current: Configuration, target: Configuration) -> None:
         if member.voter and member.joining:
             raise ConfigurationRefused(f"{member.id} cannot both vote and still be joining")
         if member.address and addresses.setdefault(member.address, member.id) != member.id:
-            raise ConfigurationRefused(f"{member.id} has the address {member.address} of {addresses[member.address]}")
+            raise ConfigurationRefused(
+                f"{addresses[member.address]} and {member.id} cannot both be reached at {member.address}"
+            )
         known = current.member(member.id)
         if known is not None and member.voter and known.incarnation != member.incarnation:
             raise ConfigurationRefused(f"{member.id} has lost what it acknowledged: it must start over as a learner")

@@ -44,7 +44,9 @@ def _check_new_voters(s: State, target: Configuration) -> None:
     leader lost now, a quorum that needs it could elect nobody (dissertation 4.2.1: a learner first)."""
     for id in target.voter_ids():
         if id != s.id and not s.configuration.votes(id) and (id not in s.progress or not s.progress[id].match):
-            raise ConfigurationRefused(f"{id} has nothing of the log yet: add it as a learner first")
+            raise ConfigurationRefused(
+                f"{id} has nothing of the log yet: a learner must begin to catch up before it votes"
+            )
 
 
 def _append(s: State, configuration: Configuration) -> int:

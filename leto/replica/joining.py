@@ -32,14 +32,15 @@ ANSWER_SECONDS = 15.0
 def needs_bootstrap(store: Store, config: Config) -> bool:
     """An empty directory without --join, or one whose bootstrap was cut short.
 
-    The vote for oneself with an empty log is the mark of the latter: a joiner never votes for itself before it has
-    entries.
+    The mark of the latter is an empty log under an identity without incarnation, which a joiner never writes. Nobody
+    else has heard of that cluster, since a node begins to serve after its bootstrap: to finish it is as good as new.
     """
     if store.last_index > 0 or store.snapshot is not None:
         return False
     if store.identity is None:
         return config.join is None
-    return store.hard_state.vote == config.id
+    hard_state = store.hard_state
+    return not store.identity.incarnation and (hard_state.term, hard_state.vote) in ((0, ""), (1, config.id))
 
 
 def bootstrap(store: Store, config: Config, new_cluster_id: Callable[[], str]) -> None:
@@ -87,8 +88,11 @@ class Joiner:
 
     async def _ask(self, member: Address) -> tuple[str, Address | None]:
         """(cluster id, None) once taken; (cluster id, leader) if another member must be asked."""
+        config = self._config
         connection = await self._connect(member)
         try:
+            if config.password is not None:
+                await self._call(connection, "AUTH", config.password)
             cluster_id = _field(await self._call(connection, "INFO", "raft"), "raft_cluster_id")
             if not cluster_id:
                 raise ResponseError("it is no Leto node: INFO raft names no cluster")
@@ -96,9 +100,9 @@ class Joiner:
                 await self._call(
                     connection,
                     "JOIN",
-                    str(advertised(self._config)),
-                    self._config.id,
-                    str(advertised_client(self._config)),
+                    str(config.advertise or config.raftbind),
+                    config.id,
+                    str(config.advertise_client or config.listen),
                     self._incarnation,
                 )
             except ResponseError as error:
@@ -123,8 +127,6 @@ class Joiner:
         factory = Factory.forProtocol(lambda: RedisProtocol(errors="replace", replyTimeout=ANSWER_SECONDS))
         factory.noisy = False
         connection: RedisProtocol = await endpoint.connect(factory)  # type: ignore[arg-type]
-        if self._config.password is not None:
-            await self._call(connection, "AUTH", self._config.password)
         return connection
 
     async def _call(self, connection: RedisProtocol, *words: str) -> str:

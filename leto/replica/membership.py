@@ -162,7 +162,7 @@ class Membership:
         def learnt(address: str, bound: Address) -> str:
             host = Address.parse(address).host if address else ""
             correctable = is_loopback(host) and bound.host in UNSPECIFIED and not is_loopback(reached_at)
-            if address and (host in UNSPECIFIED or correctable):
+            if address and (host in UNSPECIFIED or correctable) and bound.takes(reached_at):
                 return str(Address(reached_at, Address.parse(address).port))
             return address
 

@@ -187,5 +187,5 @@ class Peering:
                     raise ProtocolError("it answered something else")
                 nodes[peer] = msgspec.json.decode(reply.json)
             except (ConnectionError, TimeoutError, ProtocolError, msgspec.DecodeError) as error:
-                unreachable[peer] = str(error) or "it is not connected"
+                unreachable[peer] = str(error) or "no connection to it"
         return {"id": own, "nodes": nodes, "unreachable": unreachable}

@@ -426,7 +426,7 @@ class Replica:
         elif node.leader_id and node.leader_id != leader:
             self.log.info("{id} follows {leader} in term {term}", id=node.id, leader=node.leader_id, term=node.term)
         elif leader and leader != node.id and not node.leader_id:
-            self.log.warn("{id} lost its leader {leader} in term {term}", id=node.id, leader=leader, term=node.term)
+            self.log.warn("{id} lost its leader {leader}", id=node.id, leader=leader)
         if node.role is not Role.LEADER:
             self._proposals.refuse_gathered(self._not_leader)
         if (node.term, node.leader_id) != (term, leader):

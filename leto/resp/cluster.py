@@ -38,9 +38,16 @@ def resolve_host(address: Address, seen: str) -> Address:
     return Address(seen, address.port)
 
 
-def _address(text: bytes, seen: str) -> Address | Error:
+def _address(text: bytes, seen: str, option: str = "--advertise") -> Address | Error:
+    """What others can dial. `option`: the node's own that sets it."""
     try:
-        return resolve_host(Address.parse(text.decode()), seen)
+        address = Address.parse(text.decode())
+        if address.is_unspecified and not address.takes(seen):
+            return Error(
+                f"ERR {address} cannot be reached at {seen}, where this request came from: "
+                f"start the node with {option}, or bind it to an address of the other family".encode()
+            )
+        return resolve_host(address, seen)
     except UnicodeDecodeError:
         return Error(b"ERR an address must be UTF-8 text")
     except ValueError as error:
@@ -96,7 +103,7 @@ def join(session: Session, argv: Request) -> Reply | Deferred[Reply]:
     server_id = _new_server_id(argv[2])
     client_address: Address | Error | str = ""
     if len(argv) > 3 and argv[3]:
-        client_address = _address(argv[3], session.peer_host)
+        client_address = _address(argv[3], session.peer_host, "--advertise-client")
     for value in (address, server_id, client_address):
         if isinstance(value, Error):
             return value

@@ -27,7 +27,7 @@ NO_PASSWORD = Error(
     b" Are you sure your configuration is correct?"
 )
 HELLO_NO_AUTH = Error(
-    b"NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user>"
+    b"NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user>"
     b" <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
 )
 _FAST = "noscript loading stale fast no_auth allow_busy"

@@ -112,11 +112,35 @@ container(
 )
 
 
+def _memory_usage_at_exec(session: Session, argv: Request) -> Reply:
+    return _wrong_usage(argv) or _size_of(session, argv[2])
+
+
+def _wrong_usage(argv: Request) -> Error | None:
+    if len(argv) not in (3, 5):
+        return SYNTAX_ERROR
+    if len(argv) == 5:
+        if argv[3].upper() != b"SAMPLES":
+            return SYNTAX_ERROR
+        samples = parse_integer(argv[4])
+        if samples is None:
+            return NOT_AN_INTEGER
+        if samples < 0:
+            return SYNTAX_ERROR
+    return None
+
+
+def _size_of(session: Session, key: bytes) -> int | None:
+    record = session.state.replica.machine.database.find(key)  # type: ignore[attr-defined]
+    return None if record is None else size(key, record)
+
+
 @command(
     "USAGE",
     -3,
     "readonly",
     takes_time=True,
+    at_exec=_memory_usage_at_exec,
     keys=(2, 2, 1),
     key_flags="RO",
     group="server",
@@ -129,22 +153,14 @@ container(
 )
 def memory_usage(session: Session, argv: Request) -> Reply | Deferred[Reply]:
     """An estimate; SAMPLES is checked and has no effect, since every size is known."""
-    if len(argv) not in (3, 5):
-        return SYNTAX_ERROR
-    if len(argv) == 5:
-        if argv[3].upper() != b"SAMPLES":
-            return SYNTAX_ERROR
-        samples = parse_integer(argv[4])
-        if samples is None:
-            return NOT_AN_INTEGER
-        if samples < 0:
-            return SYNTAX_ERROR
+    wrong = _wrong_usage(argv)
+    if wrong is not None:
+        return wrong
     machine: Any = session.state.replica.machine
 
     def look(clock_ms: int) -> Reply:
         machine.database.now = max(clock_ms, machine.time_ms)
-        record = machine.database.find(argv[2])
-        return None if record is None else size(argv[2], record)
+        return _size_of(session, argv[2])
 
     return session.state.replica.read().addCallback(look)
 

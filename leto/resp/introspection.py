@@ -283,6 +283,8 @@ def getkeysandflags(session: Session, argv: Request) -> Reply:
     if isinstance(known, Error):
         return known
     flags = known.command.key_flags
+    if known.command.name == b"SET":  # its one key is read only if the request asks for the old value
+        flags = ("RW access update" if any(word.upper() == b"GET" for word in request[3:]) else "OW update",)
     return [
         [request[at], _statuses(flags[min(number, len(flags) - 1)].split() if flags else ())]
         for number, at in enumerate(positions(known.command, len(request)))

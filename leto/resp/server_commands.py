@@ -218,11 +218,28 @@ class WaitRun(Run):
         self.silent = session.silent
 
     def start(self) -> None:
-        status = self.session.state.replica.status()
-        at_once = sum(m.match >= status.applied for m in status.members if m.id != status.id and m.match)
-        voters = sum(member.voter for member in status.configuration.members)
-        self.output = b"" if self.silent else encode(max(at_once, voters // 2), self.resp3)
+        self.output = b"" if self.silent else encode(_others_that_hold_all(self.session), self.resp3)
         self.session.proceed()
+
+
+def _others_that_hold_all(session: Session) -> int:
+    status = session.state.replica.status()
+    at_once = sum(m.match >= status.applied for m in status.members if m.id != status.id and m.match)
+    voters = sum(member.voter for member in status.configuration.members)
+    return max(at_once, voters // 2)
+
+
+def _wait_at_exec(session: Session, argv: Request) -> Reply:
+    return _wrong_wait(argv) or _others_that_hold_all(session)
+
+
+def _wrong_wait(argv: Request) -> Error | None:
+    if parse_integer(argv[1]) is None:
+        return NOT_AN_INTEGER
+    timeout = parse_integer(argv[2])
+    if timeout is None:
+        return Error(b"ERR timeout is not an integer or out of range")
+    return Error(b"ERR timeout is negative") if timeout < 0 else None
 
 
 @command(
@@ -230,6 +247,7 @@ class WaitRun(Run):
     3,
     "noscript",
     takes_time=True,
+    at_exec=_wait_at_exec,
     group="generic",
     since="3.0.0",
     summary="Tell how many other members hold the writes that were acknowledged on this connection",
@@ -242,11 +260,4 @@ def wait(session: Session, argv: Request) -> Reply | WaitRun:
 
     So the answer is at least the half of the voters that the leader is not counted in, whatever was asked for.
     """
-    if parse_integer(argv[1]) is None:
-        return NOT_AN_INTEGER
-    timeout = parse_integer(argv[2])
-    if timeout is None:
-        return Error(b"ERR timeout is not an integer or out of range")
-    if timeout < 0:
-        return Error(b"ERR timeout is negative")
-    return WaitRun(session)
+    return _wrong_wait(argv) or WaitRun(session)

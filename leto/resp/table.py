@@ -26,6 +26,7 @@ LOCAL, READ, WRITE = 0, 1, 2  # READ | WRITE: both occur
 
 
 _TAKES_TIME: set[bytes] = set()  # full names of commands whose reply may be a Run or a Deferred
+_AT_EXEC: dict[bytes, Callable[[Session, Sequence[bytes]], Reply]] = {}  # by full name: how EXEC carries them out
 
 
 def command(
@@ -37,19 +38,24 @@ def command(
     categories: str = "",
     parent: str = "",
     takes_time: bool = False,
+    at_exec: Callable[[Session, Sequence[bytes]], Reply] | None = None,
     **facts: Any,
 ) -> Callable[[F], F]:
     """Register a command of CONNECTION. Its ACL categories fast or slow, admin and dangerous, and connection follow
     from the flags and the group. Its function returns a Reply or NO_REPLY, or with `takes_time` also a Run or a
-    Deferred of a Reply; MULTI refuses such a command, which could not be answered at EXEC's instant."""
+    Deferred of a Reply; MULTI refuses such a command, which could not be answered at EXEC's instant, unless `at_exec`
+    can: it is called then instead, while the state machine stands where the transaction left or read it."""
     flag_set = flags.split()
     words = ["fast" if "fast" in flag_set else "slow", *categories.split()]
     if "admin" in flag_set:
         words += ["admin", "dangerous"]
     if group == "connection":
         words.append("connection")
-    if takes_time:
-        _TAKES_TIME.add((f"{parent}|{name}" if parent else name).lower().encode())
+    full_name = (f"{parent}|{name}" if parent else name).lower().encode()
+    if at_exec is not None:
+        _AT_EXEC[full_name] = at_exec
+    elif takes_time:
+        _TAKES_TIME.add(full_name)
     return CONNECTION.add(name, arity, flags, group=group, categories=" ".join(words), parent=parent, **facts)
 
 
@@ -88,6 +94,7 @@ class Known:
     """One command or subcommand, ready for the hot path, and what was counted of it."""
 
     __slots__ = (
+        "at_exec",
         "calls",
         "command",
         "failed",
@@ -113,6 +120,7 @@ class Known:
         self.fast = "fast" in command.flags
         self.no_auth = "no_auth" in command.flags
         self.no_multi = "no_multi" in command.flags or command.full_name in _TAKES_TIME
+        self.at_exec = _AT_EXEC.get(command.full_name, command.function)
         self.subcommands = {
             sub.name: Known(sub, WRITE if sub.is_write else kind) for sub in command.subcommands.values()
         }

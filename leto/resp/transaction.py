@@ -73,7 +73,7 @@ def compose(session: Session, items: Sequence[tuple[Request, Known]], replies: R
     composed: list[Reply] = []
     for argv, known in items:
         if known.kind == LOCAL:
-            reply = known.command.function(session, argv)
+            reply = known.at_exec(session, argv)
             composed.append(OK if reply is NO_REPLY else reply)
             continue
         reply = next(from_keyspace)

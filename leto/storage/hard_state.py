@@ -44,7 +44,7 @@ _MAX_VOTE = 256
 _LIMIT = 1 << 63
 RESTORE = (
     "this node may have voted, so it must not start without it: restore the file, or move the whole data directory"
-    " away and let the node join its cluster anew under a new id"
+    " away and start the node with --join: it joins its cluster anew"
 )
 
 

@@ -79,5 +79,5 @@ def check_fresh(disk: Disk, directory: str, identity_path: str) -> None:
     if used:
         raise CorruptStorage(
             f"{identity_path} is missing, but {used} holds a node's data: restore the identity file, or move what is"
-            " left away and let the node join its cluster anew under a new id"
+            " left away and start the node with --join: it joins its cluster anew"
         )

@@ -115,7 +115,7 @@ def decode_header(data: bytes, path: str, owner: Owner | None, sequence: int | N
 
 
 RESTORE = (
-    "restore the file, or move the whole data directory away and let the node join its cluster anew under a new id"
+    "restore the file, or move the whole data directory away and start the node with --join: it joins its cluster anew"
 )
 
 

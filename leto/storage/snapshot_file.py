@@ -51,7 +51,7 @@ _MAX_META = 16 << 20
 _TRAILER_BYTES = _TRAILER.size + _CRC.size
 SYNC_BYTES = 8 << 20
 _SCAN_FRAMES = 32
-RESTORE = "restore the file, or move the data directory away and let the node join its cluster anew under a new id"
+RESTORE = "restore the file, or move the data directory away and start the node with --join: it joins its cluster anew"
 
 
 @dataclass(frozen=True, slots=True)

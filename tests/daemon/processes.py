@@ -107,12 +107,14 @@ def is_alive(pid: int) -> bool:
 class Node:
     """A node that is meant to run, started in one of the ways. Its pid is the serving process's."""
 
-    def __init__(self, way: str, cwd: Path, *options: str, daemon: Sequence[str] = (), **extra: str) -> None:
+    def __init__(
+        self, way: str, cwd: Path, *options: str, daemon: Sequence[str] = (), output: str = "output", **extra: str
+    ) -> None:
         self.cwd = cwd
         self.port = free_port()
         self.arguments = ["--id", "id1", "--listen", f"127.0.0.1:{self.port}", "--raftbind", "127.0.0.1:0", *options]
         self.way = way
-        self._output = (cwd / "output").open("ab")
+        self._output = (cwd / output).open("ab")
         self._process = subprocess.Popen(
             command(way, self.arguments, daemon),
             cwd=cwd,
@@ -159,9 +161,11 @@ class Node:
 
 
 @contextlib.contextmanager
-def node(way: str, cwd: Path, *options: str, daemon: Sequence[str] = (), **extra: str) -> Iterator[Node]:
-    """A node that serves, and is ended at the end."""
-    running = Node(way, cwd, *options, daemon=daemon, **extra)
+def node(
+    way: str, cwd: Path, *options: str, daemon: Sequence[str] = (), output: str = "output", **extra: str
+) -> Iterator[Node]:
+    """A node that serves, and is ended at the end. `output`: the file that its stdout and stderr go to."""
+    running = Node(way, cwd, *options, daemon=daemon, output=output, **extra)
     try:
         running.wait_until_serving()
         yield running

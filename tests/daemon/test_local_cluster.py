@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import re
@@ -12,11 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import PATIENCE, ROOT, ask, environment, is_alive, wait_for
+from processes import PATIENCE, ROOT, ask, environment, free_port, is_alive, wait_for
 
 from leto.config import Address
 from leto.errors import ConfigError
 from leto.listening import Listener
+from leto.localcluster import LocalNode
 
 
 def three_ports() -> list[int]:
@@ -121,3 +123,28 @@ def test_nodes_do_not_outlive_a_command_that_is_killed(cluster: LocalCluster) ->
     assert len(nodes) == 3
     cluster.process.kill()
     wait_for(lambda: not any(map(is_alive, nodes)), "the end of all nodes")
+
+
+def test_a_node_that_is_just_being_started_is_stopped_too(tmp_path: Path) -> None:
+    async def start_and_stop() -> list[str]:
+        said: list[str] = []
+        node = LocalNode("id1", free_port(), tmp_path, said.append)
+        running = asyncio.create_task(node.run(None))
+        await asyncio.sleep(0)
+        assert node.process is None
+        await asyncio.wait_for(node.stop(), PATIENCE)
+        await asyncio.wait_for(running, PATIENCE)
+        return said
+
+    assert asyncio.run(start_and_stop()) == ["id1 | has ended (signal 15)"]
+
+
+def test_a_node_is_not_started_after_it_was_stopped(tmp_path: Path) -> None:
+    async def stop_and_start() -> list[str]:
+        said: list[str] = []
+        node = LocalNode("id1", free_port(), tmp_path, said.append)
+        await node.stop()
+        await asyncio.wait_for(node.run(None), PATIENCE)
+        return said
+
+    assert asyncio.run(stop_and_start()) == []

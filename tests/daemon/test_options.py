@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import ROOT
 
 from leto import tap
 from leto.config import Address, Config
@@ -111,6 +115,17 @@ def test_help_is_shown(argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]
     assert caught.value.code == 0
     text = capsys.readouterr().out
     assert all(f"--{name} " in text for name in OPTIONS)
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_a_reader_that_has_seen_enough_of_the_help_hears_no_complaint(argument: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    run = subprocess.run(
+        [sys.executable, "-m", "leto.main", argument], cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert (run.returncode, run.stderr) == (1, b"")
 
 
 def test_the_help_names_every_default() -> None:

@@ -84,6 +84,19 @@ def test_another_nodes_directory(tmp_path: Path) -> None:
     assert line == "CWD/d is the directory of the node b, not of a: give each node its own --raftdir"
 
 
+def test_the_original_letos_directory(tmp_path: Path) -> None:
+    def leave(own: Path) -> None:
+        (own / "d").mkdir()
+        (own / "d" / "raft.db").write_bytes(b"bolt")
+
+    line = refused(NODE, tmp_path, prepare=leave)
+    assert line == (
+        "CWD/d/raft.db is the log of the original Leto, which this one cannot read: "
+        "give this node a directory of its own"
+    )
+    assert [path.name for path in (tmp_path / "leto" / "d").iterdir()] == ["raft.db"]
+
+
 def test_a_damaged_log(tmp_path: Path) -> None:
     damaged: dict[Path, bytes] = {}
 

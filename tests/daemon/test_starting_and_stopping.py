@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import signal
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from processes import PATIENCE, WAYS, Node, ask, node, refused, wait_for
+
+from leto.storage.faultpoints import EXIT_STATUS
 
 every_way = pytest.mark.parametrize("way", WAYS)
 PORTS = ("--listen", "127.0.0.1:0", "--raftbind", "127.0.0.1:0")
@@ -55,18 +58,20 @@ def test_the_shutdown_command_stops_the_node(tmp_path: Path) -> None:
         assert running.wait() == 0
 
 
-def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
-    with node("leto", tmp_path) as running:
+@pytest.mark.parametrize("output", ["output", "/dev/full"])
+def test_a_second_signal_stops_at_once_even_if_its_stderr_takes_nothing(output: str, tmp_path: Path) -> None:
+    with node("leto", tmp_path, "--log-file", "log", output=output) as running:
         # A request whose answer is long in coming keeps the first stop waiting.
         with socket.create_connection(("127.0.0.1", running.port), timeout=PATIENCE) as client:
             client.sendall(b"*3\r\n$6\r\nCLIENT\r\n$5\r\nPAUSE\r\n$6\r\n600000\r\n")
             assert client.recv(100) == b"+OK\r\n"
             client.sendall(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n")
             running.signal(signal.SIGTERM)
-            wait_for(lambda: "id1 stops" in running.output(), "the first stop")
+            wait_for(lambda: "id1 stops" in (tmp_path / "log").read_text(), "the first stop")
             running.signal(signal.SIGTERM)
             assert running.wait() == 128 + signal.SIGTERM
-        assert "asked twice to stop: stopping at once" in running.output()
+        if output == "output":
+            assert running.output() == "leto: asked twice to stop: stopping at once\n"
 
 
 def test_clients_that_were_answered_are_closed_when_the_node_stops(tmp_path: Path) -> None:
@@ -148,12 +153,67 @@ def test_a_node_that_waits_for_its_cluster_says_so_and_can_be_stopped(tmp_path: 
     running = Node("leto", tmp_path, "--raftdir", "d", "--join", nobody)
     try:
         wait_for(lambda: ask(running.port, "PING").startswith(b"-LOADING "), "an honest answer")
+        assert ask(running.port, "PING") == b"-LOADING id1 waits for the cluster to take it\r\n"
         reason = f"waiting for the cluster to take this node: {nobody} cannot be reached"
         wait_for(lambda: reason in running.output(), "the reason")
         assert running.stop() == 0
         assert "Traceback" not in running.output()
     finally:
         running.close()
+
+
+@pytest.mark.parametrize("step", ["identify.done", "hard-state.second-synced"])
+def test_a_bootstrap_that_was_cut_short_is_finished(step: str, tmp_path: Path) -> None:
+    killed = Node("leto", tmp_path, "--raftdir", "d", LETO_FAULTPOINT=step)
+    assert killed.wait() == EXIT_STATUS
+    killed.close()
+    begun = (tmp_path / "d" / "leto.identity").read_bytes()
+    # It is what its data says already, whatever it is told to join.
+    with node("leto", tmp_path, "--raftdir", "d", "--join", "127.0.0.1:1") as running:
+        set_and_get(running)
+        assert (tmp_path / "d" / "leto.identity").read_bytes() == begun
+
+
+def test_a_node_that_dials_its_cluster_can_be_stopped(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as held:
+        deaf = held.enter_context(socket.socket())
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(4):  # once its backlog is full, a connection attempt hears nothing
+            filler = held.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(deaf.getsockname())
+        running = Node("leto", tmp_path, "--raftdir", "d", "--join", f"127.0.0.1:{deaf.getsockname()[1]}")
+        held.callback(running.close)
+        wait_for(lambda: ask(running.port, "PING").startswith(b"-LOADING "), "a node that waits")
+        assert running.stop() == 0
+        assert "Traceback" not in running.output()
+
+
+def test_a_joining_node_leaves_no_connection_behind_when_its_password_is_refused(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as held:
+        seed = held.enter_context(socket.create_server(("127.0.0.1", 0)))
+        seed.settimeout(PATIENCE)
+        join = f"127.0.0.1:{seed.getsockname()[1]}"
+        running = Node("leto", tmp_path, "--raftdir", "d", "--join", join, LETO_REQUIREPASS="wrong")
+        held.callback(running.close)
+        for _ in range(2):
+            asked = held.enter_context(seed.accept()[0])
+            asked.settimeout(PATIENCE)
+            assert asked.recv(1000).startswith(b"*2\r\n$4\r\nAUTH\r\n")
+            asked.sendall(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
+            assert asked.recv(1000) == b""
+        wait_for(lambda: f"{join} answers: WRONGPASS" in running.output(), "the reason")
+
+
+def test_a_failing_disk_ends_a_process_whose_stderr_takes_nothing(tmp_path: Path) -> None:
+    options = ("--raftdir", "d", "--segment-bytes", "256kb", "--log-file", "log")
+    with node("leto", tmp_path, *options, output="/dev/full") as running:
+        set_and_get(running)
+        largest = max(path.stat().st_size for path in (tmp_path / "d" / "leto-log").iterdir())
+        resource.prlimit(running.pid, resource.RLIMIT_FSIZE, (largest, largest))
+        assert ask(running.port, "SET", "big", "x" * 2 * largest) == b""
+        assert running.wait() == 1
 
 
 @pytest.mark.parametrize("way", ["leto", "twistd -n"])

@@ -120,7 +120,11 @@ def test_members_come_go_and_change_their_role():
         (plain("a"), plain(""), "last voter"),
         (plain("a"), plain("", "a"), "last voter"),
         (plain("a"), Configuration(), "last voter"),
-        (plain("a"), Configuration((Member("a", "h:1", True), Member("b", "h:1", False))), "address h:1 of a"),
+        (
+            plain("a"),
+            Configuration((Member("a", "h:1", True), Member("b", "h:1", False))),
+            "a and b cannot both be reached",
+        ),
         (plain("a"), Configuration((Member("a", "h:1", True), Member("a", "h:2", True))), "twice"),
         (plain("a"), Configuration((Member("", "h:1", True),)), "without an id"),
         (plain("a"), Configuration((Member("a", "a:1", True, joining=True),)), "joining"),

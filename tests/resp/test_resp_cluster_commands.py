@@ -6,7 +6,7 @@ import json
 
 import pytest
 from conversation import Client, Node, error
-from twisted.internet.address import IPv4Address
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import fail
 
 from leto.errors import ConfigurationRefused, OutcomeUnknown
@@ -28,7 +28,7 @@ NO_ID = "ERR a server id is 1 to 128 letters, digits and _ . : @ - (the first a 
         ("JOIN 10.0.0.9:15379 id2", ("id2", "10.0.0.9:15379", True, "")),
         ("join :15379 id2", ("id2", "10.1.2.3:15379", True, "")),
         ("JOIN 0.0.0.0:15379 id2 0.0.0.0:6379", ("id2", "10.1.2.3:15379", True, "10.1.2.3:6379")),
-        ("JOIN [::]:15379 id2 :6379 abc", ("id2", "10.1.2.3:15379", True, "10.1.2.3:6379")),
+        ("JOIN :15379 id2 :6379 abc", ("id2", "10.1.2.3:15379", True, "10.1.2.3:6379")),
         ("JOIN db.example:15379 id2 db.example:6379", ("id2", "db.example:15379", True, "db.example:6379")),
         ("JOIN [fe80::1]:15379 id2", ("id2", "[fe80::1]:15379", True, "")),
         ("RAFT ADD id2 :15379", ("id2", "10.1.2.3:15379", True, "")),
@@ -41,6 +41,34 @@ def test_adding_a_member(request_: str, call: tuple[object, ...]) -> None:
     assert client.call(*request_.split()) == b"OK"
     assert node.replica.calls == [("add_member", *call, "127.0.0.1")]
     assert client.call(*request_.split()) == b"OK"
+
+
+@pytest.mark.parametrize(
+    ("host", "request_", "words"),
+    [
+        ("10.1.2.3", "JOIN [::]:15379 id2", "[::]:15379 cannot be reached at 10.1.2.3"),
+        ("fd00::2", "JOIN 0.0.0.0:15379 id2", "0.0.0.0:15379 cannot be reached at fd00::2"),
+        ("fd00::2", "RAFT ADD id2 0.0.0.0:15379", "0.0.0.0:15379 cannot be reached at fd00::2"),
+        ("fd00::2", "JOIN :15379 id2 0.0.0.0:6379", "0.0.0.0:6379 cannot be reached at fd00::2"),
+    ],
+)
+def test_a_node_is_not_taken_in_where_it_does_not_listen(host: str, request_: str, words: str) -> None:
+    node = open_node()
+    address = IPv6Address if ":" in host else IPv4Address
+    reply = error(node.client(address("TCP", host, 40000)).call(*request_.split()))
+    option = "--advertise-client" if "6379" in words.split()[0] and "15379" not in words else "--advertise"
+    assert reply == (
+        f"ERR {words}, where this request came from: "
+        f"start the node with {option}, or bind it to an address of the other family"
+    )
+    assert node.replica.calls == []
+
+
+@pytest.mark.parametrize("request_", ["JOIN [::]:15379 id2 [::]:6379", "JOIN :15379 id2 :6379"])
+def test_a_node_that_joins_over_ipv6(request_: str) -> None:
+    node = open_node()
+    assert node.client(IPv6Address("TCP", "fd00::2", 40000)).call(*request_.split()) == b"OK"
+    assert node.replica.calls == [("add_member", "id2", "[fd00::2]:15379", True, "[fd00::2]:6379", "127.0.0.1")]
 
 
 def test_joining_passes_the_incarnation_on(monkeypatch: pytest.MonkeyPatch) -> None:

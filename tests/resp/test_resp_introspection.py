@@ -192,6 +192,8 @@ def test_getkeysandflags(client: Client) -> None:
     assert first[0] == b"a"
     assert second[0] == b"b"
     assert first[1] != second[1]
+    assert client.call("COMMAND", "GETKEYSANDFLAGS", "SET", "a", "get", "NX") == [[b"a", [b"OW", b"update"]]]
+    assert client.call("COMMAND", "GETKEYSANDFLAGS", "SET", "a", "b", "get") == [[b"a", [b"RW", b"access", b"update"]]]
 
 
 @pytest.mark.parametrize(

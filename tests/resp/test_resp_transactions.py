@@ -79,12 +79,30 @@ def test_an_error_while_executing_does_not_undo_the_rest() -> None:
             b"MULTI\r\nEXEC a\r\n",
             "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command",
         ),
-        (b"MULTI\r\nWAIT 1 1\r\n", "ERR Command not allowed inside a transaction"),
         (b"MULTI\r\nSAVE\r\n", "ERR Command not allowed inside a transaction"),
     ],
 )
 def test_what_is_refused(commands: bytes, words: str) -> None:
     assert Node().client().say(commands).endswith(b"-%b\r\n" % words.encode())
+
+
+def test_wait_and_memory_usage_are_answered_at_exec() -> None:
+    client = Node().client()
+    heard = client.say(b"MULTI\r\nMEMORY USAGE a\r\nWAIT x 1\r\nEXEC\r\n")
+    assert heard.endswith(b"*2\r\n$-1\r\n-ERR value is not an integer or out of range\r\n")
+    heard = client.say(b"MULTI\r\nSET a 1\r\nMEMORY USAGE a\r\nMEMORY USAGE a SAMPLES -1\r\nWAIT 1 0\r\nEXEC\r\n")
+    size = client.say(b"MEMORY USAGE a\r\n")
+    assert size.startswith(b":")
+    assert heard.endswith(b"*4\r\n+OK\r\n" + size + b"-ERR syntax error\r\n:0\r\n")
+
+
+def test_memory_usage_at_exec_holds_an_expired_key_for_missing_like_the_reads_beside_it() -> None:
+    node = Node()
+    client = node.client()
+    client.say(b"SET a 1 PX 1000\r\n")
+    later = node.replica.wall_ms() + 1001
+    node.replica.wall_ms = lambda: later
+    assert client.say(b"MULTI\r\nGET a\r\nMEMORY USAGE a\r\nEXEC\r\n").endswith(b"*2\r\n$-1\r\n$-1\r\n")
 
 
 @pytest.mark.parametrize("command", [b"SLOWLOG RESET", b"LATENCY RESET x"])

@@ -1,0 +1,65 @@
+"""What a leader makes of a wish for another configuration, before it proposes it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from twisted.internet.task import Clock
+
+from leto.config import Address, Config
+from leto.errors import ConfigurationRefused
+from leto.raft.configuration import Configuration, Member
+from leto.raft.state import Role
+from leto.replica.membership import Membership
+
+
+def own_address_after_a_join(raftbind: str, reached_at: str, before: str = ":15379") -> str:
+    """What the configuration calls the bootstrapped node once another has asked it, at that address, to be taken in.
+
+    Raises what the join is refused with.
+    """
+    proposed: list[Configuration] = []
+    node = SimpleNamespace(
+        id="id1",
+        role=Role.LEADER,
+        term=1,
+        configuration=Configuration(members=(Member("id1", before, True),)),
+        can_change_configuration=True,
+        progress={},
+        propose_configuration=lambda wanted, _: proposed.append(wanted) or 1,
+    )
+    config = Config(id="id1", raftbind=Address.parse(raftbind))
+    membership = Membership(Clock(), config, node, lambda: None)  # type: ignore[arg-type]
+    change = membership.add(
+        "id2", "10.0.0.2:15379", voter=True, client_address="", reached_at=reached_at, incarnation="x"
+    )
+    refused: list[BaseException] = []
+    change.addErrback(lambda failure: refused.append(failure.value))
+    if refused:
+        raise refused[0]
+    member = proposed[0].member("id1")
+    assert member is not None
+    return member.address
+
+
+@pytest.mark.parametrize(
+    ("raftbind", "reached_at", "learnt"),
+    [
+        (":15379", "10.0.0.1", "10.0.0.1:15379"),
+        (":15379", "fd00::1", "[fd00::1]:15379"),
+        ("0.0.0.0:15379", "10.0.0.1", "10.0.0.1:15379"),
+        ("[::]:15379", "fd00::1", "[fd00::1]:15379"),
+    ],
+)
+def test_a_bootstrapped_node_learns_its_address_from_a_join(raftbind: str, reached_at: str, learnt: str) -> None:
+    assert own_address_after_a_join(raftbind, reached_at) == learnt
+    loopback = "[::1]:15379" if ":" in reached_at else "127.0.0.1:15379"
+    assert own_address_after_a_join(raftbind, reached_at, loopback) == learnt  # a later join corrects it
+
+
+@pytest.mark.parametrize(("raftbind", "reached_at"), [("0.0.0.0:15379", "fd00::1"), ("[::]:15379", "10.0.0.1")])
+def test_it_learns_no_address_where_its_peers_port_does_not_listen(raftbind: str, reached_at: str) -> None:
+    with pytest.raises(ConfigurationRefused, match="id1 has the address ':15379', which others cannot dial"):
+        own_address_after_a_join(raftbind, reached_at)
+    assert own_address_after_a_join(raftbind, reached_at, "127.0.0.1:15379") == "127.0.0.1:15379"
