@@ -123,14 +123,14 @@ def test_a_deposed_leader_killed_while_its_suffix_is_replaced(tmp_path: Path, po
         cluster.form()
         old = cluster.leader
         others = cluster.followers
-        for node in others:
-            node.pause()
         with old.connect() as connection:
+            for node in others:
+                node.kill()
             connection.sendall(b"SET lost 1\r\n")
             wait_for(lambda: b"lost" in log_bytes(old), "it is in the old leader's log")
             old.kill()
         for node in others:
-            node.resume()
+            node.start()
         with Writers(others, count=2) as writers:
             wait_for(lambda: writers.count > 20, "writes go on under another leader")
             old.start(environment=armed(point))
