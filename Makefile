@@ -29,6 +29,8 @@ types: .venv/test.stamp
 unit: .venv/test.stamp
 	@command -v redis-cli >/dev/null || scripts/apt-install redis-tools || \
 		echo 'leto: no redis-cli on PATH; the tests that drive it will say so' >&2
+	@command -v strace >/dev/null || scripts/apt-install strace || \
+		echo 'leto: no strace on PATH; the tests of disk errors let the calls fail in the process instead' >&2
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 # Kills, pauses, partitions and the rest against real processes; every reply is held against linearizability.

@@ -35,7 +35,7 @@ from leto.resp.protocol import RespFactory
 from leto.signals import Signals, last_words
 from leto.storage.flush import InlineFlusher, ThreadFlusher
 from leto.storage.identity import NAME as IDENTITY
-from leto.storage.store import FileStore
+from leto.storage.store import MARK_SECONDS, FileStore
 from leto.waiting import WaitingFactory
 
 DRAIN_SECONDS = 2.0  # how long a stopping node goes on answering what its clients have sent
@@ -142,7 +142,9 @@ class LetoService(Service):
         log_flusher: Flusher = InlineFlusher()
         if config.flush == "thread":
             self._waker = Waker(readers) if readers is not None else None
-            log_flusher = ThreadFlusher(self._waker.wake if self._waker is not None else reactor.callFromThread)
+            log_flusher = ThreadFlusher(
+                self._waker.wake if self._waker is not None else reactor.callFromThread, rest=self._store.mark
+            )
         # always a thread: its syncs and read-back take long
         snapshot_flusher = ThreadFlusher(reactor.callFromThread, "leto-snapshots")
         self._flushers = [snapshot_flusher, log_flusher]
@@ -339,7 +341,13 @@ def _refuse_the_originals(raftdir: str) -> None:
 
 
 def _open_store(config: Config, fsync: FsyncPolicy | None = None) -> FileStore:
-    return FileStore.open(config.raftdir, fsync=fsync or config.fsync, segment_bytes=config.segment_bytes)
+    return FileStore.open(
+        config.raftdir,
+        fsync=fsync or config.fsync,
+        segment_bytes=config.segment_bytes,
+        # a writer thread brings the watermark up to date when it rests; inline every write does
+        mark_seconds=MARK_SECONDS if config.flush == "thread" else 0.0,
+    )
 
 
 def _bootstrapped(store: FileStore, config: Config) -> FileStore:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from leto.errors import ProtocolError
 
-_SPACE = b" \t\n\v\f\r\0"
+_SPACE = b" \t\n\v\f\r\0"  # skipped before a word, and what may follow a closing quote
+_END = b" \t\n\r\0"  # ends a bare word; \v and \f do not
 _ESCAPES = {ord("n"): 10, ord("r"): 13, ord("t"): 9, ord("b"): 8, ord("a"): 7}
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 _DOUBLE, _SINGLE, _BACKSLASH = ord('"'), ord("'"), ord("\\")
@@ -17,8 +18,8 @@ def split_line(line: bytes) -> list[bytes]:
     Raises ProtocolError for quotes that do not balance.
     """
     line = line.partition(b"\0")[0]
-    if b'"' not in line and b"'" not in line:
-        return line.split()  # bytes.split() takes the same white space as isspace() in C
+    if not any(special in line for special in (b'"', b"'", b"\v", b"\f")):
+        return line.split()
     words: list[bytes] = []
     at, end = 0, len(line)
     while True:
@@ -34,7 +35,7 @@ def _word(line: bytes, at: int, end: int) -> tuple[bytes, int]:
     word = bytearray()
     while at < end:
         byte = line[at]
-        if byte in _SPACE:
+        if byte in _END:
             break
         if byte == _DOUBLE:
             at = _double(line, at + 1, end, word)

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from leto.keyspace.replies import Reply
 from leto.resp.codec import Request, encode
-from leto.resp.runs import ReadRun, Run, Task
+from leto.resp.runs import AHEAD_BYTES, ReadRun, Run, Task
 from leto.resp.transport import Output
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class RunQueue:
         self._receiving = False  # in the middle of a chunk: all its answers leave together
         self._proceeding = False
         self._flush_planned = False
+        self._proceed_planned: Any = None
         self._stall_timer: Any = None
         self._stalled_at = 0
 
@@ -98,13 +99,13 @@ class RunQueue:
             return
         unstarted, reading = self._unstarted, self.reading
         if unstarted or reading:
-            limit = self.state.output_bytes
+            limit = min(self.state.output_bytes, AHEAD_BYTES)
             self._proceeding = True
             try:
                 while True:
                     if reading and reading[0].ready:
                         if self.output.unsent > limit or not reading[0].evaluate():
-                            break  # until drained()
+                            break  # until drained(), or the turn that it asked for
                         reading.popleft()
                     elif unstarted and not (reading if unstarted[0].is_write else self.writing):
                         unstarted.popleft().start()
@@ -116,6 +117,15 @@ class RunQueue:
                 self._proceeding = False
         if not self._receiving:
             self._flush()
+
+    def proceed_soon(self) -> None:
+        """Go on in the reactor's next turn."""
+        if self._proceed_planned is None:
+            self._proceed_planned = self.state.reactor.callLater(0, self._proceed_now)
+
+    def _proceed_now(self) -> None:
+        self._proceed_planned = None
+        self.proceed()
 
     def _flush(self) -> None:
         pending = self._pending
@@ -228,9 +238,10 @@ class RunQueue:
         self.closed = self.closing = True
         self.state.sessions.pop(self.id, None)
         self._flush_planned = False
-        if self._stall_timer is not None and self._stall_timer.active():
-            self._stall_timer.cancel()
-        self._stall_timer = None
+        for timer in (self._proceed_planned, self._stall_timer):
+            if timer is not None and timer.active():
+                timer.cancel()
+        self._proceed_planned = self._stall_timer = None
         self._pending.clear()
         self._unstarted.clear()
         self._backlog.clear()

@@ -25,6 +25,8 @@ Tally = Sequence[tuple[Known, int]]  # which commands a run holds, and how many 
 _OVERHEAD = 256  # bytes that a run itself takes, roughly
 _SLICE = 1 << 20  # bytes of replies made before they are handed to the output
 _LARGE = 4096  # a bulk reply of this size is counted towards the slice
+AHEAD_BYTES = 4 << 20  # unsent, beyond which reads wait for the client to take its replies
+TURN_SECONDS = 0.008  # how long a run of large replies may take before others have their turn
 _OK_LINE = b"+OK\r\n"
 
 
@@ -185,7 +187,7 @@ class ReadRun(Run):
         self.session.proceed()
 
     def evaluate(self) -> bool:
-        """Answer what is asked; False if it stopped because the client must take its replies first.
+        """Answer what is asked; False if it stopped: the client must take its replies first, or others have their turn.
 
         What is evaluated later than the read was confirmed sees a later committed state, never an older one.
         """
@@ -222,8 +224,12 @@ class ReadRun(Run):
                 if not self.silent:
                     session.send_early(self, b"".join(parts))
                 parts, size = [], 0
-                if session.output.unsent > session.state.output_bytes and self.at < len(self.commands):
-                    return False
+                if self.at < len(self.commands):
+                    if session.output.unsent > min(session.state.output_bytes, AHEAD_BYTES):
+                        return False
+                    if seconds() - started > TURN_SECONDS:
+                        session.proceed_soon()
+                        return False
         share = (seconds() - started) * 1e6 / len(self.commands)
         for known, calls in tally:
             known.calls += calls

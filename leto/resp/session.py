@@ -217,7 +217,10 @@ class Session(RunQueue):
         if known.no_multi:
             self._reject(NOT_IN_MULTI, argv)
             return
-        self.transaction.items.append((argv, known))
+        if not self.transaction.add(argv, known):
+            self.transaction = None
+            self._protocol_error("too big transaction")
+            return
         known.calls += 1
         self.answer(QUEUED)
 

@@ -13,7 +13,9 @@ from leto.errors import ProtocolError
 from leto.resp.inline import split_line
 
 INLINE_LIMIT = 64 * 1024  # bytes of a line (inline request, count or length) before its end must have come
-MAX_ARGUMENTS = 1024 * 1024  # of one command
+MAX_ARGUMENTS = (1 << 31) - 1  # of one command
+MAX_REQUEST_BYTES = 1 << 30  # of one request that is arriving, or of a transaction: Redis's client-query-buffer-limit
+ARGUMENT_BYTES = 64  # what an argument costs besides its bytes
 ANONYMOUS_ARGUMENTS = 10  # the same before authentication
 ANONYMOUS_BULK_BYTES = 16 * 1024
 
@@ -24,14 +26,16 @@ _NUMBER = re.compile(rb"0|-?[1-9][0-9]{0,18}")  # what string2ll takes; 19 digit
 class StrictReader:
     """push() bytes, then call next() until it answers None. `max_bulk_bytes`: the longest argument taken."""
 
-    __slots__ = ("_arguments", "_at", "_buffer", "_bulk", "_max_bulk_bytes", "_missing", "_searched")
+    __slots__ = ("_arguments", "_at", "_buffer", "_bulk", "_held", "_limit", "_max_bulk_bytes", "_missing", "_searched")
 
     def __init__(self, max_bulk_bytes: int) -> None:
         self._max_bulk_bytes = max_bulk_bytes
+        self._limit = max(MAX_REQUEST_BYTES, max_bulk_bytes + INLINE_LIMIT)
         self._buffer = bytearray()
         self._at = 0  # everything before it in the buffer is parsed
         self._searched = 0  # no line end between _at and here
         self._arguments: list[bytes] = []
+        self._held = 0  # what they cost
         self._missing = 0  # arguments of the current array still to come
         self._bulk = -1  # length of the argument whose bytes are coming, -1: its header is to come
 
@@ -43,7 +47,7 @@ class StrictReader:
     @property
     def buffered(self) -> int:
         """Bytes kept for the request that is arriving."""
-        return len(self._buffer) - self._at + sum(map(len, self._arguments))
+        return len(self._buffer) - self._at + self._held
 
     def push(self, data: bytes) -> None:
         if self._at:
@@ -83,8 +87,11 @@ class StrictReader:
                     continue
                 self._missing, self._arguments = count, []
             if not self._fill(authenticated):
+                if self.buffered > self._limit:
+                    raise ProtocolError("too big request")
                 return None
             arguments, self._arguments = self._arguments, []
+            self._held = 0
             return arguments
 
     def _fill(self, authenticated: bool) -> bool:
@@ -101,6 +108,7 @@ class StrictReader:
                 self._drop_parsed()
                 return False
             self._arguments.append(bytes(memoryview(buffer)[self._at : end]))
+            self._held += self._bulk + ARGUMENT_BYTES
             self._at = self._searched = end + 2  # Redis does not look at the two bytes that end a bulk either
             self._bulk = -1
             self._missing -= 1
@@ -155,14 +163,17 @@ class StrictReader:
         return line[:-1] if line.endswith(b"\r") else line
 
     def _find(self, byte: int, too_big: str) -> int | None:
+        # Redis looks with strchr: beyond a NUL it finds nothing, and takes in what comes up to the limit.
         limit = self._at + INLINE_LIMIT + 1
-        end = self._buffer.find(byte, max(self._searched, self._at), limit)
-        if end >= 0:
+        start = max(self._searched, self._at)
+        end = self._buffer.find(byte, start, limit)
+        nul = self._buffer.find(0, start, limit if end < 0 else end)
+        if end >= 0 and nul < 0:
             self._searched = end
             return end
         if len(self._buffer) >= limit:
             raise ProtocolError(too_big)
-        self._searched = len(self._buffer)
+        self._searched = len(self._buffer) if nul < 0 else nul
         return None
 
 

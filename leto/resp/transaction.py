@@ -13,6 +13,7 @@ from leto.keyspace.replies import NULL_ARRAY, OK, Error, Reply
 from leto.resp.codec import Request, encode, pack
 from leto.resp.outcomes import refusal, refused_writes
 from leto.resp.runs import ReadRun, Run, WriteRun, compat_reply
+from leto.resp.strict import ARGUMENT_BYTES, MAX_REQUEST_BYTES
 from leto.resp.table import LOCAL, NO_REPLY, WRITE, Known, command
 
 if TYPE_CHECKING:
@@ -23,13 +24,20 @@ _EXEC = pack((b"EXEC",))
 
 
 class Transaction:
-    """What MULTI began: the commands queued since, and whether one of them was refused."""
+    """What MULTI began: the commands queued since, what they cost, and whether one of them was refused."""
 
-    __slots__ = ("failed", "items")
+    __slots__ = ("bytes", "failed", "items")
 
     def __init__(self) -> None:
         self.items: list[tuple[Request, Known]] = []
+        self.bytes = 0
         self.failed = False
+
+    def add(self, argv: Request, known: Known) -> bool:
+        """Queue a command; False if that is more than a client may leave here."""
+        self.items.append((argv, known))
+        self.bytes += sum(map(len, argv)) + ARGUMENT_BYTES * (len(argv) + 1)
+        return self.bytes <= MAX_REQUEST_BYTES
 
 
 class Watch:

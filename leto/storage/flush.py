@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from leto.errors import Stopping
 
 Job = Callable[[], None]
+REST_SECONDS = 0.05  # without a job, after which the writer thread has time for what could wait
 
 
 def _stopped() -> Deferred[None]:
@@ -38,13 +39,19 @@ def _fire(done: Deferred[None], failure: Failure | None) -> None:
 
 class ThreadFlusher:
     """One writer thread. It starts with the first job, so that it survives a daemon's fork, and it is a daemon
-    thread: a disk that hangs cannot keep a process alive that has decided to end."""
+    thread: a disk that hangs cannot keep a process alive that has decided to end.
 
-    def __init__(self, wake: Callable[[Callable[[], None]], object], name: str = "leto-writer") -> None:
+    `rest` is run in the thread, once, when no job has come for REST_SECONDS after the last one. It must not raise.
+    """
+
+    def __init__(
+        self, wake: Callable[[Callable[[], None]], object], name: str = "leto-writer", rest: Job | None = None
+    ) -> None:
         """`wake` has what it is given called in the reactor's thread; it is called from the writer's (the reactor's
         callFromThread, or something cheaper)."""
         self._wake = wake
         self._name = name
+        self._rest = rest
         self._jobs: SimpleQueue[tuple[Job, Deferred[None]] | None] = SimpleQueue()
         self._done: deque[tuple[Deferred[None], Failure | None]] = deque()
         self._thread: threading.Thread | None = None
@@ -72,8 +79,16 @@ class ThreadFlusher:
             self._jobs.put(None)
         return done
 
+    def _next(self) -> tuple[Job, Deferred[None]] | None:
+        if self._rest is not None:
+            try:
+                return self._jobs.get(timeout=REST_SECONDS)
+            except Empty:
+                self._rest()
+        return self._jobs.get()
+
     def _run(self) -> None:
-        while (item := self._jobs.get()) is not None:
+        while (item := self._next()) is not None:
             job, done = item
             self._done.append((done, _run(job)))
             self._wake(self._deliver)

@@ -6,6 +6,9 @@
   tells how many records were durable when it was written, and the records of one interrupted write may have reached
   the disk in any order: so a later record alone proves nothing, its `durable` does.
 - A cut tail is first copied beside its segment (`<name>.torn-<n>`).
+
+A node that was stopped in order leaves the watermark at its log's end, so nothing is cut after that. After a crash the
+watermark may lag (leto.storage.store), and the last write before it may have been acknowledged or not: no file tells.
 """
 
 from __future__ import annotations
@@ -205,6 +208,7 @@ def _cut(disk: Disk, directory: str, read: _Read, data: bytes, found: Scan, last
     read.file.truncate(found.end)
     read.file.sync()
     return (
-        f"{read.path}: cut a torn write of {len(tail)} bytes at offset {found.end}, after entry {last}"
-        f" ({found.damage.reason}); nothing in it was acknowledged; copied to {aside}"
+        f"{read.path}: cut {len(tail)} bytes at offset {found.end}, after entry {last} ({found.damage.reason}): a write"
+        " that the node's end interrupted, as far as this disk can tell; damage to what it wrote in its last moments"
+        f" looks the same; copied to {aside}"
     )

@@ -91,7 +91,7 @@ def read_header(file: File, cluster: bytes | None) -> tuple[SnapshotHeader, int,
         )
     try:
         meta = msgspec.msgpack.decode(rest[:size], type=SnapshotMeta)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError) as error:
         raise CorruptStorage(f"{path}: at offset {_HEADER.size}: the snapshot's meta: {error}") from None
     header = SnapshotHeader(found, meta, origin, announced, token, frame_bytes)
     return header, _HEADER.size + size + _CRC.size, seed

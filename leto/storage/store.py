@@ -40,7 +40,7 @@ LOCK = "leto.lock"
 SEGMENT_BYTES = 64 << 20
 MIN_SEGMENT_BYTES = 4096
 _NO_ENTRIES = LogIndex(1, 0)
-_MARK_SECONDS = 0.05  # a busy log's watermark follows by this much
+MARK_SECONDS = 0.05  # a busy log's watermark follows by this much
 
 
 def _random32() -> int:
@@ -66,6 +66,7 @@ class FileStore:
         random32: Callable[[], int],
         clock: Callable[[], float],
         background: bool,
+        mark_seconds: float,
     ) -> None:
         self.directory = directory
         self.recovered: list[str] = []
@@ -85,6 +86,7 @@ class FileStore:
         self._hard_state_file: HardStateFile | None = None
         self._watermark: WatermarkFile | None = None
         self._marked_at = clock()
+        self._mark_seconds = mark_seconds
         self._every_second = EverySecond(self._sync_late, clock, background) if fsync == "everysec" else None
 
     @classmethod
@@ -98,11 +100,13 @@ class FileStore:
         random32: Callable[[], int] = _random32,
         clock: Callable[[], float] = time.monotonic,
         background: bool = True,
+        mark_seconds: float = MARK_SECONDS,
     ) -> FileStore:
         """Lock the directory (created if missing) and recover what it holds.
 
         `random32` gives the salts, `clock` monotonic seconds; background=False keeps `everysec` in the writer's
-        thread. Raises DirectoryLocked, ForeignDirectory, CorruptStorage, StorageError: one line each.
+        thread. Appending writes the watermark at most once in `mark_seconds`; mark() does when there is time.
+        Raises DirectoryLocked, ForeignDirectory, CorruptStorage, StorageError: one line each.
         """
         directory = os.path.abspath(directory)
         disk = disk if disk is not None else RealDisk()
@@ -119,7 +123,7 @@ class FileStore:
             ) from None
         except OSError as error:
             raise describe(error, "open the data directory:") from error
-        store = cls(directory, disk, lock, fsync, segment_bytes, random32, clock, background)
+        store = cls(directory, disk, lock, fsync, segment_bytes, random32, clock, background, mark_seconds)
         try:
             store._recover()
         except OSError as error:
@@ -305,11 +309,22 @@ class FileStore:
             if entries:
                 log.publish()
             now = self._clock()
-            if not entries or now - self._marked_at >= _MARK_SECONDS:
+            if not entries or now - self._marked_at >= self._mark_seconds:
                 self._note(log)
                 self._marked_at = now
         except OSError as error:
             raise self._fail(error, "write") from error
+
+    def mark(self) -> None:
+        """Let the watermark tell of all that is durable: for the writer's thread when it has nothing else to do.
+
+        Never raises: a failure poisons the store.
+        """
+        if self._log is not None and self._failure is None and not self._closed:
+            try:
+                self._note(self._log)
+            except OSError as error:
+                self._fail(error, "write")
 
     def _save(self, file: HardStateFile, new: HardState) -> None:
         saved = file.state

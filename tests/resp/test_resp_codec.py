@@ -157,6 +157,8 @@ def test_nothing_is_kept_for_a_promise() -> None:
         (b'set a "\\n\\r\\t\\b\\a\\x41\\xZZ\\q"', [b"set", b"a", b"\n\r\t\b\aAxZZq"]),
         (b'ping a"b c"', [b"ping", b"ab c"]),
         (b"ping a\0b", [b"ping", b"a"]),
+        (b"\v\fping a\vb \fc", [b"ping", b"a\vb", b"c"]),
+        (b"ping 'a'\vb", [b"ping", b"a", b"b"]),
     ],
 )
 def test_inline_words(line: bytes, words: list[bytes]) -> None:

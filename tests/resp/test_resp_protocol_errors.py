@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 from conversation import Node
 
-LONG = b"1" * 65_540
+from leto.resp import strict, transaction
 
+LONG = b"1" * 65_540
+PREFIX = b"SET k v\r\nGET k\r\n"  # what comes before is answered
+
+# The words are those of redis-server 7.0.15: `python -m tests.resp.against_redis` compares.
 CASES = [
     (b"*x\r\n", "invalid multibulk length"),
     (b"*\r\n", "invalid multibulk length"),
@@ -16,7 +20,7 @@ CASES = [
     (b"*1_0\r\n", "invalid multibulk length"),
     ("*\u0661\r\n".encode(), "invalid multibulk length"),
     (b"*3000000000\r\n", "invalid multibulk length"),
-    (b"*1048577\r\n", "invalid multibulk length"),
+    (b"*2147483648\r\n", "invalid multibulk length"),
     (b"*99999999999999999999\r\n", "invalid multibulk length"),
     (b"*" + LONG, "too big mbulk count string"),
     (b"*1\r\n:1\r\n", "expected '$', got ':'"),
@@ -31,6 +35,9 @@ CASES = [
     (b"x" * 65_537, "too big inline request"),
     (b'SET a "b\r\n', "unbalanced quotes in request"),
     (b"SET a 'b'c\r\n", "unbalanced quotes in request"),
+    (b"PING\0" + LONG, "too big inline request"),
+    (b"*1\0\r\n" + LONG, "too big mbulk count string"),
+    (b"*1\r\n$4\0\r\n" + LONG, "too big bulk count string"),
 ]
 
 
@@ -38,17 +45,51 @@ CASES = [
 @pytest.mark.parametrize("step", [0, 1], ids=["at once", "a byte at a time"])
 def test_a_protocol_error_is_answered_and_closes(data: bytes, words: str, step: int) -> None:
     client = Node().client()
-    prefix = b"SET k v\r\nGET k\r\n"
     if step:
-        for i in range(len(prefix + data)):
-            client.send((prefix + data)[i : i + 1])
+        for i in range(len(PREFIX + data)):
+            client.send((PREFIX + data)[i : i + 1])
     else:
-        client.send(prefix + data)
+        client.send(PREFIX + data)
     assert client.hear() == b"+OK\r\n$1\r\nv\r\n-ERR Protocol error: %b\r\n" % words.encode("latin-1")
     assert client.is_closed
     client.send(b"PING\r\n")
     assert client.hear() == b""
     assert client.node.factory.counters["protocol_errors"] == 1
+
+
+def test_what_is_still_to_come_is_waited_for_as_redis_does() -> None:
+    """Beyond a NUL there is no line's end; an array may promise two thousand million arguments."""
+    for data in (b"PING\0\r\n", b"*1\0\r\n", b"*2147483647\r\n$1\r\na\r\n", b"*1\r\n$536870912\r\n"):
+        client = Node().client()
+        assert client.say(b"PING\r\n" + data) == b"+PONG\r\n"
+        assert not client.is_closed
+        assert client.session.reader.buffered < 200
+
+
+def test_a_request_that_never_ends_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strict, "MAX_REQUEST_BYTES", 100_000)
+    client = Node(max_bulk_bytes=20_000).client()
+    client.send(b"*2147483647\r\n")
+    sent = 0
+    while not client.is_closed and sent < 1 << 20:
+        client.send(b"$1000\r\n" + b"x" * 1000 + b"\r\n")
+        sent += 1000
+    assert 80_000 < sent < 101_000
+    assert client.hear() == b"-ERR Protocol error: too big request\r\n"
+
+
+def test_a_transaction_that_never_ends_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transaction, "MAX_REQUEST_BYTES", 100_000)
+    client = Node().client()
+    client.send(b"MULTI\r\n")
+    queued = 0
+    while not client.is_closed and queued < 1000:
+        client.send(b"SET k " + b"x" * 1000 + b"\r\n")
+        queued += 1
+    assert 70 < queued < 101
+    heard = client.hear()
+    assert heard == b"+OK\r\n" + b"+QUEUED\r\n" * (queued - 1) + b"-ERR Protocol error: too big transaction\r\n"
+    assert client.node.client().call("GET", "k") is None
 
 
 @pytest.mark.parametrize(

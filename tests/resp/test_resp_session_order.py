@@ -6,6 +6,7 @@ import pytest
 from conversation import Node, error
 
 from leto.errors import NoQuorum, OutcomeUnknown, Overloaded, Stopping
+from leto.resp import runs
 
 
 def test_consecutive_writes_are_one_request_to_the_replica() -> None:
@@ -356,6 +357,38 @@ def test_a_client_that_takes_its_replies_slowly_gets_them_all() -> None:
         output.resumeProducing()
     assert client.wire.value() == b"$50000\r\n%b\r\n" % (b"v" * 50_000) * 200 + b"+OK\r\n"
     assert not client.is_closed
+
+
+def test_large_replies_are_made_in_several_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others are served between them; nothing else of the connection changes."""
+    monkeypatch.setattr(runs, "TURN_SECONDS", -1.0)
+    client = Node().client()
+    assert client.call("SET", "big", b"v" * 400_000) == b"OK"
+    client.send(b"GET big\r\n" * 20)
+    client.send(b"SET after 1\r\n")
+    assert len(client.wire.value()) < 4_000_000, "the rest waits for its turn"
+    assert client.hear() == b"$400000\r\n%b\r\n" % (b"v" * 400_000) * 20 + b"+OK\r\n"
+
+
+def test_replies_are_not_made_far_ahead_of_a_client_that_takes_none() -> None:
+    client = Node().client()
+    assert client.call("SET", "big", b"v" * 400_000) == b"OK"
+    client.session.output.pauseProducing()
+    client.send(b"GET big\r\n" * 30)
+    client.send(b"GET big\r\n" * 30)
+    assert client.session.output.unsent < runs.AHEAD_BYTES + 2_000_000
+    client.session.output.resumeProducing()
+    assert client.hear() == b"$400000\r\n%b\r\n" % (b"v" * 400_000) * 60
+
+
+def test_a_connection_lost_between_such_turns_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "TURN_SECONDS", -1.0)
+    client = Node().client()
+    assert client.call("SET", "big", b"v" * 400_000) == b"OK"
+    client.send(b"GET big\r\n" * 20)
+    assert client.session.unanswered
+    client.lose()
+    assert client.node.clock.getDelayedCalls() == []
 
 
 def test_a_bug_while_answering_closes_the_connection_and_says_so_in_the_log(

@@ -174,3 +174,19 @@ def test_memory_jobs_wait_for_the_test():
     flusher.run_one()
     assert (first.fired, second.fired, ran) == (True, False, [1])
     assert flusher.run() == 1
+
+
+def test_the_writer_thread_rests_once_after_the_last_job():
+    reactor = Reactor()
+    order = SimpleQueue()
+    flusher = ThreadFlusher(reactor.callFromThread, rest=lambda: order.put("rest"))
+    for _ in range(2):
+        gate = threading.Event()
+        jobs = [Kept(flusher.submit(lambda gate=gate: gate.wait(10) and None))]
+        jobs += [Kept(flusher.submit(lambda: order.put("job"))) for _ in range(3)]
+        gate.set()
+        reactor.turn_until(lambda jobs=jobs: all(job.fired for job in jobs))
+        assert [order.get(timeout=10) for _ in range(4)] == ["job", "job", "job", "rest"]
+    stopped = Kept(flusher.stop())
+    reactor.turn_until(lambda: stopped.fired)
+    assert order.empty(), "nothing had changed since"

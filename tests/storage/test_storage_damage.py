@@ -171,6 +171,30 @@ def test_a_known_durable_end_is_never_a_torn_tail(at):
     assert str(cut) in line
 
 
+def test_a_marked_end_is_never_a_torn_tail_after_a_kill_either():
+    """The writer rested before it was killed: its watermark tells of all that was acknowledged."""
+    disk = SimulatedDisk()
+    store = new_store(disk)
+    store.write(HardState(2, "id1"), [], True)
+    for entry in ENTRIES:
+        store.write(None, [entry], True)
+    store.mark()
+    files = disk.files()
+    for cut in range(HEADER_BYTES, ends()[-1], 5):
+        refusal(changed(files, segment(1), files[segment(1)][:cut]))
+    operations = disk.operations
+    store.mark()
+    assert disk.operations == operations, "nothing to tell, nothing written"
+
+
+def test_a_cut_claims_nothing_about_what_was_acknowledged():
+    files = stopped(ENTRIES, clean=False)
+    cut = changed(files, segment(1), files[segment(1)][: ends()[-1] - 1])
+    (line,) = start(cut).recovered
+    assert "as far as this disk can tell" in line
+    assert "acknowledged" not in line
+
+
 def test_records_of_one_torn_write_may_survive_out_of_order():
     """One write of several records reached the disk all but its first: nothing of it was acknowledged."""
     disk = SimulatedDisk()

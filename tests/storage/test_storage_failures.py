@@ -102,6 +102,19 @@ def test_a_rotation_that_fails_poisons_and_restarts_well(disk, store, operation,
     assert log_of(open_store(disk))[:5] == commands(1, 6)
 
 
+def test_a_watermark_that_cannot_be_written_poisons(disk, store):
+    store.write(None, commands(6, 7), True)
+    failing = Failing(disk, "write", "leto.watermark")
+    store.mark()
+    assert failing.hits == 1
+    with pytest.raises(StorageError, match=r"leto\.watermark: Input/output error.*earlier failure"):
+        store.write(None, commands(7, 8), True)
+    store.mark()
+    store.close()
+    store.mark()
+    assert failing.hits == 1, "not tried again"
+
+
 def test_a_full_disk_refuses_writes_and_starts_again_when_there_is_space(disk, store):
     disk.capacity = sum(len(data) for data in disk.files().values()) + 3000
     with pytest.raises(StorageError, match="No space left on device.*make space"):

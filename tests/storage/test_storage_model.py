@@ -99,7 +99,8 @@ class SameStore(RuleBasedStateMachine):
         self.file.close()
         self.file = open_store(self.disk)
         self.memory = self.memory.reopened()
-        assert self.file.recovered == []
+        # a received snapshot that one of its own has overtaken meanwhile is cleared away
+        assert all(".received: a snapshot as new" in line for line in self.file.recovered), self.file.recovered
 
     @rule(low=INDEX, high=INDEX, max_bytes=st.integers(0, 5000))
     def read(self, low, high, max_bytes):
