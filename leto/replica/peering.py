@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from leto.config import Config
-from leto.errors import LetoError, NotLeader, OutcomeUnknown, Overloaded, ProtocolError, Stopping, StorageError
+from leto.errors import LetoError, NotLeader, NotSent, OutcomeUnknown, Overloaded, ProtocolError, Stopping, StorageError
 from leto.interfaces import Flusher, Store, Transport
 from leto.peer import requests
 from leto.peer.requests import ForwardReply, Outcome, StatusQuery, StatusReply
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STATUS_SECONDS = 1.0
+MAX_FORWARDS = 512  # half of the requests that a connection takes: beyond it clients are not read from
 CHUNK_BYTES = 256 << 10
 FATE_UNKNOWN = "the write was forwarded to the leader, which did not answer: it may or may not apply"
 OUTCOMES: dict[type[LetoError], int] = {
@@ -65,6 +66,7 @@ class Peering:
             is_installing=lambda: replica.node.is_installing,
         )
         self._streams: dict[str, Deferred[None]] = {}
+        self._forwarding = 0  # runs of writes that wait for the leader's answer
 
     def stop(self) -> None:
         """End the streams; a follower resumes with the next leader."""
@@ -83,6 +85,11 @@ class Peering:
 
     # writes that a follower's client sent -------------------------------------------------------------
 
+    @property
+    def is_congested(self) -> bool:
+        """Whether so many writes wait for the leader's answer that clients are better left unread."""
+        return self._forwarding > MAX_FORWARDS
+
     def forward(self, leader_id: str, payload: bytes, count: int) -> Deferred[list[Any]]:
         """Have the leader do it. Sent once, never again: a lost answer is an unknown outcome."""
         if not self._transport.is_connected(leader_id):
@@ -91,12 +98,17 @@ class Peering:
 
     async def _forward(self, leader_id: str, payload: bytes, count: int) -> list[Any]:
         body = requests.encode(requests.Forward(payload, count))
+        self._forwarding += 1
         try:
             answer = requests.decode_answer(
                 await self._transport.request(leader_id, body, self._config.write_timeout * 2)
             )
+        except NotSent as error:
+            raise Overloaded(str(error)) from error
         except (ConnectionError, TimeoutError, ProtocolError) as error:
             raise OutcomeUnknown(FATE_UNKNOWN) from error
+        finally:
+            self._forwarding -= 1
         if not isinstance(answer, ForwardReply):
             raise OutcomeUnknown(FATE_UNKNOWN)
         if answer.error == Outcome.DONE:

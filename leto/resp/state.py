@@ -13,6 +13,7 @@ from leto.interfaces import Replica
 from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.replies import Error
 from leto.readers import SocketReaders
+from leto.resp.readers import ClientReaders
 from leto.resp.slowlog import SlowLog
 from leto.resp.table import CONNECTION, CommandTable
 
@@ -45,7 +46,7 @@ class ServerState:
         self.slowlog = SlowLog()
         self.sessions: dict[int, Session] = {}  # by client id, the oldest first
         self.last_save = int(wall_clock())
-        self.readers = readers
+        self.readers = ClientReaders(readers, lambda: replica.is_congested) if readers is not None else None
         self.soon: Callable[[Callable[[], object]], object] = (
             readers.soon if readers is not None else partial(reactor.callLater, 0)
         )
