@@ -7,6 +7,7 @@ from twisted.logger import globalLogPublisher
 from leto.errors import OutcomeUnknown, Overloaded, StorageError
 from leto.keyspace.replies import OK
 from leto.peer.exchange import MAX_OUTSTANDING
+from leto.raft.messages import AppendEntries, AppendEntriesReply, RequestVote
 from leto.replica.proposals import CONGESTED_REQUESTS
 from tests.replica.cluster import Cluster, Outcome, packed
 
@@ -125,3 +126,33 @@ def test_a_leader_is_congested_while_too_many_writes_wait_and_a_lost_one_is_not(
     assert not leader.replica.is_congested
     cluster.until(lambda: lost.done)
     assert isinstance(lost.error, OutcomeUnknown)
+
+
+@pytest.mark.parametrize("who", ["leader", "follower"])
+def test_a_node_that_stood_still_hears_what_has_come_before_it_judges_the_others(who):
+    """Its timers are due the moment it wakes; what the others sent meanwhile is there, but not read yet."""
+    cluster = Cluster(3)
+    leader, follower = cluster.leader, cluster.followers[0]
+    term = leader.replica.node.term
+    cluster.network.partition(*([name] for name in cluster.nodes))
+    asleep = leader if who == "leader" else follower
+    for node in cluster.running:
+        if node is not asleep:
+            node.replica.driver.stop()
+    if who == "leader":
+        unread = [AppendEntriesReply(node.name, leader.name, term, True) for node in cluster.followers]
+    else:
+        core = leader.replica.node
+        last = core.last_index
+        unread = [AppendEntries(leader.name, follower.name, term, last, term, last, (), 1000)]
+    sent = []
+    asleep.transport.send = sent.extend
+    for message in unread:
+        cluster.clock.callLater(1.4, asleep.replica.peer_message, message)
+    cluster.clock.advance(1.5)  # at once
+    assert not [message for message in sent if isinstance(message, RequestVote)]
+    assert (asleep.replica.node.leader_id, asleep.replica.node.term) == (leader.name, term)
+    assert asleep.replica.is_leader == (who == "leader")
+    cluster.advance(1.5)  # and nothing more comes
+    assert not asleep.replica.is_leader
+    assert asleep.replica.node.leader_id == ""
