@@ -153,8 +153,11 @@ class RunQueue:
             self.output.close()
         self._mind_limits()
 
-    def send_early(self, run: Run, data: bytes) -> None:
-        """Part of the reply of `run`, which is being evaluated: every run before it is answered."""
+    def send_early(self, run: Run, data: bytes, value: bytes | None = None) -> None:
+        """Part of the reply of `run`, which is being evaluated: every run before it is answered.
+
+        `value` follows `data` and is ended by CRLF. It is not copied: all clients that wait for it share it.
+        """
         pending = self._pending
         while pending and pending[0] is not run:
             before = pending.popleft()
@@ -162,6 +165,10 @@ class RunQueue:
             data = (before.output or b"") + data
         self.state.output_total += len(data)
         self.output.write(data)
+        if value is not None:
+            self.state.output_total += len(value) + 2
+            self.output.write(value)
+            self.output.write(b"\r\n")
         self._mind_limits()
 
     # backpressure ------------------------------------------------------------------------------------

@@ -208,6 +208,13 @@ class ReadRun(Run):
             reply = query(argv, clock_ms)
             if type(reply) is bytes:
                 length = len(reply)
+                if length > _SLICE and not self.silent:
+                    self.at += len(parts) + 1
+                    session.send_early(self, b"".join((*parts, b"$%d\r\n" % length)), reply)
+                    parts, size = [], 0
+                    if session.output.unsent > session.state.output_bytes and self.at < len(self.commands):
+                        return False
+                    continue
                 parts.append(b"$%d\r\n%b\r\n" % (length, reply))
                 if length < _LARGE:
                     continue

@@ -374,3 +374,40 @@ def test_a_bug_while_answering_closes_the_connection_and_says_so_in_the_log(
         assert any("answering" in (event.get("log_format") or "") for event in seen)
     finally:
         globalLogPublisher.removeObserver(seen.append)
+
+
+def test_clients_that_wait_for_one_large_value_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a hundred clients that ask for it and read nothing would hold a hundred copies."""
+    node = Node(client_output_bytes=1 << 20)
+    value = b"v" * (3 << 20)
+    node.client().call("SET", "big", value)
+    held = node.replica.machine.query((b"GET", b"big"), 0)
+    clients = [node.client() for _ in range(3)]
+    for client in clients:
+        written: list[bytes] = []
+        monkeypatch.setattr(client.session.output, "write", written.append)
+        client.send(b"SET a 1\r\nGET a\r\nGET big\r\nGET a\r\nGET big\r\nGET none\r\n")
+        node.clock.advance(0)
+        assert [part for part in written if part is held] == [held, held]
+        big = b"$3145728\r\n%b\r\n" % value
+        assert b"".join(written) == b"+OK\r\n$1\r\n1\r\n%b$1\r\n1\r\n%b$-1\r\n" % (big, big)
+        assert client.session.pending_bytes == 0
+
+
+def test_a_large_value_asked_silently_is_not_answered() -> None:
+    node = Node()
+    client = node.client()
+    client.call("SET", "big", b"v" * (3 << 20))
+    assert client.say(b"CLIENT REPLY OFF\r\nGET big\r\nGET big\r\nCLIENT REPLY ON\r\nPING\r\n") == b"+OK\r\n+PONG\r\n"
+
+
+def test_large_values_are_evaluated_only_as_the_client_takes_them() -> None:
+    node = Node(client_output_bytes=1 << 20)
+    client = node.client()
+    client.call("SET", "big", b"v" * (3 << 20))
+    client.session.output.pauseProducing()
+    client.send(b"GET big\r\n" * 4 + b"PING\r\n")
+    node.clock.advance(0)
+    assert (3 << 20) <= client.session.output.unsent < (4 << 20)
+    client.session.output.resumeProducing()
+    assert client.hear() == (b"$3145728\r\n%b\r\n" % (b"v" * (3 << 20))) * 4 + b"+PONG\r\n"
