@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 log = Logger()
 
+UNREAD_BYTES = 256 << 10  # of replies that a client has not taken; beyond it none are made for it
 STALL_SECONDS = 10.0  # how long a client with too much unread may take nothing of it
 
 
@@ -98,12 +99,20 @@ class RunQueue:
             return
         unstarted, reading = self._unstarted, self.reading
         if unstarted or reading:
-            limit = self.state.output_bytes
+            turns, seconds = self.state.turns, self.state.seconds
             self._proceeding = True
             try:
                 while True:
                     if reading and reading[0].ready:
-                        if self.output.unsent > limit or not reading[0].evaluate():
+                        if self.is_full:
+                            break  # until drained()
+                        if turns.is_over:
+                            turns.wait(self)
+                            break
+                        began = seconds()
+                        whole = reading[0].evaluate()
+                        turns.spent(seconds() - began)
+                        if not whole:
                             break  # until drained()
                         reading.popleft()
                     elif unstarted and not (reading if unstarted[0].is_write else self.writing):
@@ -173,13 +182,22 @@ class RunQueue:
 
     # backpressure ------------------------------------------------------------------------------------
 
+    @property
+    def is_full(self) -> bool:
+        """So much waits for the client to take it that there is no use in making more."""
+        return self.output.unsent > min(UNREAD_BYTES, self.state.output_bytes)
+
     def _mind_limits(self) -> None:
         """Read from the client only while it does not owe too much; see leto.resp.protocol."""
         state, unsent = self.state, self.output.unsent
         if self._is_read:
-            if self.pending_bytes > state.pending_bytes or self.blocked or unsent > state.output_bytes:
+            if self.pending_bytes > state.pending_bytes or self.blocked or self.is_full:
                 self._read_from_client(False)
-        elif 2 * self.pending_bytes <= state.pending_bytes and not self.blocked and 2 * unsent <= state.output_bytes:
+        elif (
+            2 * self.pending_bytes <= state.pending_bytes
+            and not self.blocked
+            and 2 * unsent <= min(UNREAD_BYTES, state.output_bytes)
+        ):
             self._read_from_client(True)
         if unsent > state.output_bytes and self._stall_timer is None and not self.closed:
             self._stalled_at = self.output.taken

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Tally = Sequence[tuple[Known, int]]  # which commands a run holds, and how many of each
 
 _OVERHEAD = 256  # bytes that a run itself takes, roughly
-_SLICE = 1 << 20  # bytes of replies made before they are handed to the output
+_SLICE = 1 << 18  # bytes of replies made before they are handed to the output
 _LARGE = 4096  # a bulk reply of this size is counted towards the slice
 _OK_LINE = b"+OK\r\n"
 
@@ -212,7 +212,7 @@ class ReadRun(Run):
                     self.at += len(parts) + 1
                     session.send_early(self, b"".join((*parts, b"$%d\r\n" % length)), reply)
                     parts, size = [], 0
-                    if session.output.unsent > session.state.output_bytes and self.at < len(self.commands):
+                    if session.is_full and self.at < len(self.commands):
                         return False
                     continue
                 parts.append(b"$%d\r\n%b\r\n" % (length, reply))
@@ -229,7 +229,7 @@ class ReadRun(Run):
                 if not self.silent:
                     session.send_early(self, b"".join(parts))
                 parts, size = [], 0
-                if session.output.unsent > session.state.output_bytes and self.at < len(self.commands):
+                if session.is_full and self.at < len(self.commands):
                     return False
         share = (seconds() - started) * 1e6 / len(self.commands)
         for known, calls in tally:

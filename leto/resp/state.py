@@ -16,6 +16,7 @@ from leto.readers import SocketReaders
 from leto.resp.readers import ClientReaders
 from leto.resp.slowlog import SlowLog
 from leto.resp.table import CONNECTION, CommandTable
+from leto.resp.turns import Turns
 
 if TYPE_CHECKING:
     from leto.resp.session import Session
@@ -50,6 +51,7 @@ class ServerState:
         self.soon: Callable[[Callable[[], object]], object] = (
             readers.soon if readers is not None else partial(reactor.callLater, 0)
         )
+        self.turns = Turns(reactor)
         self.run_id = os.urandom(20).hex()
         self._next_id = 0
 
@@ -137,6 +139,7 @@ class ServerState:
 
     def close(self) -> None:
         """The node stops: no timer stays behind."""
+        self.turns.close()
         if self._pause_timer is not None:
             self._pause_timer.cancel()
             self._pause_timer = None

@@ -6,6 +6,7 @@ import pytest
 from conversation import Node, error
 
 from leto.errors import NoQuorum, OutcomeUnknown, Overloaded, Stopping
+from leto.resp.queue import UNREAD_BYTES
 
 
 def test_consecutive_writes_are_one_request_to_the_replica() -> None:
@@ -319,14 +320,31 @@ def test_backpressure_stops_reading_from_a_client_that_owes_too_much() -> None:
     assert client.session.pending_bytes == 0
 
 
-def test_a_client_that_takes_nothing_is_bounded_then_closed() -> None:
-    node = Node(client_output_bytes=1 << 20)
+def test_a_client_that_takes_nothing_is_bounded_whatever_it_asks_for() -> None:
+    """It is told no more than it takes: a hundred thousand replies are not made for it in advance."""
+    node = Node()
     client = node.client()
     client.say(b"SET big %b\r\n" % (b"v" * 50_000))
     client.session.output.pauseProducing()
     client.send(b"GET big\r\n" * 1000)
     node.clock.advance(0)
-    assert client.session.output.unsent < (1 << 20) + (2 << 20)
+    assert UNREAD_BYTES < client.session.output.unsent < 3 * UNREAD_BYTES
+    assert client.wire.producerState == "paused"
+    node.clock.advance(60)
+    assert not client.is_closed
+    client.session.output.resumeProducing()
+    assert client.hear() == (b"$50000\r\n%b\r\n" % (b"v" * 50_000)) * 1000
+    assert client.wire.producerState == "producing"
+
+
+def test_a_client_that_takes_nothing_of_a_large_reply_is_closed() -> None:
+    node = Node(client_output_bytes=1 << 20)
+    client = node.client()
+    client.call("SET", "big", b"v" * (1 << 21))
+    client.session.output.pauseProducing()
+    client.send(b"GET big\r\n" * 1000)
+    node.clock.advance(0)
+    assert client.session.output.unsent < (2 << 20) + 100
     assert client.wire.producerState == "paused"
     node.clock.advance(9)
     assert not client.is_closed
