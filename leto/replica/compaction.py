@@ -44,7 +44,9 @@ class Compaction:
         max_bytes: int,
         max_entries: int,
         trailing_entries: int,
+        needed_behind: Callable[[], int | None] = lambda: None,
     ) -> None:
+        """`needed_behind`: the index behind which a follower that is being brought a snapshot needs the log."""
         self._clock = clock
         self._store = store
         self._machine = machine
@@ -56,6 +58,7 @@ class Compaction:
         self._max_bytes = max_bytes
         self._max_entries = max_entries
         self._trailing_entries = trailing_entries
+        self._needed_behind = needed_behind
         self._bytes_since = 0
         self._snapshot_index = store.snapshot.index if store.snapshot else 0
         self._running: list[Deferred[SnapshotMeta]] | None = None
@@ -135,7 +138,11 @@ class Compaction:
         await run_on(self._snapshot_flusher, sink.commit)
         self._snapshot_index = meta.index
         self._taken(meta)
-        await run_on(self._log_flusher, lambda: self._store.compact(max(0, meta.index - self._trailing_entries)))
+        behind = max(0, meta.index - self._trailing_entries)
+        needed = self._needed_behind()
+        if needed is not None:
+            behind = min(behind, needed)
+        await run_on(self._log_flusher, lambda: self._store.compact(behind))
         self._compacted(self._store.first_index)
         self.log.info(
             "snapshot of {size} bytes at index {index} in {seconds:.2f} s; the log now starts at {first}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STATUS_SECONDS = 1.0
+HOLD_SECONDS = 60.0  # how long the log behind a snapshot that was sent is kept: to install it takes a while
 MAX_FORWARDS = 512  # half of the requests that a connection takes: beyond it clients are not read from
 CHUNK_BYTES = 256 << 10
 FATE_UNKNOWN = "the write was forwarded to the leader, which did not answer: it may or may not apply"
@@ -66,6 +68,9 @@ class Peering:
             is_installing=lambda: replica.node.is_installing,
         )
         self._streams: dict[str, Deferred[None]] = {}
+        self._held: dict[
+            str, tuple[int, float]
+        ] = {}  # follower -> the snapshot it is brought, and until when it counts
         self._forwarding = 0  # runs of writes that wait for the leader's answer
 
     def stop(self) -> None:
@@ -143,6 +148,12 @@ class Peering:
 
     # snapshots ---------------------------------------------------------------------------------------------
 
+    def needed_behind(self) -> int | None:
+        """The oldest snapshot that a follower is being brought, or installs: without the log behind it, it would need
+        another one, and so on for as long as the load lasts."""
+        now = self._clock.seconds()
+        return min((index for index, until in self._held.values() if until > now), default=None)
+
     def send_snapshot(self, message: InstallSnapshot) -> None:
         """Stream the newest snapshot to a follower; the core hears how it ended."""
         node = self._replica.node
@@ -152,12 +163,14 @@ class Peering:
             return
         sent = msgspec.structs.replace(message, meta=source.meta)
         self.log.info("streaming the snapshot at {index} to {peer}", index=sent.meta.index, peer=message.to)
+        self._held[message.to] = sent.meta.index, math.inf
         stream = self._streams[message.to] = self._sender.send(message.to, source, sent)
 
         def ended(result: Any) -> None:
             del self._streams[message.to]
             source.close()
             ok = not isinstance(result, Failure)
+            self._held[message.to] = sent.meta.index, self._clock.seconds() + HOLD_SECONDS
             if not ok:
                 self.log.warn("the snapshot did not reach {peer}: {why}", peer=message.to, why=result.getErrorMessage())
             node.snapshot_sent(message.to, sent.meta.index, ok, self._clock.seconds())

@@ -108,6 +108,7 @@ class Replica:
             self._restored(snapshot)
         wake = self.driver.schedule
         self.membership = Membership(reactor, config, self.node, wake)
+        self.peering = Peering(reactor, config, self, store, transport, snapshot_flusher)
         self.compaction = Compaction(
             reactor,
             store,
@@ -120,8 +121,8 @@ class Replica:
             max_bytes=config.snapshot_bytes,
             max_entries=config.snapshot_entries,
             trailing_entries=config.trailing_entries,
+            needed_behind=self.peering.needed_behind,
         )
-        self.peering = Peering(reactor, config, self, store, transport, snapshot_flusher)
         self._handover = Handover(reactor, self.node, config.election_timeout, transport.is_connected, wake)
         self._expiry = Expiry(reactor, self)
         self._proposals = Proposals(config.max_batch_bytes, config.max_uncommitted_bytes // 2)
@@ -130,7 +131,6 @@ class Replica:
         self._heartbeat_timer = LazyTimer(reactor, self._heartbeat_due)
         self._reads_timer = LazyTimer(reactor, self._reads_due)
         self._fate_timer = LazyTimer(reactor, self._fate_overdue)
-
         self._started = False
         self._stopping = False
         self._said_removed = False
