@@ -18,8 +18,10 @@ _OVERHEAD: Final = 64  # counted for each message besides its bytes, so that emp
 class Lanes:
     """Messages leave by lane: URGENT before all others, which take turns frame by frame.
 
-    A lane takes a message while its bytes stay within the bound; an empty lane takes one of any size, so that
-    a message larger than the bound can be sent at all. What does not fit is dropped: Raft sends it again.
+    A lane takes a message while its bytes stay within the bound. An empty lane takes one of any size, and one that
+    needs fragments only has to find no more than the bound before it: that a large one can be sent must not depend
+    on when the small ones come. What does not fit is dropped: Raft sends it again, which takes it some time to find
+    out.
     """
 
     __slots__ = ("_bounds", "_cut", "_large", "_next", "_queues", "_sizes", "dropped", "seal")
@@ -54,8 +56,9 @@ class Lanes:
     def put(self, lane: int, kind: int, body: bytes | Rope) -> bool:
         """Queue one message; False if it does not fit and was dropped."""
         size = len(body) + _OVERHEAD
-        total = self._sizes[lane] + size
-        if total > self._bounds[lane] and total != size:
+        waiting = self._sizes[lane]
+        total = waiting + size
+        if total > self._bounds[lane] and waiting and (len(body) <= FRAGMENT_BYTES or waiting > self._bounds[lane]):
             self.dropped += 1
             return False
         if len(body) > FRAGMENT_BYTES:
