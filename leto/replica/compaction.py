@@ -15,6 +15,7 @@ from leto.raft.messages import SnapshotMeta
 
 T = TypeVar("T")
 
+PIECE_BYTES = 1 << 20  # a slice with a large value is larger than this
 SLICE_BYTES = 64 << 10  # a slice is about a millisecond of the reactor's time
 
 
@@ -128,8 +129,11 @@ class Compaction:
             if not data:
                 break
             size += len(data)
-            await run_on(self._snapshot_flusher, lambda data=data: sink.write(data))  # type: ignore[misc]
-            await deferLater(self._clock, 0)  # others' turn, also where the flusher is inline
+            # In pieces: the writer's thread copies what it is given, and nobody else can run meanwhile.
+            for start in range(0, len(data), PIECE_BYTES):
+                piece = data[start : start + PIECE_BYTES]
+                await run_on(self._snapshot_flusher, lambda piece=piece: sink.write(piece))  # type: ignore[misc]
+                await deferLater(self._clock, 0)  # others' turn, also where the flusher is inline
         if self._cancelled:
             await run_on(self._snapshot_flusher, sink.abort)
             raise Stopping("the snapshot was abandoned: the keyspace is being replaced, or the node stops")
