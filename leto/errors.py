@@ -37,6 +37,10 @@ class Overloaded(LetoError):
     """Too much is waiting already: the request was refused before it was appended."""
 
 
+class NotSent(LetoError, ConnectionError):
+    """A request to a peer never left this node: too much waits for that peer already."""
+
+
 class RequestTooLarge(LetoError):
     """The request could never be sent to the followers: refused before it was appended."""
 

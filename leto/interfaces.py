@@ -156,7 +156,8 @@ class Transport(Protocol):
         """Queue Raft messages, each to its `to`. Never blocks or raises for an absent peer."""
 
     def request(self, server_id: str, body: bytes, timeout: float) -> Deferred[bytes]:
-        """Send `body` and fire with the peer's answer. Errbacks with ConnectionError or TimeoutError; never retried."""
+        """Send `body` and fire with the peer's answer. Errbacks with NotSent (never left),
+        ConnectionError or TimeoutError; never retried."""
 
     def is_connected(self, server_id: str) -> bool: ...
 
@@ -291,6 +292,10 @@ class Replica(Protocol):
 
     @property
     def is_leader(self) -> bool: ...
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether so many writes wait for their answers that clients are better left unread for the moment."""
 
     def write(self, payload: bytes, count: int) -> Deferred[list[Reply]]:
         """Append `count` requests (RESP, as leto.keyspace.batch frames them) and fire with their replies, in order,

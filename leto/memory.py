@@ -57,6 +57,7 @@ class LoneReplica:
         self.seconds = seconds
         self.id = server_id
         self.is_leader = True
+        self.is_congested = False
         self.leader_id: str | None = None
         self.leader_address: str | None = None
         self.refusal: LetoError | None = None

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import select
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from twisted.internet import tcp
@@ -26,7 +26,8 @@ from zope.interface import implementer
 
 IS_AVAILABLE = hasattr(select, "epoll")
 _PIECE: Final = 1 << 16  # bytes read at once, as Twisted's transports do
-_ROUNDS: Final = 8  # how often what has come is served before the reactor has its turn (timers, new connections)
+_ROUNDS: Final = 8  # how often what has come is served before the reactor has its turn (timers, new connections) ...
+_ROUNDS_SECONDS: Final = 0.008  # ... unless that takes longer than this
 
 
 def is_plain(transport: Any) -> bool:
@@ -49,6 +50,8 @@ class SocketReaders:
         self._watched: dict[int, Callable[[], object]] = {}
         self._serving = False
         self._due: list[Callable[[], object]] = []
+        self._piece = _PIECE
+        self.dependents: list[SocketReaders] = []  # those that are watched here, and end with this one
 
     def adopt(self, transport: Any) -> None:
         """Read from `transport` here from now on."""
@@ -115,6 +118,8 @@ class SocketReaders:
 
     def doRead(self) -> None:
         """Some sockets have something to read, or have ended."""
+        seconds = self._reactor.seconds
+        until = seconds() + _ROUNDS_SECONDS
         for _ in range(_ROUNDS):
             ready = self._poll.poll(0, len(self._receivers) + len(self._watched) or 1)
             if not ready:
@@ -128,8 +133,10 @@ class SocketReaders:
                 due, self._due = self._due, []
                 for call in due:
                     call()
+            if seconds() > until:
+                break
 
-    def _serve(self, ready: list[tuple[int, int]]) -> None:
+    def _serve(self, ready: Iterable[tuple[int, int]]) -> None:
         receivers, watched = self._receivers, self._watched
         for fd, _ in ready:
             found = receivers.get(fd)
@@ -140,7 +147,7 @@ class SocketReaders:
             receive, take = found
             why: Exception
             try:
-                data = receive(_PIECE)
+                data = receive(self._piece)
             except BlockingIOError:
                 continue
             except OSError:
@@ -172,6 +179,8 @@ class SocketReaders:
         """The reactor ends, and disconnects what is left."""
         for reader in tuple(self._readers.values()):
             reader.connectionLost(reason)
+        for dependent in self.dependents:
+            dependent.connectionLost(reason)
 
 
 class Waker:

@@ -17,6 +17,7 @@ import struct
 
 HEADER = struct.Struct(">BQI")
 FORMAT = 1
+_STAR, _DOLLAR = b"*$"
 
 
 def encode(time_ms: int, count: int, requests: bytes) -> bytes:
@@ -38,3 +39,35 @@ def decode(payload: bytes) -> tuple[int, int, bytes]:
     """(time_ms, count, requests). Raises ValueError for another format or a short payload."""
     time_ms, count = decode_header(payload)
     return time_ms, count, payload[HEADER.size :]
+
+
+def split(payload: bytes) -> list[list[bytes]] | None:
+    """The arrays that a payload of large arguments holds, each argument copied once; None for bytes that are no such
+    arrays from beginning to end, or hold an empty one."""
+    commands: list[list[bytes]] = []
+    find = payload.find
+    at, end = HEADER.size, len(payload)
+    try:
+        while at < end:
+            line = find(b"\r\n", at)
+            if payload[at] != _STAR:
+                return None
+            arguments: list[bytes] = []
+            left = int(payload[at + 1 : line])
+            if left < 1:
+                return None
+            at = line + 2
+            for _ in range(left):
+                line = find(b"\r\n", at)
+                if payload[at] != _DOLLAR:
+                    return None
+                start = line + 2
+                stop = start + int(payload[at + 1 : line])
+                if stop < start or payload[stop : stop + 2] != b"\r\n":
+                    return None
+                arguments.append(payload[start:stop])
+                at = stop + 2
+            commands.append(arguments)
+    except (ValueError, IndexError):
+        return None
+    return commands

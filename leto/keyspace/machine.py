@@ -21,6 +21,7 @@ from leto.keyspace.replies import NULL_ARRAY, OK, Error, Reply
 COMMAND = 1  # leto.raft.messages.EntryKind.COMMAND
 MASK = (1 << 64) - 1
 UNBOUNDED = 1 << 62
+LARGE_BATCH = 1 << 20  # bytes from which hiredis' copies cost more than a plain walk
 
 Watched = list[tuple[int, bytes]]  # (index, key)
 Request = tuple[Watched | None, list[list[bytes]]]  # what a transaction watches (None: no transaction), its commands
@@ -248,6 +249,10 @@ def _spellings(commands: Iterable[Command]) -> dict[bytes, tuple[Callable[..., R
 
 def parse(payload: bytes, count: int) -> list[list[bytes]]:
     """The commands of a batch of `count` requests. Raises ValueError if the payload does not hold exactly that."""
+    if len(payload) >= LARGE_BATCH:
+        commands = batch.split(payload)
+        if commands is not None:
+            return commands
     reader = hiredis.Reader()
     reader.feed(b"*%d\r\n" % count)  # one array of them all parses faster than they do one by one
     reader.feed(payload, batch.HEADER.size)

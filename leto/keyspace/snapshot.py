@@ -40,6 +40,8 @@ FORMAT = 1
 HEADER, TOMBSTONES, RECORDS, END = 1, 2, 3, 4
 PREFIX = struct.Struct(">IB")
 MAX_FRAME = (1 << 32) - 1
+BIN32 = struct.Struct(">BI")  # MessagePack's head of a long binary
+LARGE_VALUE = 1 << 20
 FRAME_BYTES = 1 << 16  # records are gathered into frames of about this size
 
 RecordItem = tuple[bytes, int, int, int, bytes]
@@ -54,6 +56,16 @@ _decode_end = msgspec.msgpack.Decoder(tuple[int]).decode
 def _frame(kind: int, body: object) -> bytes:
     data = _encode(body)
     return PREFIX.pack(len(data) + 1, kind) + data
+
+
+def _record_frame(items: list[RecordItem]) -> bytes:
+    """A frame of records; a large value, which can only be the last, is copied once."""
+    if not items or len(items[-1][4]) < LARGE_VALUE:
+        return _frame(RECORDS, items)
+    key, version, expire_at, code, value = items[-1]
+    head = _encode([*items[:-1], (key, version, expire_at, code, b"")])[:-2]  # without the empty value, two bytes
+    size = len(head) + BIN32.size + len(value)
+    return b"".join((PREFIX.pack(size + 1, RECORDS), head, BIN32.pack(0xC6, len(value)), value))
 
 
 class Writer:
@@ -122,7 +134,7 @@ class Writer:
 
     def _record_frame(self, items: list[RecordItem]) -> bytes:
         self._written += len(items)
-        return _frame(RECORDS, items)
+        return _record_frame(items)
 
     def _take_saved(self, max_bytes: int) -> list[RecordItem]:
         items: list[RecordItem] = []

@@ -15,7 +15,7 @@ from leto.peer.exchange import Exchange
 from leto.peer.frames import FRAGMENT_BYTES, Kind, Lane
 from leto.peer.greetings import Refused, decode, refused_by_peer
 from leto.peer.handshake import DiallerHandshake
-from leto.peer.wire_messages import encode_message
+from leto.peer.wire_messages import encode_append, encode_message
 from leto.raft.messages import AppendEntries, Message, TimeoutNow
 
 # Plain ints: an enum's members cost a lookup each on the hot path.
@@ -69,7 +69,7 @@ class DialledConnection(PeerConnection):
             place = message.term, message.prev_index
             if place in large:
                 return
-            body = encode_message(message)
+            body = encode_append(message)
             if len(body) > self._limits.max_message_bytes:
                 self.owner.oversized(self, len(body))  # the peer would close the connection
                 return

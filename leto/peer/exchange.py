@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail
 
-from leto.errors import ProtocolError
+from leto.errors import NotSent, ProtocolError
 
 MAX_OUTSTANDING: Final = 1024
 NUMBER: Final = struct.Struct(">Q")  # a REQUEST's body: its number, then the request
@@ -33,12 +33,12 @@ class Exchange:
         self._last = 0
 
     def request(self, body: bytes, timeout: float) -> Deferred[bytes]:
-        """Errbacks with ConnectionError (busy, closed, RequestFailed) or TimeoutError."""
+        """Errbacks with NotSent, ConnectionError (closed, RequestFailed) or TimeoutError."""
         if len(self._waiting) >= MAX_OUTSTANDING:
-            return fail(ConnectionError(f"{MAX_OUTSTANDING} requests to {self._peer!r} wait for answers already"))
+            return fail(NotSent(f"{MAX_OUTSTANDING} requests to {self._peer!r} wait for answers already"))
         self._last = number = self._last + 1
         if not self._send(NUMBER.pack(number) + body):
-            return fail(ConnectionError(f"too much waits to be sent to {self._peer!r}"))
+            return fail(NotSent(f"too much waits to be sent to {self._peer!r}"))
         answer: Deferred[bytes] = Deferred(lambda _: self._cancel(number))
         self._waiting[number] = answer, self._reactor.callLater(timeout, self._time_out, number, timeout)
         return answer

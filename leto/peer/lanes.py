@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import Any, Final
 
 from leto.peer.frames import CHECKSUM, FRAGMENT_BYTES, FRAGMENT_HEADER, Kind, Lane, Seal
+from leto.peer.rope import Rope
 
 URGENT_BYTES: Final = 4 << 20  # bound of the urgent lane, whatever the others'
 _URGENT: Final = int(Lane.URGENT)  # plain ints: an enum's members cost a lookup each on the hot path
@@ -17,14 +18,16 @@ _OVERHEAD: Final = 64  # counted for each message besides its bytes, so that emp
 class Lanes:
     """Messages leave by lane: URGENT before all others, which take turns frame by frame.
 
-    A lane takes a message while its bytes stay within the bound; an empty lane takes one of any size, so that
-    a message larger than the bound can be sent at all. What does not fit is dropped: Raft sends it again.
+    A lane takes a message while its bytes stay within the bound. An empty lane takes one of any size, and one that
+    needs fragments only has to find no more than the bound before it: that a large one can be sent must not depend
+    on when the small ones come. What does not fit is dropped: Raft sends it again, which takes it some time to find
+    out.
     """
 
     __slots__ = ("_bounds", "_cut", "_large", "_next", "_queues", "_sizes", "dropped", "seal")
 
     def __init__(self, bound: int) -> None:
-        self._queues: tuple[deque[tuple[int, bytes]], ...] = (deque(), deque(), deque())
+        self._queues: tuple[deque[tuple[int, Any]], ...] = (deque(), deque(), deque())
         self._sizes = [0, 0, 0]
         self._bounds = (min(URGENT_BYTES, bound), bound, bound)
         self._cut = [0, 0, 0]  # bytes of the lane's first message that have left already
@@ -50,11 +53,12 @@ class Lanes:
         """Whether a message that needs fragments waits, or is on its way, in that lane."""
         return self._large[lane] > 0
 
-    def put(self, lane: int, kind: int, body: bytes) -> bool:
+    def put(self, lane: int, kind: int, body: bytes | Rope) -> bool:
         """Queue one message; False if it does not fit and was dropped."""
         size = len(body) + _OVERHEAD
-        total = self._sizes[lane] + size
-        if total > self._bounds[lane] and total != size:
+        waiting = self._sizes[lane]
+        total = waiting + size
+        if total > self._bounds[lane] and waiting and (len(body) <= FRAGMENT_BYTES or waiting > self._bounds[lane]):
             self.dropped += 1
             return False
         if len(body) > FRAGMENT_BYTES:
@@ -100,15 +104,16 @@ class Lanes:
             self._pop(lane, length)
             return length
         sent = self._cut[lane]
-        content = memoryview(body)[sent : sent + FRAGMENT_BYTES]
+        stop = min(sent + FRAGMENT_BYTES, length)
+        content = body.cut(sent, stop) if isinstance(body, Rope) else [memoryview(body)[sent:stop]]
         if sent:
-            fragment = b"".join((bytes((lane,)), content))
+            fragment = b"".join((bytes((lane,)), *content))
             pieces.append(self.seal.head(Kind.MORE, fragment))
         else:
-            fragment = b"".join((FRAGMENT_HEADER.pack(lane, kind, length), content))
+            fragment = b"".join((FRAGMENT_HEADER.pack(lane, kind, length), *content))
             pieces.append(self.seal.head(Kind.FIRST, fragment))
         pieces.append(fragment)
-        sent += len(content)
+        sent = stop
         if sent < length:
             self._cut[lane] = sent
         else:

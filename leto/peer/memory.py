@@ -12,7 +12,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
-from leto.errors import LetoError, ProtocolError
+from leto.errors import LetoError, NotSent, ProtocolError
 from leto.interfaces import Identity, PeerListener
 from leto.peer.exchange import MAX_OUTSTANDING, RequestFailed
 from leto.peer.handshake import admission
@@ -309,7 +309,7 @@ class _Wire:
         """From the dialler to the acceptor."""
         sender, to = self.dialler.server_id, self.acceptor.server_id
         if len(self._waiting) >= MAX_OUTSTANDING:
-            return fail(ConnectionError(f"{MAX_OUTSTANDING} requests to {to!r} wait for answers already"))
+            return fail(NotSent(f"{MAX_OUTSTANDING} requests to {to!r} wait for answers already"))
         answer: Deferred[bytes] = Deferred(self._forget)
         late = TimeoutError(f"{to!r} did not answer within {timeout:g} s")
         self._waiting[answer] = self.network.reactor.callLater(timeout, self._answer, answer, late)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
 
 from leto.errors import ProtocolError
+from leto.peer.rope import Rope
 from leto.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
+    Entry,
     EntryKind,
     Message,
     ReadIndex,
@@ -36,6 +39,10 @@ _NUMBERS: Final[dict[type, Any]] = {
     ReadIndex: attrgetter("term", "context"),
     ReadIndexReply: attrgetter("term", "context", "index", "clock_ms"),
 }
+_LARGE: Final = 1 << 18  # bytes of a payload that is not copied
+_BIN32: Final = struct.Struct(">BI")  # msgpack's head of so many bytes
+_FIELDS: Final = AppendEntries.__struct_fields__
+_BEHIND_ENTRIES: Final = _FIELDS[_FIELDS.index("entries") + 1 :]
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(WireMessage)
 
@@ -43,6 +50,18 @@ _decoder: Final = msgspec.msgpack.Decoder(WireMessage)
 def encode_message(message: Message) -> bytes:
     """Its body."""
     return _encoder.encode(message)
+
+
+def encode_append(message: AppendEntries) -> bytes | Rope:
+    """encode_message() of an append; that of one large entry (they travel alone) without copies of its payload."""
+    entries = message.entries
+    if len(entries) != 1 or len(entries[0].payload) < _LARGE:
+        return _encoder.encode(message)
+    entry = entries[0]
+    empty = msgspec.structs.replace(message, entries=(Entry(entry.index, entry.term, entry.kind, b""),))
+    tail = b"".join([_encoder.encode(getattr(message, name)) for name in _BEHIND_ENTRIES])
+    head = _encoder.encode(empty)[: -len(tail) - 2]  # without the empty payload, two bytes
+    return Rope((head, _BIN32.pack(0xC6, len(entry.payload)), entry.payload, tail))
 
 
 def decode_message(body: bytes | bytearray) -> WireMessage:

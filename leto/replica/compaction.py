@@ -15,6 +15,7 @@ from leto.raft.messages import SnapshotMeta
 
 T = TypeVar("T")
 
+PIECE_BYTES = 1 << 20  # a slice with a large value is larger than this
 SLICE_BYTES = 64 << 10  # a slice is about a millisecond of the reactor's time
 
 
@@ -44,7 +45,9 @@ class Compaction:
         max_bytes: int,
         max_entries: int,
         trailing_entries: int,
+        needed_behind: Callable[[], int | None] = lambda: None,
     ) -> None:
+        """`needed_behind`: the index behind which a follower that is being brought a snapshot needs the log."""
         self._clock = clock
         self._store = store
         self._machine = machine
@@ -56,6 +59,7 @@ class Compaction:
         self._max_bytes = max_bytes
         self._max_entries = max_entries
         self._trailing_entries = trailing_entries
+        self._needed_behind = needed_behind
         self._bytes_since = 0
         self._snapshot_index = store.snapshot.index if store.snapshot else 0
         self._running: list[Deferred[SnapshotMeta]] | None = None
@@ -125,8 +129,11 @@ class Compaction:
             if not data:
                 break
             size += len(data)
-            await run_on(self._snapshot_flusher, lambda data=data: sink.write(data))  # type: ignore[misc]
-            await deferLater(self._clock, 0)  # others' turn, also where the flusher is inline
+            # In pieces: the writer's thread copies what it is given, and nobody else can run meanwhile.
+            for start in range(0, len(data), PIECE_BYTES):
+                piece = data[start : start + PIECE_BYTES]
+                await run_on(self._snapshot_flusher, lambda piece=piece: sink.write(piece))  # type: ignore[misc]
+                await deferLater(self._clock, 0)  # others' turn, also where the flusher is inline
         if self._cancelled:
             await run_on(self._snapshot_flusher, sink.abort)
             raise Stopping("the snapshot was abandoned: the keyspace is being replaced, or the node stops")
@@ -135,7 +142,11 @@ class Compaction:
         await run_on(self._snapshot_flusher, sink.commit)
         self._snapshot_index = meta.index
         self._taken(meta)
-        await run_on(self._log_flusher, lambda: self._store.compact(max(0, meta.index - self._trailing_entries)))
+        behind = max(0, meta.index - self._trailing_entries)
+        needed = self._needed_behind()
+        if needed is not None:
+            behind = min(behind, needed)
+        await run_on(self._log_flusher, lambda: self._store.compact(behind))
         self._compacted(self._store.first_index)
         self.log.info(
             "snapshot of {size} bytes at index {index} in {seconds:.2f} s; the log now starts at {first}",

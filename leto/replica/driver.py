@@ -129,9 +129,12 @@ class Driver:
             self._soon(self._scheduled_turn)
 
     def tick(self) -> None:
-        """A timer fired: have a turn that begins with the core's clockwork."""
-        self._tick_due = True
-        self.turn()
+        """A timer fired: have a turn that begins with the core's clockwork, once what has come is read.
+
+        A process that stood still, or was busy for long, finds its timers due before it has read what the others sent
+        meanwhile: it must not take its own silence for theirs.
+        """
+        self._clock.callLater(0, self._tick_now)
 
     def step(self, message: Message) -> None:
         """A peer's message. Raises ProtocolError, nothing changed, for one that no correct peer sends."""
@@ -175,6 +178,10 @@ class Driver:
             yield from self._machine.restoring(_chunks(source), source.meta.index)
         finally:
             source.close()
+
+    def _tick_now(self) -> None:
+        self._tick_due = True
+        self.turn()
 
     def _scheduled_turn(self) -> None:
         self._scheduled = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from leto.config import Config
-from leto.errors import LetoError, NotLeader, OutcomeUnknown, Overloaded, ProtocolError, Stopping, StorageError
+from leto.errors import LetoError, NotLeader, NotSent, OutcomeUnknown, Overloaded, ProtocolError, Stopping, StorageError
 from leto.interfaces import Flusher, Store, Transport
 from leto.peer import requests
 from leto.peer.requests import ForwardReply, Outcome, StatusQuery, StatusReply
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STATUS_SECONDS = 1.0
+HOLD_SECONDS = 60.0  # how long the log behind a snapshot that was sent is kept: to install it takes a while
+MAX_FORWARDS = 512  # half of the requests that a connection takes: beyond it clients are not read from
 CHUNK_BYTES = 256 << 10
 FATE_UNKNOWN = "the write was forwarded to the leader, which did not answer: it may or may not apply"
 OUTCOMES: dict[type[LetoError], int] = {
@@ -65,6 +68,10 @@ class Peering:
             is_installing=lambda: replica.node.is_installing,
         )
         self._streams: dict[str, Deferred[None]] = {}
+        self._held: dict[
+            str, tuple[int, float]
+        ] = {}  # follower -> the snapshot it is brought, and until when it counts
+        self._forwarding = 0  # runs of writes that wait for the leader's answer
 
     def stop(self) -> None:
         """End the streams; a follower resumes with the next leader."""
@@ -83,6 +90,11 @@ class Peering:
 
     # writes that a follower's client sent -------------------------------------------------------------
 
+    @property
+    def is_congested(self) -> bool:
+        """Whether so many writes wait for the leader's answer that clients are better left unread."""
+        return self._forwarding > MAX_FORWARDS
+
     def forward(self, leader_id: str, payload: bytes, count: int) -> Deferred[list[Any]]:
         """Have the leader do it. Sent once, never again: a lost answer is an unknown outcome."""
         if not self._transport.is_connected(leader_id):
@@ -91,12 +103,17 @@ class Peering:
 
     async def _forward(self, leader_id: str, payload: bytes, count: int) -> list[Any]:
         body = requests.encode(requests.Forward(payload, count))
+        self._forwarding += 1
         try:
             answer = requests.decode_answer(
                 await self._transport.request(leader_id, body, self._config.write_timeout * 2)
             )
+        except NotSent as error:
+            raise Overloaded(str(error)) from error
         except (ConnectionError, TimeoutError, ProtocolError) as error:
             raise OutcomeUnknown(FATE_UNKNOWN) from error
+        finally:
+            self._forwarding -= 1
         if not isinstance(answer, ForwardReply):
             raise OutcomeUnknown(FATE_UNKNOWN)
         if answer.error == Outcome.DONE:
@@ -131,6 +148,12 @@ class Peering:
 
     # snapshots ---------------------------------------------------------------------------------------------
 
+    def needed_behind(self) -> int | None:
+        """The oldest snapshot that a follower is being brought, or installs: without the log behind it, it would need
+        another one, and so on for as long as the load lasts."""
+        now = self._clock.seconds()
+        return min((index for index, until in self._held.values() if until > now), default=None)
+
     def send_snapshot(self, message: InstallSnapshot) -> None:
         """Stream the newest snapshot to a follower; the core hears how it ended."""
         node = self._replica.node
@@ -140,12 +163,14 @@ class Peering:
             return
         sent = msgspec.structs.replace(message, meta=source.meta)
         self.log.info("streaming the snapshot at {index} to {peer}", index=sent.meta.index, peer=message.to)
+        self._held[message.to] = sent.meta.index, math.inf
         stream = self._streams[message.to] = self._sender.send(message.to, source, sent)
 
         def ended(result: Any) -> None:
             del self._streams[message.to]
             source.close()
             ok = not isinstance(result, Failure)
+            self._held[message.to] = sent.meta.index, self._clock.seconds() + HOLD_SECONDS
             if not ok:
                 self.log.warn("the snapshot did not reach {peer}: {why}", peer=message.to, why=result.getErrorMessage())
             node.snapshot_sent(message.to, sent.meta.index, ok, self._clock.seconds())

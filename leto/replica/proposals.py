@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from leto.errors import LetoError, OutcomeUnknown
 from leto.interfaces import WriteRequest
+from leto.keyspace import batch
 from leto.raft.messages import Entry
 from leto.requests import DeferredWrite
+
+CONGESTED_REQUESTS = 16_384  # enough to fill the largest batches; a fraction of a second's work
 
 UNCERTAIN = "the write was appended, but leadership was lost before it committed: it may or may not apply"
 
@@ -19,11 +22,19 @@ UNCERTAIN = "the write was appended, but leadership was lost before it committed
 class Proposals:
     """One entry holds the writes of many clients; each request waits for its own slice of the replies."""
 
-    def __init__(self, max_batch_bytes: int) -> None:
+    def __init__(self, max_batch_bytes: int, congested_bytes: int = 128 << 20) -> None:
         self._max_batch_bytes = max_batch_bytes
+        self._congested_bytes = congested_bytes
         self._gathered: deque[WriteRequest] = deque()
         self._appended: deque[tuple[int, int, list[WriteRequest]]] = deque()  # (index, term, who waits), ascending
         self.gathered_bytes = 0
+        self.waiting_requests = 0  # gathered or appended, and not answered
+        self.waiting_bytes = 0  # their payload
+
+    @property
+    def is_congested(self) -> bool:
+        """So much waits that more would only wait longer: clients are better left unread."""
+        return self.waiting_requests > CONGESTED_REQUESTS or self.waiting_bytes > self._congested_bytes
 
     @property
     def is_gathering(self) -> bool:
@@ -42,7 +53,10 @@ class Proposals:
     def submit(self, request: WriteRequest) -> None:
         """Queue it for the next entry."""
         self._gathered.append(request)
-        self.gathered_bytes += len(request.payload)
+        size = len(request.payload)
+        self.gathered_bytes += size
+        self.waiting_requests += request.count
+        self.waiting_bytes += size
 
     def gather(self, payload: bytes, count: int) -> Deferred[list[Any]]:
         """Queue `count` requests for the next entry; fires with their replies."""
@@ -77,8 +91,10 @@ class Proposals:
         while appended and appended[0][0] <= entry.index:
             index, term, waiting = appended.popleft()
             if index != entry.index or term != entry.term:
-                _fail(waiting)
+                self.refuse(waiting, lambda: OutcomeUnknown(UNCERTAIN))
                 continue
+            self.waiting_requests -= len(replies)
+            self.waiting_bytes -= len(entry.payload) - batch.HEADER.size
             each = microseconds / (len(replies) or 1)
             start = 0
             for request in waiting:
@@ -89,15 +105,16 @@ class Proposals:
         """Nothing of this was appended, and none of it will be."""
         refused, self._gathered = self._gathered, deque()
         self.gathered_bytes = 0
-        for request in refused:
-            request.refused(error())
+        self.refuse(refused, error)
 
     def abandon_appended(self, index: int | None = None) -> None:
         """Give up waiting for the fate of what was appended (up to `index`, or all of it)."""
         while self._appended and (index is None or self._appended[0][0] <= index):
-            _fail(self._appended.popleft()[2])
+            self.refuse(self._appended.popleft()[2], lambda: OutcomeUnknown(UNCERTAIN))
 
-
-def _fail(waiting: list[WriteRequest]) -> None:
-    for request in waiting:
-        request.refused(OutcomeUnknown(UNCERTAIN))
+    def refuse(self, waiting: Iterable[WriteRequest], error: Callable[[], LetoError]) -> None:
+        """They wait no longer, and are told so."""
+        for request in waiting:
+            self.waiting_requests -= request.count
+            self.waiting_bytes -= len(request.payload)
+            request.refused(error())

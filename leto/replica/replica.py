@@ -108,6 +108,7 @@ class Replica:
             self._restored(snapshot)
         wake = self.driver.schedule
         self.membership = Membership(reactor, config, self.node, wake)
+        self.peering = Peering(reactor, config, self, store, transport, snapshot_flusher)
         self.compaction = Compaction(
             reactor,
             store,
@@ -120,17 +121,16 @@ class Replica:
             max_bytes=config.snapshot_bytes,
             max_entries=config.snapshot_entries,
             trailing_entries=config.trailing_entries,
+            needed_behind=self.peering.needed_behind,
         )
-        self.peering = Peering(reactor, config, self, store, transport, snapshot_flusher)
         self._handover = Handover(reactor, self.node, config.election_timeout, transport.is_connected, wake)
         self._expiry = Expiry(reactor, self)
-        self._proposals = Proposals(config.max_batch_bytes)
+        self._proposals = Proposals(config.max_batch_bytes, config.max_uncommitted_bytes // 2)
         self._reads = Reads(config.read_timeout, retry=config.election_timeout)
         self._election_timer = LazyTimer(reactor, self.driver.tick)
         self._heartbeat_timer = LazyTimer(reactor, self._heartbeat_due)
         self._reads_timer = LazyTimer(reactor, self._reads_due)
         self._fate_timer = LazyTimer(reactor, self._fate_overdue)
-
         self._started = False
         self._stopping = False
         self._said_removed = False
@@ -196,6 +196,10 @@ class Replica:
     def takes_writes(self) -> bool:
         """It leads, and neither stops nor hands over."""
         return self.is_leader and not self._stopping and not self.node.transferring_to
+
+    @property
+    def is_congested(self) -> bool:
+        return self._proposals.is_congested if self.is_leader else self.peering.is_congested  # a lost leader only waits
 
     def write(self, payload: bytes, count: int) -> Deferred[list[Any]]:
         request = DeferredWrite(payload, count)
@@ -351,8 +355,7 @@ class Replica:
             try:
                 index = node.propose(batch.encode(stamp, count, requests), now)
             except (NotLeader, Overloaded) as error:
-                for request in waiting:
-                    request.refused(error)
+                self._proposals.refuse(waiting, lambda error=error: error)  # type: ignore[misc]
                 continue
             self._counters["entries_proposed"] += 1
             self._proposals.appended(index, node.term, waiting)

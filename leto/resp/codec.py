@@ -29,11 +29,17 @@ _LENGTHS = tuple(b"$%d" % n for n in range(4096))  # bulk headers of short argum
 _LENGTH_OF = {header: length for length, header in enumerate(_LENGTHS)}
 _KNOWN_LENGTHS = len(_LENGTHS)
 _PARTS = {header: 2 * count + 2 for header, count in _COUNTS.items() if count}  # split at CRLF, if none holds one
+_LARGE_REQUEST = 1 << 16
 _LONG_LENGTH = re.compile(rb"\$[1-9][0-9]{3,9}").fullmatch
 
 
 def pack(arguments: Request) -> bytes:
     """One request as canonical RESP: an array of bulk strings."""
+    if sum(map(len, arguments)) > _LARGE_REQUEST:  # hiredis takes four times as long as one copy
+        parts = [b"*%d\r\n" % len(arguments)]
+        for argument in arguments:
+            parts += (b"$%d\r\n" % len(argument), argument, CRLF)
+        return b"".join(parts)
     return pack_command(arguments if type(arguments) is tuple else tuple(arguments))  # type: ignore[arg-type]
 
 

@@ -1,9 +1,10 @@
 """The client port: Twisted's protocol and factory around leto.resp.session.
 
 Backpressure. A client with more than client_pending_bytes of requests unanswered is not read from. Replies that
-it does not take wait here; above 4 MB its reads are no longer evaluated; above client_output_bytes it is not read
-from either, and if it takes nothing at all for ten seconds it is closed. A client that takes its replies slowly is
-never closed, one that takes none holds a bounded amount of memory.
+it does not take wait here; above UNREAD_BYTES (leto.resp.queue) its reads are no longer evaluated and it is not read
+from. A single reply may be larger than that: above client_output_bytes a client that takes nothing at all for ten
+seconds is closed. A client that takes its replies slowly is never closed, one that takes none holds a bounded amount
+of memory. While too many writes of all clients wait, no client is read from (leto.resp.readers).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from leto.keyspace.replies import Reply
 from leto.resp.codec import Request, encode
-from leto.resp.runs import AHEAD_BYTES, ReadRun, Run, Task
+from leto.resp.runs import ReadRun, Run, Task
 from leto.resp.transport import Output
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 log = Logger()
 
+UNREAD_BYTES = 256 << 10  # of replies that a client has not taken; beyond it none are made for it
 STALL_SECONDS = 10.0  # how long a client with too much unread may take nothing of it
 
 
@@ -54,7 +55,6 @@ class RunQueue:
         self._receiving = False  # in the middle of a chunk: all its answers leave together
         self._proceeding = False
         self._flush_planned = False
-        self._proceed_planned: Any = None
         self._stall_timer: Any = None
         self._stalled_at = 0
 
@@ -99,13 +99,23 @@ class RunQueue:
             return
         unstarted, reading = self._unstarted, self.reading
         if unstarted or reading:
-            limit = min(self.state.output_bytes, AHEAD_BYTES)
+            turns, seconds = self.state.turns, self.state.seconds
             self._proceeding = True
             try:
                 while True:
                     if reading and reading[0].ready:
-                        if self.output.unsent > limit or not reading[0].evaluate():
-                            break  # until drained(), or the turn that it asked for
+                        if self.is_full:
+                            break  # until drained()
+                        if turns.is_over:
+                            turns.wait(self)
+                            break
+                        began = seconds()
+                        whole = reading[0].evaluate()
+                        turns.spent(seconds() - began)
+                        if not whole:
+                            if not self.is_full:
+                                turns.wait(self)
+                            break  # else until drained()
                         reading.popleft()
                     elif unstarted and not (reading if unstarted[0].is_write else self.writing):
                         unstarted.popleft().start()
@@ -117,15 +127,6 @@ class RunQueue:
                 self._proceeding = False
         if not self._receiving:
             self._flush()
-
-    def proceed_soon(self) -> None:
-        """Go on in the reactor's next turn."""
-        if self._proceed_planned is None:
-            self._proceed_planned = self.state.reactor.callLater(0, self._proceed_now)
-
-    def _proceed_now(self) -> None:
-        self._proceed_planned = None
-        self.proceed()
 
     def _flush(self) -> None:
         pending = self._pending
@@ -163,8 +164,11 @@ class RunQueue:
             self.output.close()
         self._mind_limits()
 
-    def send_early(self, run: Run, data: bytes) -> None:
-        """Part of the reply of `run`, which is being evaluated: every run before it is answered."""
+    def send_early(self, run: Run, data: bytes, value: bytes | None = None) -> None:
+        """Part of the reply of `run`, which is being evaluated: every run before it is answered.
+
+        `value` follows `data` and is ended by CRLF. It is not copied: all clients that wait for it share it.
+        """
         pending = self._pending
         while pending and pending[0] is not run:
             before = pending.popleft()
@@ -172,17 +176,30 @@ class RunQueue:
             data = (before.output or b"") + data
         self.state.output_total += len(data)
         self.output.write(data)
+        if value is not None:
+            self.state.output_total += len(value) + 2
+            self.output.write(value)
+            self.output.write(b"\r\n")
         self._mind_limits()
 
     # backpressure ------------------------------------------------------------------------------------
+
+    @property
+    def is_full(self) -> bool:
+        """So much waits for the client to take it that there is no use in making more."""
+        return self.output.unsent > min(UNREAD_BYTES, self.state.output_bytes)
 
     def _mind_limits(self) -> None:
         """Read from the client only while it does not owe too much; see leto.resp.protocol."""
         state, unsent = self.state, self.output.unsent
         if self._is_read:
-            if self.pending_bytes > state.pending_bytes or self.blocked or unsent > state.output_bytes:
+            if self.pending_bytes > state.pending_bytes or self.blocked or self.is_full:
                 self._read_from_client(False)
-        elif 2 * self.pending_bytes <= state.pending_bytes and not self.blocked and 2 * unsent <= state.output_bytes:
+        elif (
+            2 * self.pending_bytes <= state.pending_bytes
+            and not self.blocked
+            and 2 * unsent <= min(UNREAD_BYTES, state.output_bytes)
+        ):
             self._read_from_client(True)
         if unsent > state.output_bytes and self._stall_timer is None and not self.closed:
             self._stalled_at = self.output.taken
@@ -238,10 +255,9 @@ class RunQueue:
         self.closed = self.closing = True
         self.state.sessions.pop(self.id, None)
         self._flush_planned = False
-        for timer in (self._proceed_planned, self._stall_timer):
-            if timer is not None and timer.active():
-                timer.cancel()
-        self._proceed_planned = self._stall_timer = None
+        if self._stall_timer is not None and self._stall_timer.active():
+            self._stall_timer.cancel()
+        self._stall_timer = None
         self._pending.clear()
         self._unstarted.clear()
         self._backlog.clear()

@@ -16,6 +16,7 @@ from leto.keyspace.replies import OK, Error, Reply
 from leto.resp.codec import Request, encode
 from leto.resp.outcomes import refusal, refused_writes
 from leto.resp.table import WRITE, Known
+from leto.resp.turns import SLICE_SECONDS
 
 if TYPE_CHECKING:
     from leto.resp.session import Session
@@ -23,10 +24,8 @@ if TYPE_CHECKING:
 Tally = Sequence[tuple[Known, int]]  # which commands a run holds, and how many of each
 
 _OVERHEAD = 256  # bytes that a run itself takes, roughly
-_SLICE = 1 << 20  # bytes of replies made before they are handed to the output
+_SLICE = 1 << 18  # bytes of replies made before they are handed to the output
 _LARGE = 4096  # a bulk reply of this size is counted towards the slice
-AHEAD_BYTES = 4 << 20  # unsent, beyond which reads wait for the client to take its replies
-TURN_SECONDS = 0.008  # how long a run of large replies may take before others have their turn
 _OK_LINE = b"+OK\r\n"
 
 
@@ -210,6 +209,13 @@ class ReadRun(Run):
             reply = query(argv, clock_ms)
             if type(reply) is bytes:
                 length = len(reply)
+                if length > _SLICE and not self.silent:
+                    self.at += len(parts) + 1
+                    session.send_early(self, b"".join((*parts, b"$%d\r\n" % length)), reply)
+                    parts, size = [], 0
+                    if self.at < len(self.commands) and (session.is_full or seconds() - started > SLICE_SECONDS):
+                        return False
+                    continue
                 parts.append(b"$%d\r\n%b\r\n" % (length, reply))
                 if length < _LARGE:
                     continue
@@ -224,12 +230,8 @@ class ReadRun(Run):
                 if not self.silent:
                     session.send_early(self, b"".join(parts))
                 parts, size = [], 0
-                if self.at < len(self.commands):
-                    if session.output.unsent > min(session.state.output_bytes, AHEAD_BYTES):
-                        return False
-                    if seconds() - started > TURN_SECONDS:
-                        session.proceed_soon()
-                        return False
+                if self.at < len(self.commands) and (session.is_full or seconds() - started > SLICE_SECONDS):
+                    return False
         share = (seconds() - started) * 1e6 / len(self.commands)
         for known, calls in tally:
             known.calls += calls

@@ -13,8 +13,10 @@ from leto.interfaces import Replica
 from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.replies import Error
 from leto.readers import SocketReaders
+from leto.resp.readers import ClientReaders
 from leto.resp.slowlog import SlowLog
 from leto.resp.table import CONNECTION, CommandTable
+from leto.resp.turns import Turns
 
 if TYPE_CHECKING:
     from leto.resp.session import Session
@@ -45,10 +47,11 @@ class ServerState:
         self.slowlog = SlowLog()
         self.sessions: dict[int, Session] = {}  # by client id, the oldest first
         self.last_save = int(wall_clock())
-        self.readers = readers
+        self.readers = ClientReaders(readers, lambda: replica.is_congested) if readers is not None else None
         self.soon: Callable[[Callable[[], object]], object] = (
             readers.soon if readers is not None else partial(reactor.callLater, 0)
         )
+        self.turns = Turns(reactor)
         self.run_id = os.urandom(20).hex()
         self._next_id = 0
 
@@ -136,6 +139,7 @@ class ServerState:
 
     def close(self) -> None:
         """The node stops: no timer stays behind."""
+        self.turns.close()
         if self._pause_timer is not None:
             self._pause_timer.cancel()
             self._pause_timer = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from batches import NOW, Bench, entry, pack
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from leto.keyspace import batch, machine
 from leto.keyspace.replies import NULL_ARRAY, OK, Error
@@ -130,3 +132,51 @@ def test_a_transaction_of_reads_sees_one_instant_and_watches():
     run = bench.machine.query_transaction
     assert run([[b"GET", b"a"], [b"GET", b"b"], [b"GET"]], {b"a": 1}, NOW)[:2] == [b"1", b"2"]
     assert run([[b"GET", b"a"]], {b"a": 0}, NOW) == NULL_ARRAY
+
+
+commands = st.lists(st.lists(st.binary(max_size=6), min_size=1, max_size=4), max_size=4)
+
+
+@settings(max_examples=300, deadline=None)
+@given(commands, st.binary(max_size=4))
+def test_large_batches_are_taken_apart_as_small_ones_are(requests, behind):
+    """A walk in place of hiredis: it must find the very same arguments, and know what it does not understand."""
+    payload = batch.encode(NOW, len(requests), b"".join(map(pack, map(tuple, requests))))
+    assert batch.split(payload) == requests
+    found = batch.split(payload + behind)
+    assert found is None or (not behind and found == requests)
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"*1\r\n:1\r\n",
+        b"*0\r\n",
+        b"*-1\r\n",
+        b"+OK\r\n",
+        b"*1\r\n$3\r\nab\r\n",
+        b"*1\r\n$-1\r\n",
+        b"*1",
+        b"*2\r\n$1\r\na\r\n",
+    ],
+)
+def test_what_is_no_array_of_strings_is_not_taken_apart(junk):
+    assert batch.split(batch.encode(NOW, 1, junk)) is None
+
+
+def test_a_large_batch_is_applied_like_a_small_one(monkeypatch):
+    requests = [
+        pack((b"SET", b"a", b"x" * (1 << 20))),
+        pack((b"MULTI", b"0", b"a")) + pack((b"APPEND", b"a", b"y")) + pack((b"EXEC",)),
+        pack((b"STRLEN", b"a")),
+    ]
+    replies = []
+    for limit in (machine.LARGE_BATCH, 1 << 40):
+        monkeypatch.setattr(machine, "LARGE_BATCH", limit)
+        one = machine.Machine(random=lambda: 0.5)
+        payload = batch.encode(NOW, 3, b"".join(requests))
+        replies.append((one.apply(Entry(1, 1, EntryKind.COMMAND, payload)), one.digest()))
+        with pytest.raises(ValueError, match="whole requests"):
+            one.apply(Entry(2, 1, EntryKind.COMMAND, batch.encode(NOW, 4, b"".join(requests))))
+    assert replies[0] == replies[1]
+    assert replies[0][0] == [OK, NULL_ARRAY, 1 << 20]  # a was modified after index 0

@@ -286,3 +286,20 @@ def test_slices_are_about_as_long_as_asked():
     assert sum(sizes) > 300_000
     assert max(sizes) < 21_000
     assert all(size >= 20_000 for size in sizes[:-1])
+
+
+@pytest.mark.parametrize("size", [(1 << 20) - 1, 1 << 20, 3 << 20])
+def test_a_large_value_is_written_as_small_ones_are(monkeypatch, size):
+    """It is spliced into its frame, so as not to be copied again and again; the bytes are the same."""
+    payloads = []
+    for limit in (snapshot.LARGE_VALUE, 1 << 40):
+        monkeypatch.setattr(snapshot, "LARGE_VALUE", limit)
+        bench = Bench()
+        for key in range(50):
+            bench.write("SET", f"small{key}", "x" * key)
+        bench.write("SET", "large", b"y" * size)
+        bench.write("SET", "other", b"z" * (size + 7))
+        writer = bench.machine.snapshot()
+        bench.write("SET", "large", "gone")  # the writer keeps what it was
+        payloads.append(b"".join(iter(lambda writer=writer: writer.next_slice(1 << 16), b"")))
+    assert payloads[0] == payloads[1]

@@ -117,3 +117,13 @@ def test_each_lane_keeps_its_order_whatever_is_mixed(rounds, budget):
     for lane, kind in kinds.items():
         assert [body for got, body in receiver.got if got == kind] == sent[lane]
     assert lanes.size == 0
+
+
+def test_a_large_message_is_taken_behind_small_ones_but_not_behind_too_much():
+    """An append of 100 MB is often put right behind another client's small one: lost, it would come 12 s later."""
+    lanes = Lanes(1 << 20)
+    assert lanes.put(Lane.APPENDS, Kind.MESSAGE, b"x" * 100)
+    assert lanes.put(Lane.APPENDS, Kind.MESSAGE, b"x" * (5 << 20))
+    assert not lanes.put(Lane.APPENDS, Kind.MESSAGE, b"x" * (5 << 20))
+    assert not lanes.put(Lane.APPENDS, Kind.MESSAGE, b"x")
+    assert lanes.dropped == 2

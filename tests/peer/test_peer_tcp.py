@@ -471,7 +471,7 @@ async def test_an_append_that_no_peer_takes_is_not_sent_and_said_so(tcp, lines):
     a, b = await connected(tcp, max_message_bytes=1 << 20)
     a.transport.send([append(1, b"x" * (1 << 20)), vote("a", "b")])
     await tcp.until(lambda: b.listener.messages == [vote("a", "b")])
-    assert any("cannot send 1048" in line and "to b at once" in line for line in lines)
+    assert any("cannot send 10486" in line and "to b at once" in line for line in lines)
     with pytest.raises(ConnectionError):
         await a.transport.request("b", b"x" * (1 << 20), 5.0)
     assert a.transport.is_connected("b")

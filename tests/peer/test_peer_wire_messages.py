@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leto.errors import ProtocolError
-from leto.peer.wire_messages import decode_message, encode_message
+from leto.peer.rope import Rope
+from leto.peer.wire_messages import decode_message, encode_append, encode_message
 from leto.raft.configuration import Configuration
 from leto.raft.messages import (
     AppendEntries,
@@ -111,3 +112,21 @@ def test_damaged_messages_are_messages_or_protocol_errors(golden, position, patc
     except ProtocolError:
         return
     assert 0 <= message.term <= 1 << 62
+
+
+@pytest.mark.parametrize("numbers", [(0, False, 0), (5, True, 1_700_000_000_000), (300, False, 1 << 40)])
+@pytest.mark.parametrize("size", [0, 1000, (1 << 18) - 1, 1 << 18, 5_000_001])
+def test_an_append_is_the_same_bytes_with_and_without_copies(size, numbers):
+    entry = Entry(1 << 33, 70_000, 1, bytes(range(256)) * (size // 256) + b"x" * (size % 256))
+    message = AppendEntries("node-a", "b", 70_000, 1 << 33, 3, 7, (entry,), *numbers)
+    assert bytes(encode_append(message)) == encode_message(message)
+    several = AppendEntries("node-a", "b", 70_000, 1 << 33, 3, 7, (entry, Entry((1 << 33) + 1, 70_000, 1, b"y")))
+    assert bytes(encode_append(several)) == encode_message(several)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.binary(max_size=20), min_size=1, max_size=5), st.integers(0, 100), st.integers(0, 100))
+def test_a_rope_is_cut_like_its_bytes(parts, start, length):
+    rope, whole = Rope(parts), b"".join(parts)
+    assert (len(rope), bytes(rope)) == (len(whole), whole)
+    assert b"".join(rope.cut(start, start + length)) == whole[start : start + length]

@@ -3,9 +3,10 @@
 import pytest
 from twisted.internet.defer import Deferred
 
-from leto.errors import LetoError, NotLeader, OutcomeUnknown
+from leto.errors import LetoError, NotLeader, OutcomeUnknown, Overloaded
+from leto.keyspace import batch
 from leto.raft.messages import Entry
-from leto.replica.proposals import Proposals
+from leto.replica.proposals import CONGESTED_REQUESTS, Proposals
 
 
 def result_of(deferred: Deferred):
@@ -84,3 +85,37 @@ def test_abandoning_up_to_an_index(up_to, abandoned):
     proposals.abandon_appended(up_to)
     errors = {index: error_of(waiter) for index, waiter in waiters.items()}
     assert [index for index, error in errors.items() if error is OutcomeUnknown] == abandoned
+
+
+def test_what_waits_is_counted_until_its_fate_is_told_whatever_that_is():
+    proposals = Proposals(10)
+    waiters = [proposals.gather(b"abcd", 2) for _ in range(6)]
+    assert (proposals.waiting_requests, proposals.waiting_bytes) == (12, 24)
+    for index in (1, 2):
+        proposals.appended(index, 1, proposals.next_batch()[2])  # two runs each
+    proposals.applied(Entry(1, 1, 1, batch.encode(0, 4, b"abcdabcd")), ["r"] * 4)
+    assert (proposals.waiting_requests, proposals.waiting_bytes) == (8, 16)
+    proposals.applied(Entry(2, 2, 0), [])  # overwritten
+    assert (proposals.waiting_requests, proposals.waiting_bytes) == (4, 8)
+    proposals.refuse(proposals.next_batch()[2], lambda: Overloaded("too much"))
+    waiters.append(proposals.gather(b"x", 1))
+    proposals.refuse_gathered(NotLeader)
+    waiters.append(proposals.gather(b"y", 1))
+    proposals.appended(3, 2, proposals.next_batch()[2])
+    proposals.abandon_appended()
+    assert (proposals.waiting_requests, proposals.waiting_bytes) == (0, 0)
+    told = [error_of(waiter) for waiter in waiters[2:]]
+    assert told == [OutcomeUnknown, OutcomeUnknown, Overloaded, Overloaded, NotLeader, OutcomeUnknown]
+
+
+def test_it_is_congested_while_too_many_requests_or_bytes_wait():
+    proposals = Proposals(1 << 20, congested_bytes=100)
+    waiters = [proposals.gather(b"a", CONGESTED_REQUESTS)]
+    assert not proposals.is_congested
+    waiters.append(proposals.gather(b"a", 1))
+    assert proposals.is_congested
+    proposals.refuse_gathered(NotLeader)
+    assert not proposals.is_congested
+    waiters.append(proposals.gather(b"a" * 101, 1))
+    assert proposals.is_congested
+    assert [error_of(waiter) for waiter in waiters] == [NotLeader, NotLeader, None]

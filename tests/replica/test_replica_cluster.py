@@ -594,3 +594,35 @@ def test_a_node_answers_its_leader_while_it_takes_in_a_large_snapshot():
     assert cluster.leader.replica.node.term == term
     assert cluster.get(b"k29-49", late) == b"v" * 1000
     cluster.assert_equal_state()
+
+
+def test_a_follower_under_load_needs_one_snapshot_and_not_one_after_another():
+    """While it is brought a snapshot and installs it, the leader takes further ones: the log behind the first stays."""
+    cluster = Cluster(3, snapshot_entries=20, trailing_entries=0, snapshot_rate=400 << 10)
+    for number in range(40):
+        cluster.do("SET", f"key{number}", "x" * 30_000)
+    late = cluster.followers[0]
+    late.crash()
+    for number in range(40):
+        cluster.do("SET", f"key{number}", "y" * 30_000)
+    leader = cluster.leader.replica
+    before = leader.status().counters["snapshots_sent"]
+    began = cluster.clock.seconds()
+    late.start()
+
+    def caught_up() -> bool:
+        cluster.write("SET", "load", "z")
+        return late.replica.machine.applied >= leader.machine.applied - 5 and cluster.clock.seconds() > began + 1
+
+    snapshots = leader.compaction._snapshot_index
+    cluster.until(caught_up, 20.0)
+    assert cluster.clock.seconds() - began > 2.0  # it took the time of many snapshots
+    assert leader.compaction._snapshot_index - snapshots > 5 * 20
+    assert leader.status().counters["snapshots_sent"] <= before + 1
+    held = leader.status().first_index
+    for number in range(14_000):
+        if number % 100 == 0:
+            cluster.write("SET", "load", "z")
+        cluster.clock.advance(0.005)
+    assert leader.status().first_index > held  # and is let go of later
+    cluster.assert_equal_state()

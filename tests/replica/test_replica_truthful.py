@@ -4,9 +4,12 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 
-from leto.errors import OutcomeUnknown, StorageError
+from leto.errors import OutcomeUnknown, Overloaded, StorageError
 from leto.keyspace.replies import OK
-from tests.replica.cluster import Cluster, Outcome
+from leto.peer.exchange import MAX_OUTSTANDING
+from leto.raft.messages import AppendEntries, AppendEntriesReply, RequestVote
+from leto.replica.proposals import CONGESTED_REQUESTS
+from tests.replica.cluster import Cluster, Outcome, packed
 
 
 def test_a_forwarded_write_that_is_done_is_not_refused_by_a_stopping_follower():
@@ -91,3 +94,65 @@ def test_a_lost_membership_change_does_not_hold_up_the_next_one():
     cluster.until(lambda: done.done)
     assert done.error is None
     assert old.replica.node.configuration.learner_ids() == (others[0].name,)
+
+
+def test_a_follower_that_cannot_forward_more_says_that_nothing_was_done():
+    """What never left this node is a plain refusal, not an unknown outcome; and before that its clients are not
+    read from."""
+    cluster = Cluster(3, on_follower="proxy")
+    follower = cluster.followers[0]
+    outcomes = [cluster.write("SET", f"k{i}", "v", node=follower) for i in range(MAX_OUTSTANDING + 3)]
+    assert [type(outcome.error) for outcome in outcomes[-3:]] == [Overloaded] * 3
+    assert follower.replica.is_congested and not cluster.leader.replica.is_congested
+    cluster.until(lambda: all(outcome.done for outcome in outcomes))
+    assert [outcome.error for outcome in outcomes[:-3]] == [None] * MAX_OUTSTANDING
+    assert not follower.replica.is_congested
+    for late in range(MAX_OUTSTANDING, MAX_OUTSTANDING + 3):
+        assert cluster.get(b"k%d" % late) is None
+
+
+def test_a_leader_is_congested_while_too_many_writes_wait_and_a_lost_one_is_not():
+    """What a lost leader waits for may take long: its clients must hear meanwhile that it leads no more."""
+    cluster = Cluster(3)
+    leader = cluster.leader
+    leader.replica.write(packed("SET", "a", "b") * (CONGESTED_REQUESTS + 1), CONGESTED_REQUESTS + 1)
+    assert leader.replica.is_congested
+    cluster.until(lambda: not leader.replica.is_congested, 5.0)
+    cluster.network.partition([leader.name], [node.name for node in cluster.followers])
+    lost = Outcome(leader.replica.write(packed("SET", "a", "b") * (CONGESTED_REQUESTS + 1), CONGESTED_REQUESTS + 1))
+    assert leader.replica.is_congested
+    cluster.until(lambda: not leader.replica.is_leader)
+    assert not lost.done
+    assert not leader.replica.is_congested
+    cluster.until(lambda: lost.done)
+    assert isinstance(lost.error, OutcomeUnknown)
+
+
+@pytest.mark.parametrize("who", ["leader", "follower"])
+def test_a_node_that_stood_still_hears_what_has_come_before_it_judges_the_others(who):
+    """Its timers are due the moment it wakes; what the others sent meanwhile is there, but not read yet."""
+    cluster = Cluster(3)
+    leader, follower = cluster.leader, cluster.followers[0]
+    term = leader.replica.node.term
+    cluster.network.partition(*([name] for name in cluster.nodes))
+    asleep = leader if who == "leader" else follower
+    for node in cluster.running:
+        if node is not asleep:
+            node.replica.driver.stop()
+    if who == "leader":
+        unread = [AppendEntriesReply(node.name, leader.name, term, True) for node in cluster.followers]
+    else:
+        core = leader.replica.node
+        last = core.last_index
+        unread = [AppendEntries(leader.name, follower.name, term, last, term, last, (), 1000)]
+    sent = []
+    asleep.transport.send = sent.extend
+    for message in unread:
+        cluster.clock.callLater(1.4, asleep.replica.peer_message, message)
+    cluster.clock.advance(1.5)  # at once
+    assert not [message for message in sent if isinstance(message, RequestVote)]
+    assert (asleep.replica.node.leader_id, asleep.replica.node.term) == (leader.name, term)
+    assert asleep.replica.is_leader == (who == "leader")
+    cluster.advance(1.5)  # and nothing more comes
+    assert not asleep.replica.is_leader
+    assert asleep.replica.node.leader_id == ""

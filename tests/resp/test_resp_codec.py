@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import hiredis
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -204,3 +205,9 @@ def test_replies(reply: object, resp2: bytes, resp3: bytes) -> None:
 def test_a_value_that_is_no_reply_is_refused() -> None:
     with pytest.raises(TypeError, match="object is no reply"):
         encode(object())
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_000, 65_600, 1 << 20])
+def test_large_requests_are_packed_like_small_ones(size: int) -> None:
+    words = (b"SET", b"key", b"", b"x" * size)
+    assert pack(words) == hiredis.pack_command(words) == pack(list(words))

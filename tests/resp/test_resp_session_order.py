@@ -7,6 +7,7 @@ from conversation import Node, error
 
 from leto.errors import NoQuorum, OutcomeUnknown, Overloaded, Stopping
 from leto.resp import runs
+from leto.resp.queue import UNREAD_BYTES
 
 
 def test_consecutive_writes_are_one_request_to_the_replica() -> None:
@@ -320,14 +321,31 @@ def test_backpressure_stops_reading_from_a_client_that_owes_too_much() -> None:
     assert client.session.pending_bytes == 0
 
 
-def test_a_client_that_takes_nothing_is_bounded_then_closed() -> None:
-    node = Node(client_output_bytes=1 << 20)
+def test_a_client_that_takes_nothing_is_bounded_whatever_it_asks_for() -> None:
+    """It is told no more than it takes: a hundred thousand replies are not made for it in advance."""
+    node = Node()
     client = node.client()
     client.say(b"SET big %b\r\n" % (b"v" * 50_000))
     client.session.output.pauseProducing()
     client.send(b"GET big\r\n" * 1000)
     node.clock.advance(0)
-    assert client.session.output.unsent < (1 << 20) + (2 << 20)
+    assert UNREAD_BYTES < client.session.output.unsent < 3 * UNREAD_BYTES
+    assert client.wire.producerState == "paused"
+    node.clock.advance(60)
+    assert not client.is_closed
+    client.session.output.resumeProducing()
+    assert client.hear() == (b"$50000\r\n%b\r\n" % (b"v" * 50_000)) * 1000
+    assert client.wire.producerState == "producing"
+
+
+def test_a_client_that_takes_nothing_of_a_large_reply_is_closed() -> None:
+    node = Node(client_output_bytes=1 << 20)
+    client = node.client()
+    client.call("SET", "big", b"v" * (1 << 21))
+    client.session.output.pauseProducing()
+    client.send(b"GET big\r\n" * 1000)
+    node.clock.advance(0)
+    assert client.session.output.unsent < (2 << 20) + 100
     assert client.wire.producerState == "paused"
     node.clock.advance(9)
     assert not client.is_closed
@@ -361,7 +379,7 @@ def test_a_client_that_takes_its_replies_slowly_gets_them_all() -> None:
 
 def test_large_replies_are_made_in_several_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     """Others are served between them; nothing else of the connection changes."""
-    monkeypatch.setattr(runs, "TURN_SECONDS", -1.0)
+    monkeypatch.setattr(runs, "SLICE_SECONDS", -1.0)
     client = Node().client()
     assert client.call("SET", "big", b"v" * 400_000) == b"OK"
     client.send(b"GET big\r\n" * 20)
@@ -376,18 +394,21 @@ def test_replies_are_not_made_far_ahead_of_a_client_that_takes_none() -> None:
     client.session.output.pauseProducing()
     client.send(b"GET big\r\n" * 30)
     client.send(b"GET big\r\n" * 30)
-    assert client.session.output.unsent < runs.AHEAD_BYTES + 2_000_000
+    assert client.session.output.unsent < UNREAD_BYTES + 2_000_000
     client.session.output.resumeProducing()
     assert client.hear() == b"$400000\r\n%b\r\n" % (b"v" * 400_000) * 60
 
 
-def test_a_connection_lost_between_such_turns_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "TURN_SECONDS", -1.0)
+def test_a_connection_lost_between_such_turns_is_answered_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "SLICE_SECONDS", -1.0)
     client = Node().client()
     assert client.call("SET", "big", b"v" * 400_000) == b"OK"
     client.send(b"GET big\r\n" * 20)
     assert client.session.unanswered
     client.lose()
+    answered = client.wire.value()
+    client.node.clock.advance(0)
+    assert client.wire.value() == answered
     assert client.node.clock.getDelayedCalls() == []
 
 
@@ -407,3 +428,40 @@ def test_a_bug_while_answering_closes_the_connection_and_says_so_in_the_log(
         assert any("answering" in (event.get("log_format") or "") for event in seen)
     finally:
         globalLogPublisher.removeObserver(seen.append)
+
+
+def test_clients_that_wait_for_one_large_value_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a hundred clients that ask for it and read nothing would hold a hundred copies."""
+    node = Node(client_output_bytes=1 << 20)
+    value = b"v" * (3 << 20)
+    node.client().call("SET", "big", value)
+    held = node.replica.machine.query((b"GET", b"big"), 0)
+    clients = [node.client() for _ in range(3)]
+    for client in clients:
+        written: list[bytes] = []
+        monkeypatch.setattr(client.session.output, "write", written.append)
+        client.send(b"SET a 1\r\nGET a\r\nGET big\r\nGET a\r\nGET big\r\nGET none\r\n")
+        node.clock.advance(0)
+        assert [part for part in written if part is held] == [held, held]
+        big = b"$3145728\r\n%b\r\n" % value
+        assert b"".join(written) == b"+OK\r\n$1\r\n1\r\n%b$1\r\n1\r\n%b$-1\r\n" % (big, big)
+        assert client.session.pending_bytes == 0
+
+
+def test_a_large_value_asked_silently_is_not_answered() -> None:
+    node = Node()
+    client = node.client()
+    client.call("SET", "big", b"v" * (3 << 20))
+    assert client.say(b"CLIENT REPLY OFF\r\nGET big\r\nGET big\r\nCLIENT REPLY ON\r\nPING\r\n") == b"+OK\r\n+PONG\r\n"
+
+
+def test_large_values_are_evaluated_only_as_the_client_takes_them() -> None:
+    node = Node(client_output_bytes=1 << 20)
+    client = node.client()
+    client.call("SET", "big", b"v" * (3 << 20))
+    client.session.output.pauseProducing()
+    client.send(b"GET big\r\n" * 4 + b"PING\r\n")
+    node.clock.advance(0)
+    assert (3 << 20) <= client.session.output.unsent < (4 << 20)
+    client.session.output.resumeProducing()
+    assert client.hear() == (b"$3145728\r\n%b\r\n" % (b"v" * (3 << 20))) * 4 + b"+PONG\r\n"

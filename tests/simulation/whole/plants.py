@@ -124,16 +124,16 @@ def _snapshot_misses_a_key(stack: ExitStack) -> None:
 def _proposals_outlive_leadership(stack: ExitStack) -> None:
     """Who waits for an index gets the replies of whatever entry is applied there, of whatever term."""
 
-    def applied(self: Any, entry: Entry, replies: Sequence[Any]) -> None:
+    def applied(self: Any, entry: Entry, replies: Sequence[Any], microseconds: float = 0.0) -> None:
         while self._appended and self._appended[0][0] <= entry.index:
             index, _, waiting = self._appended.popleft()
             start = 0
-            for count, waiter in waiting:
+            for request in waiting:
                 if index == entry.index:
-                    waiter.callback(list(replies[start : start + count]))
+                    request.applied(replies, start, microseconds)
                 else:
-                    waiter.errback(OutcomeUnknown(UNCERTAIN))
-                start += count
+                    request.refused(OutcomeUnknown(UNCERTAIN))
+                start += request.count
 
     stack.enter_context(patch.object(Proposals, "applied", applied))
 

@@ -1,0 +1,54 @@
+"""Evaluating reads in slices, so that peers, timers and other clients have their turn however many reads are due."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from leto.resp.queue import RunQueue
+
+SLICE_SECONDS = 0.008
+
+
+class Turns:
+    """Counts the time that all clients' reads take. Once a slice is over, clients wait() for the next one, which comes
+    when the reactor has seen to everything else."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._spent = 0.0
+        self._waiting: deque[RunQueue] = deque()
+        self._call: Any = None
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more is to be evaluated in this turn."""
+        return self._spent > SLICE_SECONDS
+
+    def spent(self, seconds: float) -> None:
+        """So long an evaluation took."""
+        self._spent += seconds
+        if self._spent > SLICE_SECONDS and self._call is None:
+            self._call = self._reactor.callLater(0, self._next)
+
+    def wait(self, client: RunQueue) -> None:
+        """Its proceed() is called in the next slice."""
+        self._waiting.append(client)
+        if self._call is None:
+            self._call = self._reactor.callLater(0, self._next)
+
+    def close(self) -> None:
+        """No timer stays behind."""
+        self._waiting.clear()
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _next(self) -> None:
+        self._call = None
+        self._spent = 0.0
+        waiting, self._waiting = self._waiting, deque()
+        while waiting and not self.is_over:
+            waiting.popleft().proceed()
+        self._waiting.extendleft(reversed(waiting))
