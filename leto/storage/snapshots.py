@@ -151,8 +151,11 @@ class Sink:
         try:
             if error.errno not in _NO_SPACE:
                 return self._failed(error, "write the snapshot")
-            if self._disk.exists(self._path):
-                self._disk.unlink(self._path)
+            try:
+                if self._disk.exists(self._path):
+                    self._disk.unlink(self._path)
+            except OSError as another:
+                return self._failed(another, "remove the snapshot that found no space:")
             return describe(error, "write the snapshot")
         finally:
             self._file.close()

@@ -142,6 +142,20 @@ def test_a_full_disk_ends_a_snapshot_but_not_the_node(disk, store):
     assert store.snapshot == meta(7)
 
 
+@pytest.mark.parametrize("operation", ["look", "unlink"])
+def test_a_snapshot_that_found_no_space_and_cannot_be_removed_poisons(disk, store, operation):
+    """The second error is the disk's, and must not pass for the first."""
+    sink = store.create_snapshot(meta(3))
+    disk.capacity = sum(len(data) for data in disk.files().values())
+    Failing(disk, operation, "leto-snapshots")
+    with pytest.raises(StorageError, match="remove the snapshot that found no space"):
+        for _ in range(10):
+            sink.write(bytes(65536))
+    assert isinstance(store.failure, StorageError)
+    with pytest.raises(StorageError, match="earlier failure"):
+        store.write(None, commands(6, 7), True)
+
+
 @pytest.mark.parametrize("operation", ["write", "sync", "rename", "sync-directory", "read"])
 def test_a_snapshot_that_fails_otherwise_poisons(disk, store, operation):
     sink = store.create_snapshot(meta(3))
