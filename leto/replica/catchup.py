@@ -281,7 +281,7 @@ class SnapshotReceiver:
         """A job of the sink's; the transfer is over if it fails, and what was written is not trusted."""
         try:
             await self._submit(job)
-        except BaseException:
+        except Exception:
             self._transfer = None
             await self._submit(lambda: transfer.sink.abort(False))
             raise
