@@ -6,6 +6,7 @@ Everything is delivered by the injected clock, never within the call that sends 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
@@ -225,7 +226,7 @@ class MemoryTransport:
 
     def _address(self, peer: str) -> str:
         configured = self._peers.get(peer, "")
-        if dialable(configured) is not None:
+        if _is_dialable(configured):
             return configured
         return self._learned.get(peer, "")
 
@@ -244,7 +245,7 @@ class MemoryTransport:
         missing = False
         for peer in sorted({*self._peers, *self._learned} - set(self._outgoing)):
             address = self._address(peer)
-            other = network.find(address)
+            other = network.find(address) if address else None
             cut = network.is_cut(self.server_id, peer) or network.is_cut(peer, self.server_id)
             if not address:
                 continue  # accept() dials once it is known
@@ -372,6 +373,11 @@ class _Wire:
 
         call = self.network.reactor.callLater(delay, arrive)
         self._calls.add(call)
+
+
+@lru_cache(maxsize=1024)
+def _is_dialable(address: str) -> bool:
+    return dialable(address) is not None
 
 
 def _explain(failure: Failure) -> RequestFailed:

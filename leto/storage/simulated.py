@@ -34,8 +34,9 @@ class _Inode:
         self.unsynced.append((offset, data))
 
     def sync(self) -> None:
-        self.durable = bytes(self.content)
-        self.unsynced.clear()
+        if self.unsynced:
+            self.durable = bytes(self.content)
+            self.unsynced.clear()
 
     def lose_power(self, random: Random) -> None:
         content = bytearray(self.durable)
@@ -53,7 +54,8 @@ class _Inode:
                     _apply(content, offset + at, data[at : random.randint(at, end) if torn else end])
                 at = end
         self.content = content
-        self.sync()
+        self.durable = bytes(content)
+        self.unsynced.clear()
 
 
 def _apply(content: bytearray, offset: int, data: bytes | None) -> None:
@@ -143,6 +145,7 @@ class SimulatedFile:
 
     def sync(self) -> None:
         self._operate("sync")
+        self._disk.synced += 1
         self._inode.sync()
 
     def forget_cache(self) -> None:
@@ -172,6 +175,7 @@ class SimulatedDisk:
         self.before: Callable[[str, str], None] | None = None
         self.operations = 0
         self.capacity: int | None = None
+        self.synced = 0  # grows whenever what is durable may have changed
         self.life = 0  # grows with every loss of power: open files of an earlier life are dead
         self.locks: set[str] = set()
         self._directories: dict[str, _Directory] = {"/": _Directory()}
@@ -179,11 +183,22 @@ class SimulatedDisk:
     def lose_power(self, random: Random) -> None:
         """All processes end; what was not synced is kept in part, or not."""
         self.life += 1
+        self.synced += 1
         self.locks.clear()
         for directory in self._directories.values():
             for inode in {id(i): i for names in (directory.names, directory.durable) for i in names.values()}.values():
                 inode.lose_power(random)
             directory.lose_power(random)
+
+    def flip(self, path: str, offset: int, bit: int) -> None:
+        """A bit rots, in the file and in what is durable of it."""
+        inode = self._inode(path)
+        inode.content[offset] ^= 1 << bit
+        if offset < len(inode.durable):
+            durable = bytearray(inode.durable)
+            durable[offset] = inode.content[offset]
+            inode.durable = bytes(durable)
+        self.synced += 1
 
     def operate(self, name: str, path: str) -> None:
         self.operations += 1
@@ -220,7 +235,7 @@ class SimulatedDisk:
             directory, name = disk._split(path)
             inode = directory.names[name] = _Inode()
             inode.content = bytearray(data)
-            inode.sync()
+            inode.durable = bytes(data)
         for directory in disk._directories.values():
             directory.sync()
         disk.operations = 0
@@ -245,6 +260,7 @@ class SimulatedDisk:
             return
         self.operate("mkdir", path)
         self.make_directory(os.path.dirname(path))
+        self.synced += 1
         self._directories[path] = _Directory()
 
     def names(self, path: str) -> list[str]:
@@ -288,6 +304,7 @@ class SimulatedDisk:
 
     def sync_directory(self, path: str) -> None:
         self.operate("sync-directory", path)
+        self.synced += 1
         self._directories[path].sync()
 
     def lock(self, path: str) -> Lock:
