@@ -76,6 +76,7 @@ class Cluster:
         self.settings = settings or {}
         self.record = record
         self.time = 0.0
+        self.events = 0  # messages delivered, timers fired, calls made
         self.faults = Faults()
         self.servers: dict[str, Server] = {}
         self.oracle = Oracle(self.servers)
@@ -258,6 +259,7 @@ class Cluster:
             idle_ticks = idle_ticks + 1 if at == self.time and timer_at <= at else 0
             assert idle_ticks < 10_000, f"a timer does not move on: {self.status()}"
             self.time = at
+            self.events += 1
             if message_at <= at:
                 self.deliver(heapq.heappop(self.network))
             elif event_at <= at:

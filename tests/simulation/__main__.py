@@ -1,89 +1,57 @@
-"""python -m tests.simulation --seeds 1000 --nodes 3,5,7 --steps 300: many runs, on all cores.
+"""python -m tests.simulation --seeds 1000 --nodes 3,5,7 --steps 3000: many runs of whole nodes, on all cores.
 
 Shows progress; a run that fails is shown with the one command that replays it and its last events.
-`--seed 17` replays one run, and `--trace` prints every event of it.
+`--seed 17` replays one run, and `--trace` prints every event of it. `--core` runs the bare Raft core instead.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import sys
-import time
 
-from tests.simulation.planted import BUGS, planted
-from tests.simulation.simulation import Outcome, Plan, SimulationFailed
-
-
-def run(plan: Plan) -> tuple[Plan, Outcome | None, str]:
-    """One run in a worker process: -> (plan, its outcome or None, the failure's text)."""
-    try:
-        with planted(plan.bug) as simulation_class:
-            return plan, simulation_class(plan).run(), ""
-    except SimulationFailed as failure:
-        return plan, None, str(failure)
+from tests.simulation.plan import SIZES, STEPS, Plan, SimulationFailed
+from tests.simulation.runs import bugs_of, prepare, run, run_all
 
 
 def replay(plan: Plan, trace: bool) -> int:
-    show = print if trace else None
-    with planted(plan.bug) as simulation_class:
-        try:
-            outcome = simulation_class(plan, keep=80, show=show).run()
-        except SimulationFailed as failure:
-            print(f"FAILED: {failure}")
-            return 1
+    try:
+        outcome = run(plan, keep=100, show=print if trace else None)
+    except SimulationFailed as failure:
+        print(f"FAILED: {failure}")
+        return 1
     print(f"passed: {outcome}")
     return 0
 
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=200, help="how many seeds")
-    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--seeds", type=int, default=1000, help="how many seeds, a run each")
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--seed", type=int, help="replay this one")
-    parser.add_argument("--nodes", default="3,5,7", help="cluster sizes, one run each a seed in turn")
-    parser.add_argument("--steps", type=int, default=200, help="operations a run")
+    parser.add_argument("--nodes", default=SIZES, help=f"cluster sizes, one a run in turn ({SIZES})")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"events under faults, a run ({STEPS})")
+    parser.add_argument("--core", action="store_true", help="the bare Raft core instead of whole nodes")
+    parser.add_argument("--bug", default="", help="plant this bug: " + ", ".join(bugs_of(False).names()))
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
-    parser.add_argument("--bug", default="", choices=["", *BUGS], help="plant this bug")
     parser.add_argument("--trace", action="store_true", help="with --seed: print every event")
     parser.add_argument("--failures", type=int, default=3, help="stop after so many")
     options = parser.parse_args(argv)
+    bugs = bugs_of(options.core).names()
+    if options.bug and options.bug not in bugs:
+        parser.error(f"no such bug; there are: {', '.join(bugs)}")
     sizes = [int(size) for size in options.nodes.split(",")]
+    if not all(1 <= size <= 7 for size in sizes):
+        parser.error("--nodes: 1 to 7")
+    prepare()
+
+    def plan(seed: int, size: int) -> Plan:
+        return Plan(seed, size, options.steps, options.bug, options.core)
+
     if options.seed is not None:
-        return max(replay(Plan(options.seed, size, options.steps, options.bug), options.trace) for size in sizes)
-    plans = [
-        Plan(seed, sizes[seed % len(sizes)], options.steps, options.bug)
-        for seed in range(options.first, options.first + options.seeds)
-    ]
-    return run_all(plans, options.jobs, options.failures)
-
-
-def run_all(plans: list[Plan], jobs: int, most_failures: int) -> int:
-    failed = done = committed = 0
-    simulated = 0.0
-    began = shown = time.monotonic()
-    with multiprocessing.Pool(jobs) as pool:
-        for plan, outcome, failure in pool.imap_unordered(run, plans, chunksize=1):
-            done += 1
-            if outcome is None:
-                failed += 1
-                print(f"\nFAILED seed {plan.seed}: {failure}", flush=True)
-                if failed >= most_failures:
-                    pool.terminate()
-                    break
-            else:
-                committed += outcome.committed
-                simulated += outcome.seconds
-            if time.monotonic() - shown > 2:
-                shown = time.monotonic()
-                rate = done / (shown - began)
-                print(f"{done}/{len(plans)} runs, {failed} failed, {rate:.1f} runs/s", file=sys.stderr, flush=True)
-    print(
-        f"{done} runs, {failed} failed: {simulated / 3600:.2f} hours of cluster time,"
-        f" {committed} entries committed, in {time.monotonic() - began:.1f} s"
-    )
-    return 1 if failed else 0
+        return max(replay(plan(options.seed, size), options.trace) for size in sizes)
+    seeds = range(options.first, options.first + options.seeds)
+    return run_all([plan(seed, sizes[seed % len(sizes)]) for seed in seeds], options.jobs, options.failures)
 
 
 if __name__ == "__main__":

@@ -91,6 +91,7 @@ class Client:
         operation.called = world.tick()
         operation.floor = world.oracle.floor
         world.history.append(operation)
+        world.asked[operation] = process
         world.timeline.callLater(world.random.uniform(*PATIENCE), self._give_up, operation)
         process.deliver(self._send, operation, process)
 
@@ -122,6 +123,7 @@ class Client:
 
     def _answered(self, result: Any, operation: Operation, process: Process) -> None:
         world = self.world
+        world.asked.pop(operation, None)
         if not process.alive:
             return  # the connection died with the process
         if isinstance(result, Failure):

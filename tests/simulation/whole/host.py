@@ -11,7 +11,15 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from leto.config import Address, Config
-from leto.errors import ConfigurationRefused, LetoError, NotLeader, OutcomeUnknown, Stopping, StorageError
+from leto.errors import (
+    ConfigurationRefused,
+    CorruptStorage,
+    LetoError,
+    NotLeader,
+    OutcomeUnknown,
+    Stopping,
+    StorageError,
+)
 from leto.interfaces import Identity
 from leto.keyspace.machine import Machine
 from leto.replica import Replica
@@ -68,6 +76,8 @@ class Host:
         self.waits_for_disk: list[Callable[[], None]] = []
         self.flush_seconds: Delays = lambda: 0.0005
         self.apply_seconds: Delays = lambda: 0.0
+        self.rotten = False  # bits of its disk have flipped
+        self.refuses = False  # to start from that disk
         self.retired = False  # removed from the cluster, and ended
         self.joining = False
         self.lives = 0
@@ -117,9 +127,17 @@ class Host:
         self.lives += 1
         self.retired = self.joining = False
         process = self.process = Process(self)
+        process.failed_disk = self.rotten
         self.disk.before = process.before_operation
         self.waits_for_disk.clear()
         process.enter(self._start, process)
+
+    def start_or_replace(self) -> None:
+        """As an operator does: start it, with a new disk once it has refused the old one."""
+        if self.refuses:
+            self.world.record("op", f"{self.name}'s disk is replaced")
+            self.wipe()
+        self.start()
 
     def _start(self, process: Process) -> None:
         source = Random(f"{self.world.seed} {self.name} {self.lives}")
@@ -130,9 +148,7 @@ class Host:
                 store.close()
                 store = process.store = self._open(process, source)
         except StorageError as error:
-            if not process.failed_disk:
-                self.world.oracle.fail(f"{self.name} does not start: {error}")
-            process.die(power=False, noticed=True)
+            self._refused(process, error)
             return
         if store.identity is None:
             self.joining = True
@@ -175,14 +191,22 @@ class Host:
                 on_removed=lambda reason: self._removed(process, reason),
             )
         except StorageError as error:
-            if not process.failed_disk:
-                world.oracle.fail(f"{self.name} cannot load its data: {error}")
-            process.die(power=False, noticed=True)
+            self._refused(process, error)
             return
         replica.peering._sender._chunk_bytes = world.chunk_bytes
         process.replica = replica
         world.record("start", f"{self.name} term {replica.node.term} log to {process.store.last_index}")
         replica.start()
+
+    def _refused(self, process: Process, error: StorageError) -> None:
+        """It does not start from its disk: only where something was done to it."""
+        if not process.failed_disk:
+            self.world.oracle.fail(f"{self.name} does not start: {error}")
+        if self.rotten and isinstance(error, CorruptStorage):
+            self.refuses = True
+            self.world.counts["refused to start"] += 1
+            self.world.record("refuse", f"{self.name}: {error}")
+        process.die(power=False, noticed=True)
 
     async def _join(self, process: Process, source: Random) -> None:
         """As leto.replica.joining.Joiner: ask, and take part once taken."""
@@ -303,7 +327,7 @@ class Host:
         assert self.process is None
         self.disk = SimulatedDisk()
         self.incarnation = f"wiped after life {self.lives}"
-        self.retired = False
+        self.retired = self.rotten = self.refuses = False
         if self.config.join is None:
             object.__setattr__(self.config, "join", Address("10.0.0.250", 5000))
 

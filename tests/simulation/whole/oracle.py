@@ -7,12 +7,15 @@ recover if the power failed now.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 from zlib import crc32
 
+from leto.errors import StorageError
 from leto.keyspace.machine import Machine, group, parse
 from leto.raft import invariants
-from leto.raft.configuration import Configuration, decode
+from leto.raft.configuration import Configuration, Member, decode
 from leto.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -22,7 +25,7 @@ from leto.raft.messages import (
     RequestVote,
     RequestVoteReply,
 )
-from leto.raft.state import Role
+from leto.raft.state import Role, State
 from leto.storage.simulated import SimulatedDisk
 from leto.storage.store import FileStore
 
@@ -56,7 +59,9 @@ class Oracle:
     def __init__(self, world: World) -> None:
         self.world = world
         self.leaders: dict[int, str] = {}
+        self.sent_entries: dict[tuple[int, int], tuple[int, int, int]] = {}  # (index, term): kind, crc, term before
         self.entries: list[tuple[int, int, int]] = []  # (term, kind, checksum) by index - 1: what was applied
+        self.terms: list[int] = []  # of the same
         self.digests: list[int] = []
         self.replies: list[list[Any]] = []
         self.payloads: list[bytes] = []
@@ -67,6 +72,7 @@ class Oracle:
         self.promises: dict[str, Promises] = {}
         self.gone: dict[bytes, tuple[int, int]] = {}  # expired keys: when that was seen (tick, event)
         self.last_crash = 0  # event number
+        self._recovered: dict[str, tuple[SimulatedDisk, int, FileStore | None]] = {}
         self._checks = 0
         self._acknowledgements = 0
 
@@ -97,6 +103,7 @@ class Oracle:
             if self.entries and entry.term < self.entries[-1][0]:
                 self.fail(f"the entry at {index} is of term {entry.term}, the one before of {self.entries[-1][0]}")
             self.entries.append(summary)
+            self.terms.append(entry.term)
             self.digests.append(digest)
             self.replies.append(replies)
             self.payloads.append(entry.payload)
@@ -212,11 +219,77 @@ class Oracle:
             promises.term = max(promises.term, message.term)
             if self.leaders.setdefault(message.term, host.name) != host.name:
                 self.fail(f"{host.name} and {self.leaders[message.term]} both lead term {message.term}")
+            before = message.prev_term
+            for entry in message.entries:
+                known = entry.kind, crc32(entry.payload), before
+                if self.sent_entries.setdefault((entry.index, entry.term), known) != known:
+                    self.fail(f"log matching: {host.name} sends another {entry.index} of term {entry.term}")
+                before = entry.term
         if prove:
-            store = recover(host.disk)
+            store = self._recover(host)
+            if store is None and host.rotten:
+                return  # its process holds in memory what its disk has lost
             if store is None:
                 self.fail(f"{host.name} sends {message} with no identity on its disk")
             self.kept(host, store, promises, f"if the power failed now, after {kind.__name__},")
+
+    def _recover(self, host: Host) -> FileStore | None:
+        """recover(), once for each state of the disk."""
+        disk = host.disk
+        known = self._recovered.get(host.name)
+        if known is None or known[0] is not disk or known[1] != disk.synced:
+            try:
+                store = recover(disk)
+            except StorageError:
+                if not host.rotten:
+                    raise
+                store = None
+            known = self._recovered[host.name] = (disk, disk.synced, store)
+        return known[2]
+
+    def configuration_of(self, host: Host) -> Configuration | None:
+        """The last one that a node knows of, or its disk. None: it has none yet."""
+        replica = host.replica
+        if replica is not None:
+            return replica.node.configuration
+        store = self._recover(host)
+        return None if store is None else last_configuration(store)
+
+    # bits that flip -----------------------------------------------------------------------------------------------
+
+    def image(self, host: Host) -> FileStore | None:
+        """What a process that starts now would find."""
+        try:
+            return opened(host.disk.files())
+        except StorageError:
+            return None
+
+    def undetectable(self, host: Host, before: FileStore | None) -> bool:
+        """Bits have flipped: does the disk now pass for one on which its last records were never written?
+
+        No checksum can tell these from a torn write unless the watermark, or a record behind them, says that they
+        were durable. Any other change must be refused, or be none to what was vouched for."""
+        after = self.image(host)
+        if after is None:
+            return False
+        lacks = self._lacks(host, after, self.promises_of(host))
+        if lacks and before is not None and before._watermark is not None and before._log is not None:
+            if after.last_index >= before.last_index or before._watermark.mark.records > after._log.written:
+                self.fail(f"bits flipped, and {host.name} {lacks}, but does not refuse to start")
+            return True
+        self._same_entries(host, after)
+        return False
+
+    def _same_entries(self, host: Host, store: FileStore) -> None:
+        """What can be read of the committed log is what was committed."""
+        base = store.snapshot.index if store.snapshot is not None else 0
+        for index in range(max(base + 1, store.first_index), min(store.last_index, self.promises_of(host).applied) + 1):
+            try:
+                (entry,) = store.entries(index, index + 1, 1 << 30)
+            except StorageError:
+                return
+            if entry.payload != self.payloads[index - 1]:
+                self.fail(f"bits flipped, and {host.name} has {entry.payload[:60]!r} at {index}, which was not written")
 
     def _vote(self, host: Host, promises: Promises, term: int, candidate: str) -> None:
         promises.term = max(promises.term, term)
@@ -226,21 +299,28 @@ class Oracle:
 
     def kept(self, host: Host, store: Any, promises: Promises, when: str) -> None:
         """What a disk recovers must hold all that was vouched for."""
+        lacks = self._lacks(host, store, promises)
+        if lacks:
+            self.fail(f"{when} {host.name} {lacks}")
+
+    def _lacks(self, host: Host, store: Any, promises: Promises) -> str:
+        """What was vouched for and is not there, as a sentence; "" if all is there."""
         term, vote, last = store.hard_state.term, store.hard_state.vote, store.last_index
         if term < promises.term:
-            self.fail(f"{when} {host.name} has term {term}, but spoke of term {promises.term}")
+            return f"has term {term}, but spoke of term {promises.term}"
         voted = promises.votes.get(term)
         if voted is not None and vote != voted:
-            self.fail(f"{when} {host.name} has voted for {vote or 'nobody'} in term {term}, but told {voted}")
+            return f"has voted for {vote or 'nobody'} in term {term}, but told {voted}"
         if last < promises.applied:
-            self.fail(f"{when} {host.name}'s log ends at {last}, but it has applied {promises.applied}")
+            return f"has a log that ends at {last}, but it has applied {promises.applied}"
         in_term, acknowledged = promises.acknowledged
         last_term = store.term(last) if last >= store.first_index or store.snapshot is not None else 0
         if last < acknowledged and last_term <= in_term:
-            self.fail(f"{when} {host.name}'s log ends at {last}, but {acknowledged} was acknowledged in term {in_term}")
+            return f"has a log that ends at {last}, but {acknowledged} was acknowledged in term {in_term}"
         reach = min(last, self.commit)
         if reach <= promises.applied and reach >= store.first_index and store.term(reach) != self.entries[reach - 1][0]:
-            self.fail(f"{when} {host.name} has term {store.term(reach)} at the committed {reach}")
+            return f"has term {store.term(reach)} at the committed {reach}"
+        return ""
 
     def recovered(self, host: Host, store: Any) -> None:
         """A process has opened its disk."""
@@ -254,26 +334,20 @@ class Oracle:
         reach: dict[str, int] = {}
         candidates = [self.configurations[-1][1]]
         for host in self.world.hosts.values():
-            store = recover(host.disk)
+            store = self._recover(host)
             if store is None:
                 continue
             reach[host.name] = self._reach(store)
-            configurations = store.configurations()
-            if configurations:
-                candidates.append(decode(configurations[-1].payload))
-            elif store.snapshot is not None:
-                candidates.append(store.snapshot.configuration)
+            configuration = last_configuration(store)
+            if configuration is not None:
+                candidates.append(configuration)
         holders = {name for name, index in reach.items() if index >= self.commit}
         if not any(self._is_kept(c, holders) for c in candidates):
             self.fail(f"{self.commit} was applied, but is durable only on {sorted(holders)}: {reach}")
 
     def _is_kept(self, configuration: Configuration, holders: set[str]) -> bool:
         """Whether a quorum holds it; where a voter has lost its disk, whether none can be made without a holder."""
-        empty = {
-            member.id
-            for member in (*configuration.members, *configuration.outgoing)
-            if member.incarnation != self.world.hosts[member.id].incarnation
-        }
+        empty = {member.id for member in (*configuration.members, *configuration.outgoing) if self._is_lost(member)}
         sets = [set(configuration.voter_ids())]
         if configuration.outgoing:
             sets.append(set(configuration.outgoing_ids()))
@@ -283,6 +357,11 @@ class Oracle:
             else len(voters & holders) * 2 > len(voters)
             for voters in sets
         )
+
+    def _is_lost(self, member: Member) -> bool:
+        """Whether what that member held is gone: its disk was replaced, or cannot be read."""
+        host = self.world.hosts[member.id]
+        return member.incarnation != host.incarnation or (host.rotten and self._recover(host) is None)
 
     def _reach(self, store: Any) -> int:
         """How much of what was applied a recovered disk holds."""
@@ -299,19 +378,33 @@ class Oracle:
             raise self.world.violation
         if replica is None or not process.alive:
             return
-        node = replica.node
+        state = replica.node._state
         name = process.host.name
         if process.fatal_by is not None and self.world.timeline.rightNow > process.fatal_by:
             self.fail(f"{name} lives on after its disk has failed")
-        if node.role is Role.LEADER and self.leaders.setdefault(node.term, name) != name:
-            self.fail(f"{name} and {self.leaders[node.term]} both lead term {node.term}")
-        if node.term < process.term or node.commit < process.commit or replica.machine.applied < process.applied:
-            self.fail(f"{name} goes back: term {node.term}, commit {node.commit}, applied {replica.machine.applied}")
-        process.term, process.commit, process.applied = node.term, node.commit, replica.machine.applied
+        term, commit, applied = state.term, state.commit, replica.machine.applied
+        if state.role is Role.LEADER:
+            self._leads(process, state)
+        if term < process.term or commit < process.commit or applied < process.applied:
+            self.fail(f"{name} goes back: term {term}, commit {commit}, applied {applied}")
+        process.term, process.commit, process.applied = term, commit, applied
         self._checks += 1
         if self._checks % INVARIANTS_EVERY == 0:
-            invariants.check(node)
+            invariants.check(replica.node)
             self._bounded(name, replica)
+
+    def _leads(self, process: Process, state: State) -> None:
+        """It alone leads its term, has all that was committed before it, and cuts nothing off its log."""
+        name, term, last = process.host.name, state.term, state.log.last_index
+        if process.led != term:
+            if self.leaders.setdefault(term, name) != name:
+                self.fail(f"{name} and {self.leaders[term]} both lead term {term}")
+            index = bisect_left(self.terms, term)  # the last one applied of an earlier term
+            if index >= state.log.first_index and state.log.term_or_none(index) != self.terms[index - 1]:
+                self.fail(f"{name} leads term {term} without the committed entry {index}: its log ends at {last}")
+        elif last < process.led_to:
+            self.fail(f"{name} leads term {term}, and cuts its log from {process.led_to} to {last}")
+        process.led, process.led_to = term, last
 
     def _bounded(self, name: str, replica: Any) -> None:
         config = replica.config
@@ -338,6 +431,14 @@ def tokens_of(payload: bytes) -> list[tuple[tuple[int, int], int]]:
     return found
 
 
+def last_configuration(store: FileStore) -> Configuration | None:
+    """The one that a node starts with from that store."""
+    configurations = store.configurations()
+    if configurations:
+        return decode(configurations[-1].payload)
+    return store.snapshot.configuration if store.snapshot is not None else None
+
+
 def recover(disk: SimulatedDisk) -> FileStore | None:
     """The store as it would be recovered, all that was not synced lost. None: the disk is nobody's."""
     files: dict[str, bytes] = {}
@@ -346,8 +447,17 @@ def recover(disk: SimulatedDisk) -> FileStore | None:
             files[f"{path}/"] = b""
         for name, inode in directory.durable.items():
             files[f"{path}/{name}"] = bytes(inode.durable)
-    copy = SimulatedDisk.of(files)
+    return opened(files)
+
+
+def opened(files: Mapping[str, bytes]) -> FileStore | None:
+    """The store in a copy of these files. None: it is nobody's. Raises StorageError."""
     store = FileStore.open(
-        "/data", segment_bytes=4096, disk=copy, random32=lambda: 1, clock=lambda: 0.0, background=False
+        "/data",
+        segment_bytes=4096,
+        disk=SimulatedDisk.of(files),
+        random32=lambda: 1,
+        clock=lambda: 0.0,
+        background=False,
     )
     return store if store.identity is not None else None

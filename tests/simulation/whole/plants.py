@@ -1,12 +1,9 @@
-"""Bugs planted on purpose, one at a time, to see that the simulation of whole nodes finds them.
-
-They are patches that last as long as a `with planted(name)` block; the code under test has no switch for them.
-"""
+"""Bugs planted in whole nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
@@ -22,29 +19,12 @@ from leto.replica.driver import Driver
 from leto.replica.proposals import UNCERTAIN, Proposals
 from leto.replica.replica import Replica
 from leto.storage.hard_state import OFFSETS, HardStateFile
+from tests.simulation.bugs import Bugs
+from tests.simulation.core.plants import BUGS as CORE_BUGS
 from tests.simulation.whole.world import World
 
-Plant = Callable[[ExitStack], None]
-BUGS: dict[str, tuple[Plant, str]] = {}
-
-
-def bug(name: str, shows_as: str) -> Callable[[Plant], Plant]:
-    """`shows_as`: a pattern of what the checks say when they find it."""
-
-    def register(plant: Plant) -> Plant:
-        BUGS[name] = (plant, shows_as)
-        return plant
-
-    return register
-
-
-@contextmanager
-def planted(name: str) -> Iterator[type[World]]:
-    """The world to run while the bug is in; "" plants nothing."""
-    with ExitStack() as stack:
-        if name:
-            BUGS[name][0](stack)
-        yield World
+BUGS = Bugs(World)
+bug = BUGS.bug
 
 
 @bug("acknowledge-before-flush", "was acknowledged|is durable only on|but it has applied")
@@ -171,3 +151,22 @@ def _snapshot_loses_its_configuration(stack: ExitStack) -> None:
         )
 
     stack.enter_context(patch.object(Replica, "_snapshot_meta", meta))
+
+
+# The core's bugs that are patches of leto.raft alone, and what they show as in whole nodes.
+for _name, _shows_as in {
+    "acknowledge-before-durable": ".",
+    "change-before-own-term-commit": ".",
+    "commit-old-term-by-counting": ".",
+    "late-append-truncates": ".",
+    "leader-counts-itself-early": ".",
+    "learners-count": ".",
+    "lease-without-end": ".",
+    "overwritten-configuration-stays": ".",
+    "read-before-own-term-commit": ".",
+    "read-without-a-round": ".",
+    "rounds-of-any-term": ".",
+    "vote-before-durable": ".",
+    "vote-for-an-old-log": ".",
+}.items():
+    bug(_name, _shows_as)(CORE_BUGS.plant(_name))

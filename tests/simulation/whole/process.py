@@ -44,6 +44,7 @@ class Process:
         self.fail_at_operation: tuple[int, int] | None = None  # (operation counted from now, errno)
         self.failed_disk = False  # an error was injected, or the disk is full
         self.commit = self.applied = self.term = 0  # the highest seen
+        self.led = self.led_to = 0  # the term it leads or led last, and where its log ended then
         self.clock = ProcessClock(host.world.timeline, host.rate, self._due)
         self._held: deque[Callable[[], Any]] = deque()
         self._depth = 0

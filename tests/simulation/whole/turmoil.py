@@ -23,6 +23,8 @@ from leto.errors import (
 from leto.storage.simulated import PowerLost
 from tests.simulation.whole.host import Host
 from tests.simulation.whole.oracle import Oracle
+from tests.simulation.whole.process import Process
+from tests.simulation.whole.timeline import Timeline
 from tests.simulation.whole.wires import Network, Weather
 
 MAX_HOSTS = 7
@@ -35,8 +37,10 @@ class Turmoil:
     random: Random
     hosts: dict[str, Host]
     network: Network
+    timeline: Timeline
     oracle: Oracle
     counts: Counter[str]
+    orders: dict[str, Process]  # operators' commands that have no answer yet, and who was asked
     lease: bool
     true_clocks: bool
     quiet_network: bool
@@ -90,7 +94,7 @@ class Turmoil:
                 self.record("op", f"start {host.name}")
                 self._settle_disk(host)
                 host.disk_hangs = False
-                host.start()
+                host.start_or_replace()
 
     def _pause(self) -> None:
         host = self._leader_or_any(0.5)
@@ -175,9 +179,12 @@ class Turmoil:
         if host is None or process is None or process.replica is None:
             return
         self.record("op", f"{what} at {host.name}")
+        self.orders[what] = process
         process.deliver(lambda: maybeDeferred(function, process.replica).addBoth(self._asked, what, process))
 
     def _asked(self, result: Any, what: str, process: Any) -> None:
+        if self.orders.get(what) is process:
+            del self.orders[what]
         if not process.alive:
             return
         if not isinstance(result, Failure):
@@ -220,27 +227,86 @@ class Turmoil:
             self._ask(self._leader_or_any(0.9), f"demote {name}", lambda replica: replica.demote(name))
 
     def _wipe(self) -> None:
-        """A disk is lost and replaced; one at a time, and only while a quorum of others is there to give it back."""
-        leader = self.leader()
-        if leader is None or self._wiped():
-            return
-        node = leader.replica.node
-        configuration = node.configuration
-        committed = self.oracle.configurations[-1][1] if self.oracle.configurations else None
-        host = self._pick([h for h in self.hosts.values() if h is not leader and h.process is None and not h.retired])
-        settled = node.can_change_configuration and configuration == committed
-        if host is None or not settled or len(configuration.voter_ids()) < 3 or host.name not in configuration.ids():
-            return
+        """A disk is lost and replaced by an empty one."""
+        host = self._expendable()
+        if host is not None:
+            self._once_down(host, self._replace)
+
+    def _replace(self, host: Host) -> None:
         self.record("op", f"{host.name} loses its disk")
         host.wipe()
         host.start()
+
+    def _once_down(self, host: Host, act: Callable[[Host], None]) -> None:
+        """Do something to a machine's disk, after its process's death."""
+        if host.process is not None:
+            host.crash(power=self.random.random() < 0.5, noticed=self.random.random() < 0.5)
+            self.timeline.settle()
+        act(host)
+
+    def _expendable(self) -> Host | None:
+        """A host that does not lead and may lose its disk: one at a time, while a quorum of others can give it back.
+
+        No change of members may be under way, at whichever node: a voter's removal that one disk still holds makes
+        the loss of another the second loss at once."""
+        leader = self.leader()
+        process = leader.process if leader is not None else None
+        if leader is None or process is None or process.paused or self._wiped() or not self.oracle.configurations:
+            return None
+        committed = self.oracle.configurations[-1][1]
+        if len(committed.voter_ids()) < 3 or not leader.replica.node.can_change_configuration:
+            return None
+        if any(asked.alive for asked in self.orders.values()):
+            return None
+        if any(self.oracle.configuration_of(host) != committed for host in self.hosts.values() if not host.retired):
+            return None
+        return self._pick([host for host in self.hosts.values() if host is not leader and host.name in committed.ids()])
+
+    def _rot(self) -> None:
+        """Bits flip on a disk at rest. Its node then refuses to start, or starts with all that it ever vouched for;
+        once it has refused, its operator replaces the disk."""
+        host = self._expendable()
+        if host is not None:
+            self._once_down(host, self._flip)
+
+    def _flip(self, host: Host) -> None:
+        files = {path: data for path, data in host.disk.files().items() if any(data)}
+        path = self.random.choice(sorted(files))
+        for _ in range(self.random.choice([1, 1, 3])):
+            data = files[path]
+            offset = self.random.randrange(len(data))
+            if self.random.random() < 0.8:  # most of a segment is padding
+                offset = self.random.choice([at for at, byte in enumerate(data) if byte])
+            before, bit = self.oracle.image(host), self.random.randrange(8)
+            host.disk.flip(path, offset, bit)
+            if self.oracle.undetectable(host, before):
+                host.disk.flip(path, offset, bit)
+                self.counts["undetectable flips"] += 1
+                return
+            host.rotten = True
+            self.counts["flips"] += 1
+        self.record("op", f"a bit of {host.name}'s {path} flips at {offset}")
+
+    def _slow_link(self) -> None:
+        """One direction of one way between two machines becomes slow, or fast again."""
+        if self.network.slow and self.random.random() < 0.5:
+            self.network.slow.clear()
+            self.record("op", "all links are fast")
+            return
+        way = self.random.choice(list(self.hosts)), self.random.choice(list(self.hosts))
+        self.network.slow[way] = self.random.choice([2_000.0, 20_000.0, 1_000_000.0])
+        self.record("op", f"{way[0]}>{way[1]} carries {self.network.slow[way]:.0f} bytes a second")
 
     def _named(self) -> set[str]:
         """Whom any running node's configuration names."""
         return {name for host in self.hosts.values() if host.is_up for name in host.replica.node.configuration.ids()}
 
     def _wiped(self) -> bool:
-        """Whether some member has lost its disk and is not yet back as what it was."""
+        """Whether some member has lost its disk, or may yet, and is not back as what it was."""
+        return any(host.rotten for host in self.hosts.values()) or self._replaced()
+
+    def _replaced(self) -> bool:
+        """Whether some member has lost its disk, and is not back as what it was."""
         if not self.oracle.configurations:
             return False
         members = self.oracle.configurations[-1][1].members

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -15,6 +16,9 @@ from leto.peer.memory import MemoryNetwork, MemoryTransport
 from leto.raft.messages import Message
 from tests.simulation.whole.process import Gate, Process
 from tests.simulation.whole.timeline import Timeline
+
+SLOWEST = 3.0  # seconds that a slow link takes at most
+encoded = msgspec.msgpack.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class Network(MemoryNetwork):
         super().__init__(timeline, fate=self._fate)
         self.weather = Weather()
         self._random = random
+        self.slow: dict[tuple[str, str], float] = {}  # (from, to) -> bytes a second
+        self._busy: dict[tuple[str, str], float] = {}  # until when
 
     def set_weather(self, weather: Weather) -> None:
         self.weather = weather
@@ -52,6 +58,7 @@ class Network(MemoryNetwork):
 
     def heal_all(self) -> None:
         """What was sent into a cut is lost only together with its connection, as on TCP."""
+        self.slow.clear()
         pairs = sorted({(min(pair), max(pair)) for pair in self._cut})
         super().heal_all()
         for a, b in pairs:
@@ -63,12 +70,24 @@ class Network(MemoryNetwork):
     def _fate(self, sender: str, to: str, what: Message | bytes) -> Sequence[float]:
         weather, random = self.weather, self._random
         lost = weather.drop and random.random() < weather.drop
+        queue = self._queue(sender, to, what) if self.slow else 0.0
         if isinstance(what, bytes):  # requests and answers: neither lost nor doubled while the connection lasts
-            return (self._delay(weather) + (random.uniform(0.2, 1.0) if lost else 0.0),)
+            return (queue + self._delay(weather) + (random.uniform(0.2, 1.0) if lost else 0.0),)
         if lost:
             return ()
         copies = 2 if weather.duplicate and random.random() < weather.duplicate else 1
-        return [self._delay(weather) for _ in range(copies)]
+        return [queue + self._delay(weather) for _ in range(copies)]
+
+    def _queue(self, sender: str, to: str, what: Message | bytes) -> float:
+        """How long it takes to be carried by a slow link, behind what was sent before."""
+        rate = self.slow.get((sender, to))
+        if rate is None:
+            return 0.0
+        now = self.reactor.seconds()
+        size = len(what) if isinstance(what, bytes) else len(encoded(what))
+        done = max(now, self._busy.get((sender, to), 0.0)) + size / rate
+        self._busy[sender, to] = done = min(done, now + SLOWEST)
+        return done - now
 
     def _delay(self, weather: Weather) -> float:
         if weather.late and self._random.random() < weather.late:

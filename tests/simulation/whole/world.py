@@ -5,17 +5,14 @@ The seed decides everything. The same seed gives the same trace, event for event
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 from unittest.mock import patch
 from zlib import crc32
 
-import msgspec
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
@@ -26,6 +23,7 @@ from leto.raft.messages import Entry, EntryKind, HardState, Message
 from leto.replica import compaction
 from leto.storage.simulated import PowerLost
 from leto.storage.store import FileStore
+from tests.simulation.plan import Outcome, Plan, SimulationFailed, Trace
 from tests.simulation.whole.clients import (
     GROUP_OPERATIONS,
     MODEL,
@@ -37,52 +35,15 @@ from tests.simulation.whole.clients import (
 from tests.simulation.whole.host import CLUSTER_ID, Host
 from tests.simulation.whole.linearizability import NEVER, linearization
 from tests.simulation.whole.oracle import Oracle, Violation
+from tests.simulation.whole.process import Process
 from tests.simulation.whole.timeline import Timeline
 from tests.simulation.whole.turmoil import Turmoil
-from tests.simulation.whole.wires import Network, Weather
+from tests.simulation.whole.wires import Network, Weather, encoded
 
 ELECTION_TIMEOUT = 0.8
 LIVENESS_TIMEOUTS = 40  # election timeouts within which a healed cluster leads, takes writes and agrees
+ANSWERED_WITHIN = 10.0  # seconds, for every operation of a healthy cluster
 EVENTS_A_STEP = 20_000  # more in one step: something spins
-
-
-class SimulationFailed(AssertionError):
-    """A check failed in a run; shows the command that replays it and the run's last events."""
-
-    def __init__(self, plan: Plan, error: BaseException, events: list[str]) -> None:
-        sentence = str(error) or repr(error)
-        last = "\n".join(f"    {event}" for event in events)
-        super().__init__(f"{type(error).__name__}: {sentence}\n  replay: {plan.command()}\n  last events:\n{last}")
-        self.plan = plan
-        self.sentence = sentence
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What identifies a run. `bug`: the name of a planted bug (plants.py), "" for the real code."""
-
-    seed: int
-    nodes: int = 3
-    steps: int = 100
-    bug: str = ""
-
-    def command(self) -> str:
-        bug = f" --bug {self.bug}" if self.bug else ""
-        return f"python -m tests.simulation.whole --seed {self.seed} --nodes {self.nodes} --steps {self.steps}{bug}"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run that passed did. `trace`: a hash of every event."""
-
-    plan: Plan
-    trace: str
-    seconds: float  # of simulated time
-    events: int
-    terms: int
-    committed: int
-    answered: int
-    counts: dict[str, int] = field(default_factory=dict)
 
 
 class World(Turmoil):
@@ -96,14 +57,14 @@ class World(Turmoil):
         self.random = draw = Random(plan.seed)
         self.timeline = Timeline()
         self.violation: Violation | None = None
-        self.counts: Counter[str] = Counter()
-        self.log: deque[str] = deque(maxlen=keep)
-        self._show = show
-        self._hash = hashlib.blake2b(digest_size=16)
+        self.trace = Trace(keep, show)
+        self.counts = self.trace.counts
         self._ticks = 0
         self.network = Network(self.timeline, Random(draw.getrandbits(64)))
         self.oracle = Oracle(self)
         self.history: list[Operation] = []
+        self.orders: dict[str, Process] = {}
+        self.asked: dict[Operation, Process] = {}  # what waits for an answer
         self.operations = 0
         self.volatile: list[bytes] = []
         self.open_groups: list[int] = []
@@ -162,6 +123,8 @@ class World(Turmoil):
             (2, self._remove),
             (2, self._promote_or_demote),
             (1 * rough, self._wipe),
+            (3, self._rot),
+            (1 * rough, self._slow_link),
             (2 * rough, self._terminate),
             (0.3 * rough, self._power_cut),
         ]
@@ -179,50 +142,46 @@ class World(Turmoil):
                     host.start()
                 for number in range(self.random.randint(2, 5)):
                     Client(self, number)
-                for _ in range(self.plan.steps):
+                while self.timeline.events < self.plan.steps:
                     self.random.choices(actions, weights)[0]()
-                    self._advance(self._gap())
+                    self._advance(self._gap(), self.plan.steps)
                 self._come_to_rest()
                 self._check_history()
             except (Exception, PowerLost) as error:
-                raise SimulationFailed(self.plan, self.violation or error, list(self.log)) from error
+                raise SimulationFailed(self.plan, self.violation or error, list(self.trace.last)) from error
         return Outcome(
             self.plan,
-            self._hash.hexdigest(),
+            self.trace.digest(),
             self.timeline.seconds(),
             self.timeline.events,
             len(self.oracle.leaders),
             self.oracle.commit,
-            self.counts["answered"],
             dict(sorted(self.counts.items())),
         )
 
     def record(self, kind: str, text: str) -> None:
-        event = f"{self.timeline.rightNow:10.6f} {kind:<6} {text}"
-        self._hash.update(event.encode())
-        self.counts[kind] += 1
-        self.log.append(event)
-        if self._show is not None:
-            self._show(event)
+        self.trace.record(self.timeline.rightNow, kind, text)
 
     def hash_message(self, message: Message) -> None:
         """Messages are part of the trace, but too many to be shown."""
-        self._hash.update(b"%.6f %d" % (self.timeline.rightNow, crc32(_encode(message))))
-        if self._show is not None:
-            self._show(f"{self.timeline.rightNow:10.6f} send   {_shortened(message)}")
+        trace = self.trace
+        trace.hash(b"%.6f %d" % (self.timeline.rightNow, crc32(encoded(message))))
+        if trace.show is not None:
+            trace.show(f"{self.timeline.rightNow:10.6f} send   {_shortened(message)}")
 
     def tick(self) -> int:
         """A number for each call and each answer, in their order."""
         self._ticks += 1
         return self._ticks
 
-    def _advance(self, seconds: float) -> None:
+    def _advance(self, seconds: float, most_events: int = 1 << 60) -> None:
+        """Let so much time pass, or less: until so many events in all have happened."""
         timeline = self.timeline
         until, most = timeline.seconds() + seconds, timeline.events + EVENTS_A_STEP * (1 + int(seconds))
         timeline.settle()
-        while timeline.seconds() < until:
+        while timeline.seconds() < until and timeline.events < most_events:
             before = timeline.events
-            timeline.advance(min(0.2, until - timeline.seconds()))
+            timeline.advance(min(0.05, until - timeline.seconds()))
             if timeline.events > most:
                 self.oracle.fail(f"something spins: {timeline.events - before} events at once")
         if self.violation is not None:
@@ -365,10 +324,12 @@ class World(Turmoil):
         self.timeline.settle()
         self._wait_until_whole()
         self.clients_stop = True
-        self._advance(10.0)  # every client has its answer by now
+        unanswered = self._wait_for_answers(ANSWERED_WITHIN)
+        if unanswered:
+            self.oracle.fail(f"no answer within {ANSWERED_WITHIN} s, though all is well: {unanswered[:3]}")
         leader = self._wait_until_whole()
         term = leader.replica.node.term
-        self._advance(5 * ELECTION_TIMEOUT)
+        self._advance(2 * ELECTION_TIMEOUT)  # every follower's timeout, of up to 1.5 times that, would have come
         if self.leader() is not leader or leader.replica.node.term != term:
             self.oracle.fail("a healthy idle cluster changes its leader or term")
         self._last_reads(leader)
@@ -385,11 +346,20 @@ class World(Turmoil):
                 self.oracle.fail(f"no progress within {LIVENESS_TIMEOUTS} election timeouts: {self._state()}")
             for host in self.hosts.values():
                 if host.process is None and not host.retired:
-                    host.start()
+                    host.start_or_replace()
             self._advance(0.1)
         leader = self.leader()
         assert leader is not None
         return leader
+
+    def _wait_for_answers(self, seconds: float) -> list[Operation]:
+        """What has no answer after so many seconds, from a process that is alive."""
+        deadline = self.timeline.seconds() + seconds
+        while True:
+            waiting = [operation for operation, process in self.asked.items() if process.alive]
+            if not waiting or self.timeline.seconds() >= deadline:
+                return waiting
+            self._advance(0.1)
 
     def _last_reads(self, leader: Host) -> None:
         """Every group, at every member, when all is quiet."""
@@ -404,7 +374,7 @@ class World(Turmoil):
                 client = Client.__new__(Client)
                 client.world, client._waits_for, client._seen = self, None, {}
                 client.ask(operation, host.process)
-        self._advance(self.options["read_timeout"] + 1.0)
+        self._wait_for_answers(self.options["read_timeout"] + 1.0)
         unserved = [str(operation) for operation in reads if operation.returned == NEVER]
         if unserved:
             self.oracle.fail(f"reads fail in a healthy cluster: {unserved[:3]}")
@@ -425,7 +395,8 @@ class World(Turmoil):
         for group, operations in groups.items():
             if linearization(events(operations), MODEL) is None:
                 for operation in operations:
-                    self.log.append(f"{operation.called:>6} {operation.returned:>6} {operation} -> {operation.output}")
+                    told = f"{operation} -> {operation.output}"
+                    self.trace.last.append(f"{operation.called:>6} {operation.returned:>6} {told}")
                 self.oracle.fail(f"the history of group {group} is not linearizable")
             self.counts["histories"] += 1
 
@@ -443,7 +414,9 @@ class World(Turmoil):
             not node.transferring_to
             and not configuration.outgoing
             and not any(member.joining for member in configuration.members)
-            and not self._wiped()
+            and not self._replaced()
+            and not any(process.alive for process in self.orders.values())
+            and not any(host.process is not None and host.process.stopping for host in self.hosts.values())
             and not any(host.joining for host in self.hosts.values())
             and all(
                 host.is_up
@@ -468,9 +441,6 @@ def _describe(host: Host) -> str:
         f" commit {node.commit} applied {replica.machine.applied} of {node.configuration.voter_ids()}"
         f" {node.configuration.learner_ids()}"
     )
-
-
-_encode = msgspec.msgpack.Encoder().encode
 
 
 def _shortened(message: Message) -> str:

@@ -1,13 +1,9 @@
-"""Bugs planted on purpose, one at a time, to see that the simulation finds them.
-
-Each is a mistake that an implementation of Raft could make, or has made. They live here as patches that last as long
-as a `with planted(name)` block; the code under test has no switch for them.
-"""
+"""Bugs planted in the Raft core: each is a mistake that an implementation could make, or has made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
@@ -17,27 +13,11 @@ from leto.raft.node import Node
 from leto.raft.state import ReadRound, State
 from tests.raft.network import Cluster
 from tests.raft.server import Machine, Server
-from tests.simulation.simulation import Simulation
+from tests.simulation.bugs import Bugs
+from tests.simulation.core.simulation import Simulation
 
-Plant = Callable[[ExitStack], "type[Simulation] | None"]
-BUGS: dict[str, tuple[Plant, str]] = {}
-
-
-def bug(name: str, shows_as: str) -> Callable[[Plant], Plant]:
-    """`shows_as`: a pattern of what the checks say when they find it."""
-
-    def register(plant: Plant) -> Plant:
-        BUGS[name] = (plant, shows_as)
-        return plant
-
-    return register
-
-
-@contextmanager
-def planted(name: str) -> Iterator[type[Simulation]]:
-    """The simulation to run while the bug is in; "" plants nothing."""
-    with ExitStack() as stack:
-        yield (BUGS[name][0](stack) if name else None) or Simulation
+BUGS = Bugs(Simulation)
+bug = BUGS.bug
 
 
 def _send_before_durable(s: State, kind: type, call: Callable[..., None], *args: Any) -> None:

@@ -9,57 +9,17 @@ the seam: a Cluster whose servers are built of the real storage, keyspace and re
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from random import Random
 
 from leto.errors import ConfigurationRefused, NotLeader, Overloaded, TransferFailed
 from leto.raft.configuration import Configuration, demoted, promoted, with_member, without_member
 from tests.raft.network import Cluster, Faults, configuration_of, member
 from tests.raft.server import Server
+from tests.simulation.plan import Outcome, Plan, SimulationFailed, Trace
 
 MAX_MEMBERS = 7
 LIVENESS_TIMEOUTS = 40  # election timeouts within which a healed cluster leads, commits and agrees
-
-
-class SimulationFailed(AssertionError):
-    """A check failed in a run; shows the command that replays it and the run's last events."""
-
-    def __init__(self, plan: Plan, error: BaseException, events: list[str]) -> None:
-        sentence = str(error) or repr(error)
-        last = "\n".join(f"    {event}" for event in events)
-        super().__init__(f"{sentence}\n  replay: {plan.command()}\n  last events:\n{last}")
-        self.plan = plan
-        self.sentence = sentence
-        self.kind = type(error).__name__
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What identifies a run. `bug`: the name of a planted bug (tests.simulation.planted), "" for the real code."""
-
-    seed: int
-    nodes: int = 3
-    steps: int = 200
-    bug: str = ""
-
-    def command(self) -> str:
-        bug = f" --bug {self.bug}" if self.bug else ""
-        return f"python -m tests.simulation --seed {self.seed} --nodes {self.nodes} --steps {self.steps}{bug}"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run that passed did. `trace`: a hash of every event."""
-
-    plan: Plan
-    trace: str
-    seconds: float  # of the cluster's time
-    terms: int
-    committed: int
-    counts: dict[str, int] = field(default_factory=dict)
 
 
 class Simulation:
@@ -70,10 +30,8 @@ class Simulation:
     def __init__(self, plan: Plan, *, keep: int = 40, show: Callable[[str], None] | None = None) -> None:
         self.plan = plan
         self.random = Random(plan.seed)
-        self.events: deque[str] = deque(maxlen=keep)
-        self.counts: Counter[str] = Counter()
-        self._hash = hashlib.blake2b(digest_size=16)
-        self._show = show
+        self.trace = Trace(keep, show)
+        self.counts = self.trace.counts
         self._serial = 0
         self._stays: set[str] = set()  # removed servers that go on running
         draw = self.random
@@ -124,18 +82,19 @@ class Simulation:
         operations = [operation for _, operation in self._operations]
         weights = [weight for weight, _ in self._operations]
         try:
-            for _ in range(self.plan.steps):
+            while self.cluster.events < self.plan.steps:
                 operation = self.random.choices(operations, weights)[0]
                 operation()
                 self.cluster.run(self._gap())
                 self._stop_removed()
             self._come_to_rest()
         except Exception as error:
-            raise SimulationFailed(self.plan, error, list(self.events)) from error
+            raise SimulationFailed(self.plan, error, list(self.trace.last)) from error
         return Outcome(
             self.plan,
-            self._hash.hexdigest(),
+            self.trace.digest(),
             self.cluster.time,
+            self.cluster.events,
             len(self.cluster.oracle.leaders),
             self.cluster.oracle.commit,
             dict(sorted(self.counts.items())),
@@ -144,12 +103,7 @@ class Simulation:
     # chance ---------------------------------------------------------------------------------------------------------
 
     def _record(self, kind: str, text: str) -> None:
-        event = f"{self.cluster.time:10.6f} {kind:<6} {text}"
-        self._hash.update(event.encode())
-        self.counts[kind] += 1
-        self.events.append(event)
-        if self._show is not None:
-            self._show(event)
+        self.trace.record(self.cluster.time, kind, text)
 
     def _op(self, text: str) -> None:
         self._record("op", text)
