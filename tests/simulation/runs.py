@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import signal
 import sys
 import time
 from collections import Counter
@@ -63,35 +64,36 @@ def prepare() -> None:
 
 
 def run_all(plans: list[Plan], jobs: int, most_failures: int) -> int:
+    """Run them, show progress and failures, and sum up; an interrupt ends it early. 1 if any failed."""
     sums: Counter[str] = Counter()
     failed: list[int] = []
     seconds = cpu = 0.0
     began = shown = time.monotonic()
-    with multiprocessing.Pool(jobs) as pool:
+    with multiprocessing.Pool(jobs, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         runs: Iterable[tuple[Plan, Outcome | None, str, float]] = pool.imap_unordered(in_worker, plans)
-        for plan, outcome, failure, used in runs:
-            sums["done"] += 1
-            cpu += used
-            if outcome is None:
-                failed.append(plan.seed)
-                print(f"\nFAILED seed {plan.seed}: {failure}", flush=True)
-                if len(failed) >= most_failures:
-                    pool.terminate()
-                    break
-            else:
-                seconds += outcome.seconds
-                sums.update(events=outcome.events, committed=outcome.committed, answered=outcome.answered)
-                sums.update(terms=outcome.terms)
-            now = time.monotonic()
-            if now - shown > SHOW_EVERY:
-                shown = now
-                rate = sums["done"] / (now - began)
-                left = (len(plans) - sums["done"]) / rate
-                print(
-                    f"{sums['done']}/{len(plans)} runs, {len(failed)} failed, {rate:.1f} runs/s, {left:.0f} s left",
-                    file=sys.stderr,
-                    flush=True,
-                )
+        try:
+            for plan, outcome, failure, used in runs:
+                sums["done"] += 1
+                cpu += used
+                if outcome is None:
+                    failed.append(plan.seed)
+                    print(f"\nFAILED seed {plan.seed}: {failure}", flush=True)
+                    if len(failed) >= most_failures:
+                        break
+                else:
+                    seconds += outcome.seconds
+                    sums.update(events=outcome.events, terms=outcome.terms)
+                    sums.update(committed=outcome.committed, answered=outcome.answered)
+                if time.monotonic() - shown > SHOW_EVERY:
+                    shown = time.monotonic()
+                    rate = sums["done"] / (shown - began)
+                    left = (len(plans) - sums["done"]) / rate
+                    line = (
+                        f"{sums['done']}/{len(plans)} runs, {len(failed)} failed, {rate:.1f} runs/s, {left:.0f} s left"
+                    )
+                    print(line, file=sys.stderr, flush=True)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
     print(
         f"{sums['done']} runs, {len(failed)} failed{': seeds ' + str(sorted(failed)) if failed else ''};"
         f" {seconds / 3600:.2f} h of simulated time, {sums['events']} events, {sums['terms']} terms,"

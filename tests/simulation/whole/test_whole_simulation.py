@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation.__main__ import main
 from tests.simulation.plan import Plan, SimulationFailed
 from tests.simulation.runs import bugs_of, run, seeds_until_found
 
 ROOT = Path(__file__).parents[3]
 FOUND_WITHIN = 2000  # seeds, for every planted bug
+SLOW = {"proposals-outlive-leadership", "read-without-a-round"}  # dozens to hundreds of seeds; the others take a few
 
 
 def command(*arguments: str, hash_seed: str = "random") -> subprocess.CompletedProcess[str]:
@@ -34,11 +36,11 @@ def command(*arguments: str, hash_seed: str = "random") -> subprocess.CompletedP
 def test_a_run_reaches_what_it_is_for():
     """The slice is no idle run: terms change, operations are answered and refused, nodes die, join and snapshot."""
     total: Counter[str] = Counter()
-    for seed in range(100, 112):
+    for seed in range(100, 108):
         outcome = run(Plan(seed, 3, 3000))
         total.update(outcome.counts)
         total["terms"] += outcome.terms
-    for name, least in {"terms": 20, "answered": 500, "NotLeader": 50, "down": 15, "join": 3, "snapshot": 5}.items():
+    for name, least in {"terms": 12, "answered": 300, "NotLeader": 30, "down": 8, "join": 2, "snapshot": 2}.items():
         assert total[name] >= least, total
 
 
@@ -88,12 +90,16 @@ def test_a_failure_names_the_command_that_replays_it():
     assert f"FAILED: {sentence[1]}" in again.stdout
 
 
-def test_an_unknown_bug_or_size_is_refused():
-    for wrong in (["--bug", "no-such-bug"], ["--nodes", "8"]):
-        assert command(*wrong).returncode == 2
+@pytest.mark.parametrize("wrong", [["--bug", "no-such-bug"], ["--nodes", "8"], ["--core", "--bug", "vote-not-synced"]])
+def test_an_unknown_bug_or_size_is_refused(wrong: list[str]):
+    with pytest.raises(SystemExit) as ended:
+        main(wrong)
+    assert ended.value.code == 2
 
 
-@pytest.mark.parametrize("name", bugs_of(core=False).names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.soak if n in SLOW else ()) for n in bugs_of(core=False).names()]
+)
 def test_planted_bugs_are_found(name: str):
     """The simulation bites: each bug that is planted is found, and for what it is."""
     seeds, sentence = seeds_until_found(name, FOUND_WITHIN, steps=2000)
@@ -103,5 +109,6 @@ def test_planted_bugs_are_found(name: str):
 def test_a_failure_keeps_its_plan():
     """What a caller of run() gets."""
     with pytest.raises(SimulationFailed) as failed:
-        run(Plan(0, 3, 1000, "read-without-confirmation"))
+        run(Plan(0, 3, 1000, "acknowledge-before-durable"))
     assert failed.value.plan.seed == 0
+    assert failed.value.sentence in str(failed.value)
