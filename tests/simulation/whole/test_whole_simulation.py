@@ -28,7 +28,7 @@ def command(*arguments: str, hash_seed: str = "random") -> subprocess.CompletedP
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,  # a bound for a hang, also on a busy machine
         check=False,
     )
 
