@@ -93,6 +93,7 @@ def run_all(plans: list[Plan], jobs: int, most_failures: int) -> int:
                     )
                     print(line, file=sys.stderr, flush=True)
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough: the workers end, then comes the sum
             print("interrupted", file=sys.stderr)
     print(
         f"{sums['done']} runs, {len(failed)} failed{': seeds ' + str(sorted(failed)) if failed else ''};"
