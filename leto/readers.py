@@ -129,12 +129,16 @@ class SocketReaders:
                 self._serve(ready)
             finally:
                 self._serving = False
-            if self._due:
-                due, self._due = self._due, []
-                for call in due:
-                    call()
             if seconds() > until:
-                break
+                if self._due:  # it took long: timers first
+                    self._reactor.callLater(0, self._do_what_is_due)
+                return
+            self._do_what_is_due()
+
+    def _do_what_is_due(self) -> None:
+        due, self._due = self._due, []
+        for call in due:
+            call()
 
     def _serve(self, ready: Iterable[tuple[int, int]]) -> None:
         receivers, watched = self._receivers, self._watched

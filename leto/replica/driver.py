@@ -134,7 +134,7 @@ class Driver:
         A process that stood still, or was busy for long, finds its timers due before it has read what the others sent
         meanwhile: it must not take its own silence for theirs.
         """
-        self._clock.callLater(0, self._tick_now)
+        self._clock.callLater(0, self.tick_now)
 
     def step(self, message: Message) -> None:
         """A peer's message. Raises ProtocolError, nothing changed, for one that no correct peer sends."""
@@ -179,7 +179,8 @@ class Driver:
         finally:
             source.close()
 
-    def _tick_now(self) -> None:
+    def tick_now(self) -> None:
+        """tick() for a timer that is not late: nothing can have come that was not read in time."""
         self._tick_due = True
         self.turn()
 

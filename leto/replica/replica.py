@@ -479,7 +479,8 @@ class Replica:
             # A leader that cannot write must not hold the cluster up by its heartbeats.
             self.log.error("stepping down: the disk has not answered for {seconds:.1f} s", seconds=stuck)
             self.node.step_down(self._reactor.seconds())
-        self.driver.tick()
+        late = self._reactor.seconds() - self.node.heartbeat_deadline
+        (self.driver.tick if late > self.config.election_timeout / 2 else self.driver.tick_now)()
 
     def _reads_due(self) -> None:
         self._reads.tick(self._reactor.seconds())

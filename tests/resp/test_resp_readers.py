@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -42,6 +42,7 @@ class Client:
         self.readers, self.reactor, self.cost = readers, reactor, cost
         self.heard: list[bytes] = []
         self.lost: list[Any] = []
+        self.then: Callable[[], object] = lambda: None
         readers.addReader(self)
 
     def fileno(self) -> int:
@@ -49,6 +50,7 @@ class Client:
 
     def dataReceived(self, data: bytes) -> None:
         self.heard.append(data)
+        self.then()
         self.reactor.advance(self.cost)
 
     def connectionLost(self, reason: Failure) -> None:
@@ -165,3 +167,19 @@ def test_the_reactors_end_ends_clients_too(place: Place) -> None:
     clients = [place.client(), place.client()]
     place.sockets.connectionLost(Failure(ConnectionLost()))
     assert [client.lost for client in clients] == [[ConnectionLost]] * 2
+
+
+def test_timers_come_before_what_is_due_behind_a_request_that_took_long(place: Place) -> None:
+    """A heartbeat that fell due while a large request was taken in leaves before the work that the request makes."""
+    done: list[str] = []
+    slow, quick = place.client(cost=SLICE_SECONDS * 50), place.client()
+    for client, name in ((slow, "slow"), (quick, "quick")):
+        client.then = lambda name=name: place.sockets.soon(lambda: done.append(name))
+    quick.theirs.send(b"x")
+    place.sockets.doRead()
+    assert done == ["quick"]
+    slow.theirs.send(b"x")
+    place.sockets.doRead()
+    assert done == ["quick"]
+    place.reactor.advance(0)
+    assert done == ["quick", "slow"]
