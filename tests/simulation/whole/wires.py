@@ -40,6 +40,7 @@ class Network(MemoryNetwork):
         self.weather = Weather()
         self._random = random
         self.slow: dict[tuple[str, str], float] = {}  # (from, to) -> bytes a second
+        self._resets: list[tuple[str, str, Any]] = []  # pairs whose connections are yet to be reset, and when
         self._busy: dict[tuple[str, str], float] = {}  # until when
 
     def set_weather(self, weather: Weather) -> None:
@@ -65,7 +66,17 @@ class Network(MemoryNetwork):
             if self._random.random() < 0.5:
                 self.reset(a, b)
             else:
-                self.reactor.callLater(self._random.uniform(0.0, 5.0), self.reset, a, b)
+                self._resets.append((a, b, self.reactor.callLater(self._random.uniform(0.0, 5.0), self.reset, a, b)))
+
+    def end_faults(self) -> None:
+        """All is well from here on; connections that would still have been reset are reset now."""
+        self.set_weather(Weather())
+        self.heal_all()
+        for a, b, call in self._resets:
+            if call.active():
+                call.cancel()
+                self.reset(a, b)
+        self._resets.clear()
 
     def _fate(self, sender: str, to: str, what: Message | bytes) -> Sequence[float]:
         weather, random = self.weather, self._random

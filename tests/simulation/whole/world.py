@@ -38,7 +38,7 @@ from tests.simulation.whole.oracle import Oracle, Violation
 from tests.simulation.whole.process import Process
 from tests.simulation.whole.timeline import Timeline
 from tests.simulation.whole.turmoil import Turmoil
-from tests.simulation.whole.wires import Network, Weather, encoded
+from tests.simulation.whole.wires import Network, encoded
 
 ELECTION_TIMEOUT = 0.8
 LIVENESS_TIMEOUTS = 40  # election timeouts within which a healed cluster leads, takes writes and agrees
@@ -304,8 +304,7 @@ class World(Turmoil):
         self.record("op", "all faults end")
         self.think_seconds = max(self.think_seconds, 0.3)
         self.chunk_bytes = 1 << 18
-        self.network.set_weather(Weather())
-        self.network.heal_all()
+        self.network.end_faults()
         for host in list(self.hosts.values()):
             process = host.process
             if host.is_up:
