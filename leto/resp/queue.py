@@ -187,13 +187,14 @@ class RunQueue:
     @property
     def is_full(self) -> bool:
         """So much waits for the client to take it that there is no use in making more."""
-        return self.output.unsent > min(UNREAD_BYTES, self.state.output_bytes)
+        unsent = self.output.unsent
+        return unsent > UNREAD_BYTES or unsent > self.state.output_bytes
 
     def _mind_limits(self) -> None:
         """Read from the client only while it does not owe too much; see leto.resp.protocol."""
         state, unsent = self.state, self.output.unsent
         if self._is_read:
-            if self.pending_bytes > state.pending_bytes or self.blocked or self.is_full:
+            if self.pending_bytes > state.pending_bytes or self.blocked or (unsent and self.is_full):
                 self._read_from_client(False)
         elif (
             2 * self.pending_bytes <= state.pending_bytes

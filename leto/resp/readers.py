@@ -33,6 +33,7 @@ class ClientReaders(SocketReaders):
         self._is_congested = is_congested
         self._ready: deque[tuple[int, int]] = deque()  # those of the round under way that have not had their turn
         self._rest: Any = None  # the call that ends a pause
+        self._group = 1  # clients that are served between two looks at the clock
         self._is_watched = False
         sockets.dependents.append(self)
 
@@ -61,13 +62,14 @@ class ClientReaders(SocketReaders):
         if not ready:
             ready.extend(self._poll.poll(0, len(self._readers) or 1))
             self._piece = min(MOST_BYTES, max(LEAST_BYTES, ROUND_BYTES // (len(ready) or 1)))
+            self._group = max(1, MOST_BYTES // self._piece)
         until = seconds() + SLICE_SECONDS
         while ready:
             if is_congested():
                 self._unwatch_self()
                 self._rest = self._reactor.callLater(REST_SECONDS, self._look_again)
                 return
-            self._serve((ready.popleft(),))
+            self._serve([ready.popleft() for _ in range(min(self._group, len(ready)))])
             if seconds() > until:
                 return  # the sockets that are left are readable still: this is called again soon
 
