@@ -321,6 +321,7 @@ class World(Turmoil):
                     process.resume(None)
             host.free_disk()
         self.timeline.settle()
+        self._advance(ELECTION_TIMEOUT)  # whose connection was reset does not know it yet
         self._wait_until_whole()
         self.clients_stop = True
         unanswered = self._wait_for_answers(ANSWERED_WITHIN)
