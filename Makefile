@@ -4,6 +4,8 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?= --json bench.json
 ARGS ?=
 BIN := .venv/bin
+# The tests start hundreds of nodes: each would compile all its modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run test lint types unit chaos bench clean
 
@@ -31,7 +33,7 @@ unit: .venv/test.stamp
 		echo 'leto: no redis-cli on PATH; the tests that drive it will say so' >&2
 	@command -v strace >/dev/null || scripts/apt-install strace || \
 		echo 'leto: no strace on PATH; the tests of disk errors let the calls fail in the process instead' >&2
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 # Kills, pauses, partitions and the rest against real processes; every reply is held against linearizability.
 chaos: .venv/test.stamp
