@@ -12,7 +12,7 @@ from tests.integration.load import Clock, Increments
 TICKS = 50
 
 
-@pytest.fixture(scope="module", params=["linearizable", "lease"])
+@pytest.fixture(scope="module", params=["linearizable", pytest.param("lease", marks=pytest.mark.soak)])
 def module_cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three nodes that confirm reads by rounds, then three that do it by leases."""
     directory = tmp_path_factory.mktemp(request.param)

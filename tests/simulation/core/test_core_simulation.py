@@ -16,6 +16,7 @@ SLOW = {
     "lease-without-end",
     "overwritten-configuration-stays",
     "rounds-of-any-term",
+    "vote-for-an-old-log",
     "vote-forgotten",
 }  # dozens of seeds; the others take a few
 

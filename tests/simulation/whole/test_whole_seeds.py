@@ -12,7 +12,7 @@ from tests.simulation.plan import SIZES, Plan
 from tests.simulation.runs import run
 
 NODES = [int(size) for size in SIZES.split(",")]
-SEEDS, CHUNK, STEPS = 500, 20, 400
+SEEDS, CHUNK, STEPS = 500, 20, 300
 
 
 @pytest.fixture

@@ -17,7 +17,12 @@ from tests.simulation.runs import bugs_of, run, seeds_until_found
 
 ROOT = Path(__file__).parents[3]
 FOUND_WITHIN = 2000  # seeds, for every planted bug
-SLOW = {"proposals-outlive-leadership", "read-without-a-round"}  # dozens to hundreds of seeds; the others take a few
+SLOW = {  # dozens to hundreds of seeds; the others take a few
+    "overwritten-configuration-stays",
+    "proposals-outlive-leadership",
+    "read-without-a-round",
+    "snapshot-loses-its-configuration",
+}
 
 
 def command(*arguments: str, hash_seed: str = "random") -> subprocess.CompletedProcess[str]:
