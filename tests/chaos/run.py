@@ -29,7 +29,7 @@ FORMING_SECONDS = 120.0
 HEALING_SECONDS = 120.0  # from the end of the faults until every node votes and has caught up
 LAST_REPLIES_SECONDS = 60.0  # the most patient client gives up long before
 MARGIN = 0.1  # of the election timeout, by which a lease ends before another leader may begin (clock_drift)
-LEAST_PER_SECOND = 0.5  # answered reads, and answered writes: a cluster that refuses everything does not pass
+LEAST_PER_SECOND = 3.0  # answered reads, and answered writes: a cluster that refuses everything does not pass
 
 
 @dataclass
