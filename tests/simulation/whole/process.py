@@ -222,9 +222,17 @@ class Gate:
 
     def _request(self, sender: str, body: bytes, answer: Deferred[bytes]) -> None:
         try:
-            self._listener.peer_request(sender, body).chainDeferred(answer)
+            self._listener.peer_request(sender, body).addBoth(self._reply, answer)
         except ProtocolError:
             answer.errback(Failure())
+
+    def _reply(self, result: bytes | Failure, answer: Deferred[bytes]) -> None:
+        if not self._process.alive:
+            return  # it died on the way here, with the answer unsent
+        if isinstance(result, Failure):
+            answer.errback(result)
+        else:
+            answer.callback(result)
 
     def peer_connected(self, server_id: str) -> None:
         self._process.deliver(self._listener.peer_connected, server_id)

@@ -8,12 +8,15 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from twisted.internet.defer import Deferred
 
 from tests.simulation.__main__ import main
 from tests.simulation.plan import Plan, SimulationFailed
 from tests.simulation.runs import bugs_of, run, seeds_until_found
+from tests.simulation.whole.process import Gate
 
 ROOT = Path(__file__).parents[3]
 FOUND_WITHIN = 2000  # seeds, for every planted bug
@@ -55,6 +58,20 @@ def test_flipped_bits_are_met_with_a_refusal_and_the_cluster_goes_on():
     for seed in range(12):
         total.update(run(Plan(seed, 3, 3000)).counts)
     assert total["flips"] >= 5 and total["refused to start"] >= 2, total
+
+
+def test_a_peers_question_gets_no_answer_from_a_process_that_died_over_it():
+    process = SimpleNamespace(alive=True, deliver=lambda function, *args: function(*args))
+    questions: list[Deferred[bytes]] = []
+    listener = SimpleNamespace(peer_request=lambda sender, body: questions.append(Deferred()) or questions[-1])
+    gate = Gate(process, listener)  # type: ignore[arg-type]
+    heard: list[bytes] = []
+    for _ in range(2):
+        gate.peer_request("n1", b"?").addCallback(heard.append)
+    questions[0].callback(b"in time")
+    process.alive = False
+    questions[1].callback(b"too late")
+    assert heard == [b"in time"]
 
 
 def test_the_same_seed_gives_the_same_trace():
