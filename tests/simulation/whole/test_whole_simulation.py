@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +18,7 @@ from tests.simulation.__main__ import main
 from tests.simulation.plan import Plan, SimulationFailed
 from tests.simulation.runs import bugs_of, run, seeds_until_found
 from tests.simulation.whole.process import Gate
+from tests.simulation.whole.timeline import ProcessClock, Timeline
 
 ROOT = Path(__file__).parents[3]
 FOUND_WITHIN = 2000  # seeds, for every planted bug
@@ -72,6 +74,25 @@ def test_a_peers_question_gets_no_answer_from_a_process_that_died_over_it():
     process.alive = False
     questions[1].callback(b"too late")
     assert heard == [b"in time"]
+
+
+@pytest.mark.parametrize("rate", [0.98, 0.9937, 1.0, 1.0113, 1.02])
+def test_a_timer_set_again_for_what_is_left_ends_whatever_the_rounding(rate: float):
+    draw = Random(rate)
+    for _ in range(300):
+        timeline = Timeline()
+        timeline.rightNow = draw.uniform(0.0, 1000.0)
+        clock = ProcessClock(timeline, rate, lambda call: call.run())
+        timeline.rightNow += draw.random()
+        deadline = clock.seconds() + draw.random()
+
+        def again(clock: ProcessClock = clock, deadline: float = deadline) -> None:
+            if clock.seconds() < deadline:
+                clock.callLater(deadline - clock.seconds(), again)
+
+        again()
+        timeline.advance(2.0, 10)
+        assert timeline.events <= 3 and not timeline.getDelayedCalls()
 
 
 def test_the_same_seed_gives_the_same_trace():

@@ -7,6 +7,7 @@ its process. Calls of one instant run in the order in which they were made.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -77,10 +78,13 @@ class Timeline(Clock):
     def fire(self, call: Call) -> None:
         call.run()
 
-    def advance(self, amount: float) -> None:
-        """Run what comes due in the next `amount` seconds, and what that brings about."""
+    def advance(self, amount: float, most_events: float = math.inf) -> None:
+        """Run what comes due in the next `amount` seconds, and what that brings about; no further than to the event of
+        that number."""
         until = self.rightNow + amount
         while self._heap and self._heap[0][0] <= until:
+            if self.events > most_events:
+                return
             self.step()
         self.rightNow = max(self.rightNow, until)
 
@@ -143,4 +147,6 @@ class ProcessClock:
         if remaining > EARLY and not self._frozen:
             self._timeline.put(self._timeline.rightNow + remaining / self._rate, call)
         else:
+            if remaining > 0 and not self._frozen:  # by rounding alone: it is due, also to whoever looks at the clock
+                self._local, self._since = call.due, self._timeline.rightNow
             self._run(call)

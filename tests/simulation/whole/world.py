@@ -181,7 +181,7 @@ class World(Turmoil):
         timeline.settle()
         while timeline.seconds() < until and timeline.events < most_events:
             before = timeline.events
-            timeline.advance(min(0.05, until - timeline.seconds()))
+            timeline.advance(min(0.05, until - timeline.seconds()), most)
             if timeline.events > most:
                 self.oracle.fail(f"something spins: {timeline.events - before} events at once")
         if self.violation is not None:
