@@ -29,6 +29,8 @@ SLOW = {  # dozens to hundreds of seeds; the others take a few
     "snapshot-loses-its-configuration",
 }
 
+LONG = (pytest.mark.soak, pytest.mark.timeout(900))
+
 
 def command(*arguments: str, hash_seed: str = "random") -> subprocess.CompletedProcess[str]:
     """python -m tests.simulation with these arguments, in a process of its own."""
@@ -141,7 +143,7 @@ def test_an_unknown_bug_or_size_is_refused(wrong: list[str]):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.soak if n in SLOW else ()) for n in bugs_of(core=False).names()]
+    "name", [pytest.param(n, marks=LONG if n in SLOW else ()) for n in bugs_of(core=False).names()]
 )
 def test_planted_bugs_are_found(name: str):
     """The simulation bites: each bug that is planted is found, and for what it is."""
