@@ -62,6 +62,7 @@ class Oracle:
         self.sent_entries: dict[tuple[int, int], tuple[int, int, int]] = {}  # (index, term): kind, crc, term before
         self.entries: list[tuple[int, int, int]] = []  # (term, kind, checksum) by index - 1: what was applied
         self.terms: list[int] = []  # of the same
+        self.committed_by: list[int] = []  # the term by which the same was committed, or a later one
         self.digests: list[int] = []
         self.replies: list[list[Any]] = []
         self.payloads: list[bytes] = []
@@ -104,6 +105,7 @@ class Oracle:
                 self.fail(f"the entry at {index} is of term {entry.term}, the one before of {self.entries[-1][0]}")
             self.entries.append(summary)
             self.terms.append(entry.term)
+            self.committed_by.append(max([process.replica.node.term, *self.committed_by[-1:]]))
             self.digests.append(digest)
             self.replies.append(replies)
             self.payloads.append(entry.payload)
@@ -264,17 +266,24 @@ class Oracle:
         except StorageError:
             return None
 
-    def undetectable(self, host: Host, before: FileStore | None) -> bool:
+    def undetectable(self, host: Host, before: FileStore | None, alone: bool) -> bool:
         """Bits have flipped: does the disk now pass for one on which its last records were never written?
 
         No checksum can tell these from a torn write unless the watermark, or a record behind them, says that they
-        were durable. Any other change must be refused, or be none to what was vouched for."""
+        were durable (and flips that are not `alone` may take that too). Any other change must be refused, or be none
+        to what was vouched for. `before`: what a process would have found before any of them."""
+        try:
+            if self._lacks(host, recover(host.disk), self.promises_of(host)):
+                return True  # once the power has failed too: it takes what the watermark told and no sync has kept
+        except StorageError:
+            pass  # it would refuse then
         after = self.image(host)
         if after is None:
             return False
         lacks = self._lacks(host, after, self.promises_of(host))
         if lacks and before is not None and before._watermark is not None and before._log is not None:
-            if after.last_index >= before.last_index or before._watermark.mark.records > after._log.written:
+            told = after.last_index >= before.last_index or before._watermark.mark.records > after._log.written
+            if alone and told:
                 self.fail(f"bits flipped, and {host.name} {lacks}, but does not refuse to start")
             return True
         self._same_entries(host, after)
@@ -399,7 +408,8 @@ class Oracle:
         if process.led != term:
             if self.leaders.setdefault(term, name) != name:
                 self.fail(f"{name} and {self.leaders[term]} both lead term {term}")
-            index = bisect_left(self.terms, term)  # the last one applied of an earlier term
+            # An entry of an earlier term that a later one committed may be missing (paper figure 8).
+            index = bisect_left(self.committed_by, term)  # the last one that was committed before this term
             if index >= state.log.first_index and state.log.term_or_none(index) != self.terms[index - 1]:
                 self.fail(f"{name} leads term {term} without the committed entry {index}: its log ends at {last}")
         elif last < process.led_to:

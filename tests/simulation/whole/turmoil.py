@@ -272,14 +272,15 @@ class Turmoil:
     def _flip(self, host: Host) -> None:
         files = {path: data for path, data in host.disk.files().items() if any(data)}
         path = self.random.choice(sorted(files))
+        before = self.oracle.image(host)
         for _ in range(self.random.choice([1, 1, 3])):
             data = files[path]
             offset = self.random.randrange(len(data))
             if self.random.random() < 0.8:  # most of a segment is padding
                 offset = self.random.choice([at for at, byte in enumerate(data) if byte])
-            before, bit = self.oracle.image(host), self.random.randrange(8)
+            bit = self.random.randrange(8)
             host.disk.flip(path, offset, bit)
-            if self.oracle.undetectable(host, before):
+            if self.oracle.undetectable(host, before, alone=not host.rotten):
                 host.disk.flip(path, offset, bit)
                 self.counts["undetectable flips"] += 1
                 return
