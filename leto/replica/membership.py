@@ -189,6 +189,21 @@ class Membership:
         silent = [id for id in voters if id != node.id and (id not in progress or progress[id].last_contact < horizon)]
         return sorted(silent) if (len(voters) - len(silent)) * 2 <= len(voters) else []
 
+    def _superseded_alive(self, wanted: Configuration) -> list[str]:
+        """Members whose place another data directory would take though they answer: two nodes were given one id, or a
+        question of an earlier life was held up on its way. One that lost its disk is silent."""
+        node = self._node
+        horizon = self._clock.seconds() - self._config.election_timeout
+        progress = node.progress
+        return [
+            member.id
+            for member in wanted.members
+            if (known := node.configuration.member(member.id)) is not None
+            and known.incarnation != member.incarnation
+            and member.id in progress
+            and progress[member.id].last_contact >= horizon
+        ]
+
     def _change(self, target: Callable[[Configuration], Configuration]) -> Deferred[None]:
         return self._lock.run(lambda: Deferred.fromCoroutine(self._change_in_turn(target)))
 
@@ -203,13 +218,19 @@ class Membership:
             if wanted == node.configuration and settled:
                 return
             silent = self._silent_majority(wanted)
-            if (settled and not silent) or self._clock.seconds() >= deadline:
+            alive = self._superseded_alive(wanted)
+            if (settled and not silent and not alive) or self._clock.seconds() >= deadline:
                 break
             await deferLater(self._clock, self._config.heartbeat_interval / 4)
         if settled and silent:
             raise ConfigurationRefused(
                 f"{', '.join(silent)} cannot be heard of, and without them the new voters have no majority: "
                 "bring them back first"
+            )
+        if alive:
+            raise ConfigurationRefused(
+                f"another node {', '.join(alive)} is a member and answers: ids must be unique. If it is to be replaced, "
+                "stop it first"
             )
         check_addresses(wanted)
         index = node.propose_configuration(wanted, self._clock.seconds())

@@ -191,10 +191,12 @@ def test_a_removed_voter_that_lost_its_disk_comes_back_as_a_learner_first():
 
 
 def test_the_acknowledgements_of_a_replaced_process_count_for_nobody():
-    """The old process still runs when the same id joins with another directory: it is heard no more, and the new one
-    becomes a voter only by what its own disk has."""
+    """The old process, cut off for a while, still runs when the same id joins with another directory: it is heard no
+    more, and the new one becomes a voter only by what its own disk has."""
     cluster = Cluster(3)
     old, other = cluster.followers
+    cluster.network.cut(old.name, cluster.leader.name)
+    cluster.advance(1.0)
     done = Outcome(
         cluster.leader.replica.add_member(
             old.name, "10.0.0.1:19999", voter=True, client_address="10.0.0.1:9999", incarnation="second"
@@ -202,6 +204,7 @@ def test_the_acknowledgements_of_a_replaced_process_count_for_nobody():
     )
     cluster.until(lambda: done.done)
     assert done.error is None
+    cluster.network.heal_all()
     for _ in range(20):
         cluster.do("SET", "a", "b")
         cluster.advance(0.2)
@@ -217,6 +220,38 @@ def test_the_acknowledgements_of_a_replaced_process_count_for_nobody():
     other.crash()
     cluster.do("SET", "a", "c")
     assert new.replica.node.last_index == cluster.leader.replica.node.last_index
+
+
+def test_a_member_that_answers_is_not_replaced_by_another_of_its_id():
+    """Two nodes were given one id, or the question of an earlier, diskless life of it comes late."""
+    cluster = Cluster(3)
+    member = cluster.followers[0]
+    before = cluster.leader.replica.node.configuration
+    other = Outcome(cluster.leader.replica.add_member(member.name, "10.0.0.1:19999", voter=True, incarnation="another"))
+    cluster.until(lambda: other.done)
+    assert isinstance(other.error, ConfigurationRefused)
+    assert str(other.error).startswith(f"another node {member.name} is a member and answers: ids must be unique")
+    assert cluster.leader.replica.node.configuration == before
+    cluster.do("SET", "a", "b")
+    cluster.settle()
+    assert cluster.get(b"a", member) == b"b"
+
+
+def test_a_new_members_place_is_not_taken_before_it_could_speak():
+    cluster = Cluster(3)
+    node = cluster.add("id4")
+    first = Outcome(
+        cluster.leader.replica.add_member(node.name, str(node.config.raftbind), voter=True, incarnation="new")
+    )
+    late = Outcome(
+        cluster.leader.replica.add_member(node.name, str(node.config.raftbind), voter=True, incarnation="old")
+    )
+    cluster.until(lambda: first.done)
+    assert first.error is None
+    node.incarnation = "new"
+    node.start()
+    cluster.until(lambda: late.done and node.name in cluster.leader.replica.node.configuration.voter_ids())
+    assert isinstance(late.error, ConfigurationRefused)
 
 
 def test_joining_twice_changes_nothing():
