@@ -41,7 +41,7 @@ def clocks_of_their_own() -> None:
 
     def serve(batch: Any, clock_ms: int) -> None:
         for waiter in batch.waiting:
-            waiter.callback(int(time.time() * 1000))
+            waiter.confirmed(int(time.time() * 1000))
 
     replica_reads._serve = serve
 
