@@ -229,8 +229,8 @@ class Membership:
             )
         if alive:
             raise ConfigurationRefused(
-                f"another node {', '.join(alive)} is a member and answers: ids must be unique. If it is to be replaced, "
-                "stop it first"
+                f"another node {', '.join(alive)} is a member and answers: ids must be unique. "
+                "If it is to be replaced, stop it first"
             )
         check_addresses(wanted)
         index = node.propose_configuration(wanted, self._clock.seconds())
