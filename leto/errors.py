@@ -58,7 +58,7 @@ class TransferFailed(LetoError):
 
 
 class NothingToSnapshot(LetoError):
-    """Nothing was applied since the last snapshot."""
+    """Nothing was applied since the last snapshot, this node's own or the one that its leader sent."""
 
     def __init__(self) -> None:
         super().__init__("nothing new to snapshot")

@@ -96,7 +96,8 @@ class Compaction:
         if self._running is not None:
             self._running.append(waiter)
             return waiter
-        if self._machine.applied <= self._snapshot_index:
+        stored = self._store.snapshot  # maybe the leader's, which the keyspace is only becoming
+        if self._machine.applied <= max(self._snapshot_index, stored.index if stored is not None else 0):
             waiter.errback(NothingToSnapshot())
             return waiter
         self._running = [waiter]

@@ -492,15 +492,14 @@ class Replica:
             self.membership.abandon()
 
     def _snapshot_failed(self, reason: Failure) -> None:
-        if reason.check(Stopping) is None:
+        if reason.check(Stopping, NothingToSnapshot) is None:
             if reason.check(LetoError) is None:  # a failing disk is told in one line
                 self.log.failure("the snapshot failed", reason)
             self.driver.fail(f"the snapshot failed: {reason.getErrorMessage()}")
 
     def _snapshot_refused(self, reason: Failure) -> Failure:
         """Whoever asked for it is told; a disk that failed is the node's end all the same."""
-        if reason.check(NothingToSnapshot) is None:
-            self._snapshot_failed(reason)
+        self._snapshot_failed(reason)
         return reason
 
     # what the transport tells (PeerListener) --------------------------------------------------------------

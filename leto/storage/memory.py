@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from twisted.internet.defer import Deferred, fail
 
-from leto.errors import Compacted, ForeignDirectory, Stopping, StorageError
+from leto.errors import Compacted, ForeignDirectory, NothingToSnapshot, Stopping, StorageError
 from leto.interfaces import Identity, SnapshotSink, SnapshotSource
 from leto.raft.messages import Entry, EntryKind, HardState, SnapshotMeta
 from leto.storage import identity as identities
@@ -232,7 +232,7 @@ class MemoryStore:
         check_meta(meta, 0)
         newest = self.snapshot
         if newest is not None and meta.index < newest.index:
-            raise StorageError(f"a snapshot at {meta.index} would be older than the one at {newest.index}")
+            raise NothingToSnapshot()
         if meta.index > self.last_index:
             raise StorageError(f"a snapshot at {meta.index} would be beyond the log's end at {self.last_index}")
 

@@ -18,7 +18,7 @@ import os.path
 import threading
 from collections.abc import Callable
 
-from leto.errors import CorruptStorage, StorageError
+from leto.errors import CorruptStorage, NothingToSnapshot, StorageError
 from leto.raft.messages import SnapshotMeta
 from leto.storage.disk import Disk, File, describe
 from leto.storage.faultpoints import reach
@@ -191,10 +191,10 @@ class Snapshots:
     # taking and receiving ---------------------------------------------------------------------------
 
     def create(self, meta: SnapshotMeta) -> Sink:
-        """Raises StorageError."""
+        """Raises NothingToSnapshot where a later one is stored, StorageError."""
         check_meta(meta, 0)
         if self.newest is not None and meta.index < self.newest.index:
-            raise StorageError(f"a snapshot at {meta.index} would be older than the one at {self.newest.index}")
+            raise NothingToSnapshot()
         header = SnapshotHeader(self._owner.cluster, meta, OWN, 0, self._token())
         path = self._path(meta, TEMPORARY)
         try:

@@ -18,6 +18,7 @@ from leto.errors import (
     TransferFailed,
 )
 from leto.keyspace.replies import OK
+from leto.raft.messages import SnapshotMeta
 from tests.replica.cluster import Cluster, Outcome, packed
 
 
@@ -432,6 +433,39 @@ def test_a_second_snapshot_without_news_is_refused():
     cluster.until(lambda: first.done)
     second = Outcome(cluster.leader.replica.snapshot())
     assert isinstance(second.error, NothingToSnapshot)
+
+
+def test_a_snapshot_asked_for_while_the_leaders_is_taken_over_is_refused_and_harms_nobody(monkeypatch):
+    """The store has the leader's already, the keyspace is still the old one."""
+    cluster = Cluster(3)
+    cluster.do("SET", "a", "b")
+    cluster.settle()
+    node = cluster.followers[0]
+    newer = SnapshotMeta(node.replica.machine.applied + 10, 2, node.replica.node.configuration, 1)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(type(node.store), "snapshot", property(lambda store: newer))
+        asked = Outcome(node.replica.snapshot())
+    assert isinstance(asked.error, NothingToSnapshot)
+    cluster.do("SET", "a", "c")
+    assert cluster.get(b"a", node) == b"c"
+
+
+def test_a_snapshot_of_its_own_that_the_leaders_overtakes_is_no_failure_of_the_disk(monkeypatch):
+    """The leader's came between the decision and the first byte."""
+    cluster = Cluster(3, snapshot_entries=5)
+    refused = []
+
+    def overtaken(store, meta):
+        refused.append(meta)
+        raise NothingToSnapshot()
+
+    monkeypatch.setattr(type(cluster.leader.store), "create_snapshot", overtaken)
+    for number in range(20):
+        cluster.do("SET", "a", str(number))
+    assert refused
+    cluster.settle()
+    assert cluster.get(b"a", cluster.followers[0]) == b"19"
+    cluster.assert_equal_state()
 
 
 def test_expired_keys_are_deleted_through_the_log():

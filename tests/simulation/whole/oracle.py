@@ -355,17 +355,14 @@ class Oracle:
             self.fail(f"{self.commit} was applied, but is durable only on {sorted(holders)}: {reach}")
 
     def _is_kept(self, configuration: Configuration, holders: set[str]) -> bool:
-        """Whether a quorum holds it; where a voter has lost its disk, whether none can be made without a holder."""
+        """Whether no quorum can be made without a holder; where no voter has lost its disk, and their number is odd, a
+        quorum then holds it. (Of an even number half may be enough: what commits is the majority of a configuration
+        that has one voter less, and may not be on a disk yet.)"""
         empty = {member.id for member in (*configuration.members, *configuration.outgoing) if self._is_lost(member)}
         sets = [set(configuration.voter_ids())]
         if configuration.outgoing:
             sets.append(set(configuration.outgoing_ids()))
-        return all(
-            len(voters - holders - empty) * 2 <= len(voters)
-            if voters & empty
-            else len(voters & holders) * 2 > len(voters)
-            for voters in sets
-        )
+        return all(len(voters - holders - empty) * 2 <= len(voters) for voters in sets)
 
     def _is_lost(self, member: Member) -> bool:
         """Whether what that member held is gone: its disk was replaced, or cannot be read."""
