@@ -414,7 +414,8 @@ class World(Turmoil):
         return [self.hosts[name] for name in leader.replica.node.configuration.ids()]
 
     def _is_whole(self) -> bool:
-        """One leader that has committed all it has, whose configuration is at rest, and whom all members follow."""
+        """One leader, whose configuration is at rest, and whom all members follow; no disk is still at what was written
+        while disks were slow."""
         leader = self.leader()
         if leader is None:
             return False
@@ -432,6 +433,7 @@ class World(Turmoil):
                 host.is_up
                 and host.replica.node.leader_id == leader.name
                 and host.replica.machine.applied >= node.commit - 3
+                and not host.replica.driver.is_flushing
                 for host in self._members(leader)
             )
             and node.term in [term for term, _, _ in self.oracle.entries[-1:]]
