@@ -62,6 +62,7 @@ class Oracle:
         self.sent_entries: dict[tuple[int, int], tuple[int, int, int]] = {}  # (index, term): kind, crc, term before
         self.entries: list[tuple[int, int, int]] = []  # (term, kind, checksum) by index - 1: what was applied
         self.terms: list[int] = []  # of the same
+        self.in_force = Configuration()  # at the node that applied the newest entry first, when it did
         self.committed_by: list[int] = []  # the term by which the same was committed, or a later one
         self.digests: list[int] = []
         self.replies: list[list[Any]] = []
@@ -105,6 +106,7 @@ class Oracle:
                 self.fail(f"the entry at {index} is of term {entry.term}, the one before of {self.entries[-1][0]}")
             self.entries.append(summary)
             self.terms.append(entry.term)
+            self.in_force = process.replica.node.configuration
             self.committed_by.append(max([process.replica.node.term, *self.committed_by[-1:]]))
             self.digests.append(digest)
             self.replies.append(replies)
@@ -341,7 +343,8 @@ class Oracle:
         if not self.commit:
             return
         reach: dict[str, int] = {}
-        candidates = [self.configurations[-1][1]]
+        # A configuration is in force, and commits, from when it is appended: it may not be on any disk yet.
+        candidates = [self.configurations[-1][1], self.in_force]
         for host in self.world.hosts.values():
             store = self._recover(host)
             if store is None:
@@ -355,14 +358,17 @@ class Oracle:
             self.fail(f"{self.commit} was applied, but is durable only on {sorted(holders)}: {reach}")
 
     def _is_kept(self, configuration: Configuration, holders: set[str]) -> bool:
-        """Whether no quorum can be made without a holder; where no voter has lost its disk, and their number is odd, a
-        quorum then holds it. (Of an even number half may be enough: what commits is the majority of a configuration
-        that has one voter less, and may not be on a disk yet.)"""
+        """Whether a quorum holds it; where a voter has lost its disk, whether none can be made without a holder."""
         empty = {member.id for member in (*configuration.members, *configuration.outgoing) if self._is_lost(member)}
         sets = [set(configuration.voter_ids())]
         if configuration.outgoing:
             sets.append(set(configuration.outgoing_ids()))
-        return all(len(voters - holders - empty) * 2 <= len(voters) for voters in sets)
+        return all(
+            len(voters - holders - empty) * 2 <= len(voters)
+            if voters & empty
+            else len(voters & holders) * 2 > len(voters)
+            for voters in sets
+        )
 
     def _is_lost(self, member: Member) -> bool:
         """Whether what that member held is gone: its disk was replaced, or cannot be read."""
