@@ -40,6 +40,7 @@ from leto.waiting import WaitingFactory
 
 DRAIN_SECONDS = 2.0  # how long a stopping node goes on answering what its clients have sent
 DRAIN_POLL_SECONDS = 0.02
+ASK_AGAIN_SECONDS = 5.0  # a node that the cluster took and shut out again asks no more often
 # The writer thread must get the interpreter back soon after its fdatasync; measured against the default of 5 ms.
 SWITCH_INTERVAL = 0.0002
 
@@ -76,6 +77,7 @@ class LetoService(Service):
         self._flushers: list[Flusher] = []
         self._waker: Waker | None = None
         self._serving: Deferred[None] | None = None
+        self._asking: Deferred[None] | None = None
         self._stop_asked = False
         self._stopping = False
         self.replica: Replica | None = None
@@ -172,6 +174,7 @@ class LetoService(Service):
             random=source.random,
             on_fatal=self.fail,
             on_removed=self._removed,
+            on_shut_out=self._shut_out,
             soon=readers.soon if readers is not None else None,
         )
         self.clients_factory = RespFactory(self.replica, config, reactor, shutdown=self.stop_process, readers=readers)
@@ -264,6 +267,30 @@ class LetoService(Service):
         self._store.identify(identity)
         self._build(identity)
 
+    def _shut_out(self) -> None:
+        """The cluster has taken this node, and then given its id to another data directory."""
+        if self._asking is None and self.config.join is not None and not self._stopping:
+            self._log.warn(
+                "the cluster has taken {id}, and then another node of that id: asking again, in case that one is gone",
+                id=self.config.id,
+            )
+            self._asking = Deferred.fromCoroutine(self._ask_again())
+            self._asking.addErrback(self._asking_failed)
+
+    async def _ask_again(self) -> None:
+        own = self._store.identity
+        assert own is not None
+        identity = await Joiner(self._reactor, self.config, own.incarnation).join()
+        if identity.cluster_id != own.cluster_id:
+            self._log.error("{join} belongs to another cluster", join=str(self.config.join))
+        await deferLater(self._reactor, ASK_AGAIN_SECONDS)
+        self._asking = None
+
+    def _asking_failed(self, failure: Failure) -> None:
+        self._asking = None
+        if not self._stopping:
+            self._log.failure("asking to be taken again failed", failure)
+
     def _start_failed(self, failure: Failure) -> None:
         if self._stopping:  # it was cancelled, and each thing that it may have waited for has its own word for that
             return
@@ -294,8 +321,9 @@ class LetoService(Service):
         self._notifier.stopping()
         self._stopping = True
         await self._clients.close()
-        if self._serving is not None:
-            self._serving.cancel()
+        for under_way in (self._serving, self._asking):
+            if under_way is not None:
+                under_way.cancel()
         if self.replica is not None and self.clients_factory is not None and self._transport is not None:
             await self._drain(self.clients_factory)
             await self.replica.stop()

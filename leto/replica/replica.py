@@ -63,9 +63,12 @@ class Replica:
         random: Callable[[], float],
         on_fatal: Callable[[str], None],
         on_removed: Callable[[str], None],
+        on_shut_out: Callable[[], None] = lambda: None,
         soon: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
-        """`soon` calls what it is given once all that has come by now is handed in (the default: a delayed call)."""
+        """`on_shut_out`: the cluster has taken this node, which holds no log yet, but its leader means another data
+        directory by its id. `soon` calls what it is given once all that has come by now is handed in (the default: a
+        delayed call)."""
         self.config = config
         self.machine = machine
         self._reactor = reactor
@@ -73,6 +76,7 @@ class Replica:
         self._transport = transport
         self._on_fatal = on_fatal
         self._on_removed = on_removed
+        self._on_shut_out = on_shut_out
         snapshot = store.snapshot
         self.node = Node(
             Settings(
@@ -525,9 +529,14 @@ class Replica:
         # there, not known to be committed. A joiner that none names yet is not removed, whoever refuses it; nor is one
         # that came back, reads of its own past, and meets a member that lags: the leader that it hears knows better.
         node = self.node
-        hears_leader = server_id != node.leader_id and node.has_quorum(self._reactor.seconds())
-        if 0 <= node.member_at < configuration_index and not hears_leader:
+        hears_leader = node.has_quorum(self._reactor.seconds())
+        from_leader = server_id == node.leader_id
+        if 0 <= node.member_at < configuration_index and (from_leader or not hears_leader):
             self._removed(f"{self.config.id} was removed from the cluster, says {server_id}")
+        elif node.member_at < 0 and from_leader and hears_leader:
+            # It appends to this id, and refuses this directory: the id was given away, to an earlier life of this node
+            # whose question was held up on its way, say.
+            self._on_shut_out()
 
     def admits(self, server_id: str, incarnation: str) -> bool:
         current = self.node.configuration

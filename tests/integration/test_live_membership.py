@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
+from leto.interfaces import Identity
+from leto.storage import FileStore
 from tests.integration.cluster import Cluster, Node, member_ids, wait_for
 from tests.integration.load import Writers
 
@@ -81,6 +83,22 @@ def test_a_node_joins_through_a_follower_and_becomes_a_voter(cluster: Cluster, n
     cluster.wait_settled()
     assert newcomer.client().get("joined") == b"through a follower"
     cluster.wait_same_state()
+
+
+def test_a_node_whose_id_was_given_away_before_it_got_a_log_asks_again(cluster: Cluster, newcomer: Node) -> None:
+    """The late question of an earlier life of its, say, which died while it asked."""
+    leader = cluster.leader
+    store = FileStore.open(str(newcomer.raftdir))
+    store.identify(Identity(leader.info()["raft_cluster_id"], newcomer.id, "taken"))
+    store.close()
+    given_to = (newcomer.raft_address, newcomer.id, newcomer.address, "another")
+    assert leader.asking.execute_command("JOIN", *given_to) == b"OK"
+    newcomer.start(join=leader.address)
+    wait_for(lambda: "asking again" in newcomer.log(), "it notices")
+    cluster.wait_settled()
+    leader.client().set("shut", "out no more")
+    cluster.wait_same_state()
+    assert newcomer.asking.execute_command("GET", "shut") == b"out no more"
 
 
 def test_a_learner_catches_up_through_a_snapshot(cluster: Cluster, newcomer: Node) -> None:

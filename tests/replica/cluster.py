@@ -57,6 +57,7 @@ class Node:
         )
         self.fatal: list[str] = []
         self.removed: list[str] = []
+        self.shut_out: list[float] = []
         self.replica: Replica | None = None
         self.flusher = None
         self.wall_offset = 0.0
@@ -84,6 +85,7 @@ class Node:
             random=source.random,
             on_fatal=self.fatal.append,
             on_removed=self.removed.append,
+            on_shut_out=lambda: self.shut_out.append(clock.seconds()),
         )
         self.replica.start()
         return self.replica

@@ -255,6 +255,26 @@ def test_a_new_members_place_is_not_taken_before_it_could_speak():
     assert isinstance(late.error, ConfigurationRefused)
 
 
+def test_a_node_without_a_log_whose_id_was_given_away_is_told_so():
+    cluster = Cluster(3)
+    node = cluster.add("id4")
+    for incarnation in ("mine", "another's"):
+        given = Outcome(
+            cluster.leader.replica.add_member(node.name, str(node.config.raftbind), voter=True, incarnation=incarnation)
+        )
+        cluster.until(lambda given=given: given.done)
+        assert given.error is None
+    node.incarnation = "mine"
+    node.start()
+    cluster.until(lambda: node.shut_out)
+    assert not node.removed and node.replica.node.last_index == 0
+    again = Outcome(
+        cluster.leader.replica.add_member(node.name, str(node.config.raftbind), voter=True, incarnation="mine")
+    )
+    cluster.until(lambda: again.done and node.name in cluster.leader.replica.node.configuration.voter_ids())
+    assert again.error is None
+
+
 def test_joining_twice_changes_nothing():
     cluster = Cluster(3)
     node = cluster.followers[0]

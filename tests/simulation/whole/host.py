@@ -189,6 +189,7 @@ class Host:
                 random=source.random,
                 on_fatal=lambda message: self._fatal(process, message),
                 on_removed=lambda reason: self._removed(process, reason),
+                on_shut_out=lambda: self._shut_out(process),
             )
         except StorageError as error:
             self._refused(process, error)
@@ -211,6 +212,13 @@ class Host:
     async def _join(self, process: Process, source: Random) -> None:
         """As leto.replica.joining.Joiner: ask, and take part once taken."""
         incarnation = f"{self.name}x{self.lives}x{source.getrandbits(32):08x}"
+        await self._be_taken(process, incarnation)
+        self.incarnation = incarnation
+        process.store.identify(Identity(CLUSTER_ID, self.name, incarnation))
+        self.world.record("join", f"{self.name} was taken as {incarnation}")
+        self._build(process, source)
+
+    async def _be_taken(self, process: Process, incarnation: str) -> None:
         asked = self.world.any_member(self)
         while True:
             named = None
@@ -227,10 +235,18 @@ class Host:
                 named = self.world.any_member(self)
                 await deferLater(process.clock, ASK_AGAIN)
             asked = named
-        self.incarnation = incarnation
-        process.store.identify(Identity(CLUSTER_ID, self.name, incarnation))
-        self.world.record("join", f"{self.name} was taken as {incarnation}")
-        self._build(process, source)
+
+    def _shut_out(self, process: Process) -> None:
+        """As leto.service: ask again."""
+        if process.alive and not process.stopping and not self.joining:
+            self.joining = True
+            self.world.record("shut", f"{self.name} asks again")
+            Deferred.fromCoroutine(self._ask_again(process)).addErrback(self._join_failed)
+
+    async def _ask_again(self, process: Process) -> None:
+        await self._be_taken(process, self.incarnation)
+        await deferLater(process.clock, ASK_AGAIN)
+        self.joining = False
 
     def _ask(self, replica: Any, incarnation: str) -> Deferred[None]:
         return replica.add_member(
