@@ -45,7 +45,8 @@ def become_follower(s: State, term: int, leader_id: str) -> None:
     s.progress.clear()
     s.snapshots_to_send.clear()
     s.uncommitted_bytes = 0
-    s.broadcast = s.round_due = s.send_due = False
+    s.broadcast = s.round_due = s.send_due = s.notices_due = False
+    s.notice_at = math.inf
     draw_timeout(s)
 
 

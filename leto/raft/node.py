@@ -75,8 +75,12 @@ class Node:
 
     # input ---------------------------------------------------------------------------------------
 
-    def step(self, message: Message, now: float) -> None:
-        """A peer's message. Raises ProtocolError, having changed nothing, for one that no correct peer can send."""
+    def step(self, message: Message, now: float) -> bool:
+        """A peer's message. Whether something may be due now: False where it was an answer that moved nothing on (a
+        quorum had answered before), so that neither a Ready nor a timer is.
+
+        Raises ProtocolError, having changed nothing, for one that no correct peer can send.
+        """
         s = self._state
         check_message(s, message)
         if now > s.now:
@@ -86,10 +90,17 @@ class Node:
         term = message.term
         kind = type(message)
         if term != s.term and (not self._adopt(message) if term > s.term else not self._answer_stale(message)):
-            return
-        _RECEIVE[kind](s, message)
+            return True
+        if isinstance(message, AppendEntriesReply) and s.role is Role.LEADER and not s.settle_due:
+            noticed = s.notice_at
+            replication.receive_append_reply(s, message)
+            if not (s.settle_due or s.send_due or s.messages or s.reads or s.notice_at < noticed):
+                return s.applying < s.commit
+        else:
+            _RECEIVE[kind](s, message)
         if s.settle_due:
             membership.settle(s)
+        return True
 
     def _adopt(self, message: Message) -> bool:
         """A higher term (paper figure 2, all servers). Whether the message is to be processed further."""
@@ -132,6 +143,9 @@ class Node:
         if s.role is Role.LEADER:
             if s.transferring_to and s.now >= s.transfer_deadline:
                 s.transferring_to = ""
+            if s.now >= s.notice_at:
+                s.notice_at = math.inf
+                s.notices_due = s.send_due = True
             if s.now >= s.heartbeat_deadline:
                 election.check_quorum(s)
                 if s.role is not Role.LEADER:
@@ -401,12 +415,13 @@ class Node:
 
     @property
     def heartbeat_deadline(self) -> float:
-        """When to tick at the latest for a leader's heartbeat or a follower's repeated question, seconds; else inf."""
+        """When to tick at the latest for a leader's heartbeat or notice, a follower's repeated question; else inf."""
         s = self._state
         if s.role is Role.LEADER:
-            return min(s.heartbeat_deadline, s.transfer_deadline) if s.transferring_to else s.heartbeat_deadline
-        due = reads.repeat_deadline(s)
-        return math.inf if due is None else due
+            due = s.heartbeat_deadline if s.heartbeat_deadline < s.notice_at else s.notice_at
+            return min(due, s.transfer_deadline) if s.transferring_to else due
+        repeat = reads.repeat_deadline(s)
+        return math.inf if repeat is None else repeat
 
     @property
     def removed(self) -> bool:

@@ -19,6 +19,7 @@ class Progress:
     """0 <= match < next. `match` is durable at the follower and never goes back within a term."""
 
     __slots__ = (
+        "awaits_commit",
         "catch_up_since",
         "catch_up_target",
         "commit_sent",
@@ -49,6 +50,7 @@ class Progress:
         self.pending_snapshot = 0  # index of the snapshot that it is being sent
         self.probe_sent = False  # probe: the one append is on its way
         self.commit_sent = 0  # highest commit index it was told to reach
+        self.awaits_commit = False  # a read of its own waits there for the commit index to be told
         self.inflight: deque[tuple[int, int]] = deque()  # (last index, payload bytes) of each unanswered append
         self.inflight_bytes = 0
         self.resend_after = 0.0  # seconds; till then a gap it reports may be a big append overtaken by a small one

@@ -197,5 +197,8 @@ def _answer(s: State, readers: list[tuple[str, int]], index: int, clock_ms: int)
     for reader, context in readers:
         if reader:
             s.send_quickly(ReadIndexReply(s.id, reader, s.term, context, index, clock_ms))
+            progress = s.progress.get(reader)
+            if progress is not None and progress.commit_sent < index:
+                progress.awaits_commit = s.send_due = True
         else:
             s.reads.append(ReadState(context, index, clock_ms))

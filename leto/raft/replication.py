@@ -7,6 +7,7 @@ Appends are built when a Ready is taken, so that all that was proposed until the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 from leto.errors import Compacted
 from leto.raft import election, quorum, reads
@@ -150,8 +151,10 @@ def receive_append_reply(s: State, m: AppendEntriesReply) -> None:
             progress.become_replicate(max(m.match_index, m.prev_index) + 1)
         elif progress.match >= progress.pending_snapshot or s.log.term_or_none(progress.match) is not None:
             progress.become_replicate(progress.match + 1)
-    s.send_due = True
+    if progress.next <= s.log.last_index or progress.awaits_commit:
+        s.send_due = True
     if news:
+        notice_later(s)  # it may be told now of what was committed before
         if m.match_index > s.commit:
             advance_commit(s)
         if s.transferring_to == m.sender:
@@ -193,7 +196,16 @@ def advance_commit(s: State) -> None:
     index = quorum.agreed(s.voters, s.outgoing, match)
     if index > s.commit and index >= s.term_start:
         s.commit_to(index)
-        s.send_due = True
+        notice_later(s)
+
+
+def notice_later(s: State) -> None:
+    """Leader: followers learn of a commit by the next append, or by an empty one if none comes for a while."""
+    delay = s.settings.commit_notice
+    if not delay:
+        s.notices_due = s.send_due = True
+    elif s.notice_at == inf:
+        s.notice_at = s.now + delay
 
 
 # the leader: appends ------------------------------------------------------------------------------------
@@ -201,10 +213,11 @@ def advance_commit(s: State) -> None:
 
 def send_appends(s: State) -> None:
     """What is due to each follower: new entries as far as its window allows; else, if a heartbeat or a read round is
-    due or it has not been told of a commit yet, an empty append."""
+    due or it is to be told of a commit, an empty append."""
     broadcast = s.broadcast
     asked = reads.asked(s) if s.round_due and not broadcast else ()
-    s.broadcast = s.round_due = s.send_due = False
+    notices = s.notices_due
+    s.broadcast = s.round_due = s.send_due = s.notices_due = False
     log = s.log
     last = log.last_index
     s.sent_index = last
@@ -224,7 +237,11 @@ def send_appends(s: State) -> None:
                 continue
             if due:
                 _send_empty(s, id, progress)
-            elif not progress.inflight and progress.commit_sent < min(s.commit, progress.match):
+            elif (
+                (notices or progress.awaits_commit)
+                and not progress.inflight
+                and progress.commit_sent < min(s.commit, progress.match)
+            ):
                 _send_empty(s, id, progress, quiet=True)
         elif state is PROBE:
             if not progress.probe_sent:
@@ -260,6 +277,8 @@ def _send_entries(s: State, id: str, progress: Progress, max_bytes: int) -> bool
     told = commit if commit < last else last
     if told > progress.commit_sent:
         progress.commit_sent = told
+        if told == commit:
+            progress.awaits_commit = False
     return True
 
 
@@ -296,6 +315,8 @@ def _send_heartbeat(
 ) -> None:
     commit = min(s.commit, progress.match)
     progress.commit_sent = max(progress.commit_sent, commit)
+    if commit == s.commit:
+        progress.awaits_commit = False
     s.messages.append(
         AppendEntries(s.id, id, s.term, prev_index, prev_term, commit, (), s.round, _lease_asked(s), s.clock_ms, quiet)
     )

@@ -15,6 +15,7 @@ class Settings:
     fast_election_delay: float = (
         0.05  # upper bound of the random delay before the pre-vote once the leader's link closed
     )
+    commit_notice: float = 0.01  # a follower that no append goes to is told of a commit after so long (0: at once)
     max_append_bytes: int = 1 << 20  # in one AppendEntries (one entry may exceed it)
     max_inflight_appends: int = 64  # per follower, unanswered
     max_inflight_bytes: int = 16 << 20  # per follower, unanswered (one entry may exceed it)
@@ -36,6 +37,8 @@ class Settings:
                 f"the heartbeat interval ({self.heartbeat_interval} s) must be positive and below the election"
                 f" timeout ({self.election_timeout} s), or idle followers would campaign"
             )
+        if self.commit_notice < 0:
+            raise ValueError(f"the delay of a commit's notice must not be negative, as {self.commit_notice} s is")
         if not 0 <= self.fast_election_delay <= self.election_timeout:
             raise ValueError("the fast election delay must lie between 0 and the election timeout")
         for name in ("max_append_bytes", "max_inflight_appends", "max_inflight_bytes", "max_uncommitted_bytes"):

@@ -6,6 +6,7 @@ share is here: changing the log together with the configurations in it, and the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from enum import IntEnum
 
@@ -72,6 +73,8 @@ class State:
         "log",
         "messages",
         "messages_after_persist",
+        "notice_at",
+        "notices_due",
         "now",
         "number",
         "outgoing",
@@ -198,6 +201,8 @@ class State:
         self.heartbeat_deadline = 0.0
         self.broadcast = False  # every follower is to be sent an append, an empty one if need be
         self.send_due = False  # something may be due to some follower
+        self.notice_at = math.inf  # when to tell of a commit those followers that have not heard of it by the way
+        self.notices_due = False
         self.sent_index = 0  # last_index when appends were last sent
         self.uncommitted_bytes = 0
         self.transferring_to = ""

@@ -84,7 +84,7 @@ class Cluster:
 
     def __init__(self, ids, *, voters=None, **settings):
         self.now = 100.0
-        self.settings = settings
+        self.settings = {"commit_notice": 0.0, **settings}  # no test has to wait for a commit to be told
         self.nodes, self.disks, self.applied, self.reads, self.cut = {}, {}, {}, {}, set()
         members = tuple(Member(i, f"{i}:1", i in (voters or ids)) for i in sorted(voters or ids))
         first = Entry(1, 1, EntryKind.CONFIGURATION, configurations.encode(Configuration(members)))

@@ -51,7 +51,7 @@ class Subject:
         random: float = 0.0,
         **settings: Any,
     ) -> None:
-        self.settings = Settings(id=id, **settings)
+        self.settings = Settings(id=id, **{"commit_notice": 0.0, **settings})  # the papers know no delay of it
         self.configuration = configuration_of(voters, learners)
         self.random = random
         self.now = 100.0

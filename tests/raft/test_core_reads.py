@@ -114,6 +114,33 @@ def test_the_news_of_a_commit_is_answered_only_where_the_logs_part():
     assert isinstance(refusal, AppendEntriesReply) and not refusal.success
 
 
+def test_a_commit_is_told_by_the_next_append_or_a_little_later():
+    cluster = Cluster(["a", "b", "c"], commit_notice=0.01)
+    leader = cluster.elect("a")
+    followers = [cluster.nodes["b"], cluster.nodes["c"]]
+    for payload in (b"one", b"two"):
+        leader.propose(payload, cluster.now)
+        cluster.run()
+        assert leader.commit == leader.last_index
+        assert [each.commit for each in followers] == [leader.commit - 1] * 2
+    assert leader.heartbeat_deadline <= cluster.now + 0.01
+    cluster.advance(0.01, step=0.01)
+    assert [each.commit for each in followers] == [leader.commit] * 2
+
+
+def test_a_follower_whose_read_waits_is_told_of_the_commit_at_once():
+    cluster = Cluster(["a", "b", "c"], commit_notice=0.01, lease=True)  # under a lease no round tells it
+    leader = cluster.elect("a")
+    cluster.advance(0.1)
+    leader.propose(b"one", cluster.now)
+    cluster.run()
+    reader = cluster.nodes["b"]
+    assert reader.commit < leader.commit
+    reader.read(7, cluster.now)
+    cluster.run()
+    assert cluster.reads["b"][-1].index == reader.commit == leader.commit > cluster.nodes["c"].commit
+
+
 def test_after_a_restart_no_vote_is_given_while_a_lease_may_be_promised():
     node, _ = lone([Entry(2, 3, 1, b"x")], term=3, lease=True)
     node.step(RequestVote("b", "a", 4, 9, 3), 0.5)

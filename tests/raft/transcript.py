@@ -97,7 +97,7 @@ class Transcript:
         settings = dict(word.split("=") for word in words if "=" in word)
         at = ids.index("learners") if "learners" in ids else len(ids)
         self.cluster = Cluster(record=self.record)
-        self.cluster.settings = {key: SETTING[key](value) for key, value in settings.items()}
+        self.cluster.settings = {"commit_notice": 0.0} | {key: SETTING[key](value) for key, value in settings.items()}
         self._draws = iter([0.0, 0.3, 0.6, 0.9, 0.45, 0.75, 0.15])
         self.cluster.server_class = self._server_class()
         self.cluster.bootstrap(configuration_of(ids[:at], ids[at + 1 :]))
