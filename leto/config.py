@@ -92,7 +92,7 @@ class Config:
 
     # disk
     fsync: FsyncPolicy = "always"
-    flush: Literal["thread", "inline"] = "thread"
+    flush: Literal["auto", "thread", "inline"] = "auto"
     segment_bytes: int = 64 << 20
 
     # clients

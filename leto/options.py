@@ -163,7 +163,9 @@ GROUPS: Mapping[str, Sequence[Option]] = {
     ),
     "Disk": (
         _one_of("fsync", ("always", "everysec", "no"), "when writes are synced to disk, as Redis names it"),
-        _one_of("flush", ("thread", "inline"), "where disk writes run: a writer thread, or the reactor itself"),
+        _one_of(
+            "flush", ("auto", "thread", "inline"), "where disk writes run: as the disk is quick, in a thread, at once"
+        ),
         _size("segment-bytes", "size of one log file"),
     ),
     "Clients": (

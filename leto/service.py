@@ -33,7 +33,7 @@ from leto.replica import Replica
 from leto.replica.joining import Joiner, bootstrap, needs_bootstrap
 from leto.resp.protocol import RespFactory
 from leto.signals import Signals, last_words
-from leto.storage.flush import InlineFlusher, ThreadFlusher
+from leto.storage.flush import AdaptiveFlusher, InlineFlusher, ThreadFlusher
 from leto.storage.identity import NAME as IDENTITY
 from leto.storage.store import MARK_SECONDS, FileStore
 from leto.waiting import WaitingFactory
@@ -142,11 +142,13 @@ class LetoService(Service):
         source = random.Random()
         readers = SocketReaders(reactor) if IS_AVAILABLE else None
         log_flusher: Flusher = InlineFlusher()
-        if config.flush == "thread":
+        if config.flush != "inline":
             self._waker = Waker(readers) if readers is not None else None
-            log_flusher = ThreadFlusher(
-                self._waker.wake if self._waker is not None else reactor.callFromThread, rest=self._store.mark
-            )
+            wake = self._waker.wake if self._waker is not None else reactor.callFromThread
+            if config.flush == "thread":
+                log_flusher = ThreadFlusher(wake, rest=self._store.mark)
+            else:
+                log_flusher = AdaptiveFlusher(reactor, ThreadFlusher(wake), self._store.mark)
         # always a thread: its syncs and read-back take long
         snapshot_flusher = ThreadFlusher(reactor.callFromThread, "leto-snapshots")
         self._flushers = [snapshot_flusher, log_flusher]

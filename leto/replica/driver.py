@@ -24,6 +24,7 @@ from leto.raft.ready import ReadState, Ready
 
 APPLY_SECONDS = 0.008  # how long one turn may apply entries before others have theirs
 RESTORE_CHUNK = 1 << 20
+BRIEF_BYTES = 64 << 10  # a flush of no more may run in the reactor's thread
 
 
 class Owner(Protocol):
@@ -141,12 +142,12 @@ class Driver:
         if not self._running or self._failed:
             return
         try:
-            self._node.step(message, self._clock.seconds())
+            if self._node.step(message, self._clock.seconds()):
+                self.schedule()
         except ProtocolError:
             raise
         except Exception:  # noqa: BLE001 - as in turn()
             self._broken()
-        self.schedule()
 
     def turn(self) -> None:
         if self._failed or not self._running or self._in_turn:
@@ -233,7 +234,7 @@ class Driver:
         self._in_flight = readies
         self._flush_started = self._clock.seconds()
         self.flushes += 1
-        flush = self._flusher.submit(partial(_write, self._store, readies))
+        flush = self._flusher.submit(partial(_write, self._store, readies), brief=_is_brief(readies))
         flush.addCallback(self._flushed).addErrback(self._disk_failed)
 
     def _flushed(self, _: None) -> Deferred[None] | None:
@@ -314,6 +315,16 @@ class Driver:
 
 def _has_content(ready: Ready) -> bool:
     return bool(ready.entries) or ready.hard_state is not None or ready.snapshot is not None
+
+
+def _is_brief(readies: list[Ready]) -> bool:
+    size = 0
+    for ready in readies:
+        if ready.snapshot is not None:
+            return False
+        for entry in ready.entries:
+            size += len(entry.payload)
+    return size <= BRIEF_BYTES
 
 
 def _chunks(source: SnapshotSource) -> Iterator[bytes]:

@@ -6,14 +6,21 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
+from typing import Any
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from leto.errors import Stopping
 
 Job = Callable[[], None]
 REST_SECONDS = 0.05  # without a job, after which the writer thread has time for what could wait
+
+# AdaptiveFlusher's judgement of the disk:
+QUICK_SECONDS = 0.001  # a brief job that takes no longer costs less in the reactor's thread than handed to another
+CONTRARY_JOBS = 64  # so many more slow ones than quick ones, and the disk is slow; or the other way round
+HANG_SECONDS = 0.02  # one job as long as this is enough
+FIRST_BAN, LONGEST_BAN = 1.0, 60.0  # seconds for which a disk that has turned slow is not trusted, doubled each time
 
 
 def _stopped() -> Deferred[None]:
@@ -57,7 +64,7 @@ class ThreadFlusher:
         self._thread: threading.Thread | None = None
         self._stopping: Deferred[None] | None = None
 
-    def submit(self, job: Job) -> Deferred[None]:
+    def submit(self, job: Job, *, brief: bool = False) -> Deferred[None]:
         if self._stopping is not None:
             return _stopped()
         if self._thread is None:
@@ -105,6 +112,102 @@ class ThreadFlusher:
         self._stopping.callback(None)
 
 
+class AdaptiveFlusher:
+    """Brief jobs run in the reactor's thread while the disk is quick: on such a disk the hand-over to another thread
+    and back costs more than the job. All else, and all jobs once the disk is slow, run in the writer's thread.
+
+    The brief jobs themselves tell how quick the disk is, whichever thread runs them. A disk that hangs without warning
+    does stop the reactor, once, for as long as it hangs; after that it is not trusted for a time that doubles.
+    """
+
+    def __init__(self, clock: Any, writer: ThreadFlusher, rest: Job) -> None:
+        """`rest` is run in the writer's thread, once, when no job has come for REST_SECONDS; `writer` has none of its
+        own, which could run beside a job in the reactor's thread."""
+        self._clock = clock
+        self._writer = writer
+        self._rest = rest
+        self._in_thread = 0  # jobs that the writer's thread has, or whose ends are not told yet
+        self._running = False
+        self.is_quick = True  # brief jobs run in the reactor's thread at present
+        self._balance = 0  # of slow jobs over quick ones, or the opposite while the disk is held for slow
+        self._ban = FIRST_BAN
+        self._banned_until = 0.0
+        self._trusted_since = clock.seconds()
+        self._last_job = 0.0
+        self._rest_call: Any = None
+        self._stopped = False
+
+    def submit(self, job: Job, *, brief: bool = False) -> Deferred[None]:
+        if self._stopped:
+            return _stopped()
+        if self._rest_call is None:
+            self._rest_call = self._clock.callLater(REST_SECONDS, self._rest_due)
+        if not brief or not self.is_quick or self._in_thread or self._running:
+            self._last_job = self._clock.seconds()
+            return self._hand_over(job, brief)
+        started = self._last_job = self._clock.seconds()
+        self._running = True
+        failure = _run(job)
+        self._running = False
+        self._judge(self._clock.seconds() - started)
+        return succeed(None) if failure is None else fail(failure)
+
+    def stop(self) -> Deferred[None]:
+        """A second call errbacks with Stopping."""
+        self._stopped = True
+        if self._rest_call is not None:
+            self._rest_call.cancel()
+            self._rest_call = None
+        return self._writer.stop()
+
+    def _hand_over(self, job: Job, brief: bool) -> Deferred[None]:
+        seconds = self._clock.seconds
+        taken = [0.0]
+
+        def timed() -> None:
+            started = seconds()
+            try:
+                job()
+            finally:
+                taken[0] = seconds() - started
+
+        def ended(result: Any) -> Any:
+            self._in_thread -= 1
+            if brief:
+                self._judge(taken[0])
+            return result
+
+        self._in_thread += 1
+        return self._writer.submit(timed).addBoth(ended)
+
+    def _judge(self, taken: float) -> None:
+        """A brief job took so many seconds."""
+        is_slow = taken > QUICK_SECONDS
+        if is_slow is self.is_quick:  # it speaks against what is held of the disk
+            self._balance += 1
+        elif self._balance:
+            self._balance -= 1
+        now = self._clock.seconds()
+        if not self.is_quick:
+            if self._balance >= CONTRARY_JOBS and now >= self._banned_until:
+                self.is_quick = True
+                self._balance = 0
+                self._trusted_since = now
+        elif self._balance >= CONTRARY_JOBS or taken >= HANG_SECONDS:
+            self.is_quick = False
+            self._balance = 0
+            self._ban = FIRST_BAN if now - self._trusted_since > LONGEST_BAN else min(2 * self._ban, LONGEST_BAN)
+            self._banned_until = now + self._ban
+
+    def _rest_due(self) -> None:
+        self._rest_call = None
+        left = self._last_job + REST_SECONDS - self._clock.seconds()
+        if left > 0:
+            self._rest_call = self._clock.callLater(left, self._rest_due)
+        else:
+            self._hand_over(self._rest, False)
+
+
 class InlineFlusher:
     """Runs each job at once in the reactor's thread; the Deferred has fired when submit() returns, unless a job
     itself submitted this one."""
@@ -114,7 +217,7 @@ class InlineFlusher:
         self._running = False
         self._stopped = False
 
-    def submit(self, job: Job) -> Deferred[None]:
+    def submit(self, job: Job, *, brief: bool = False) -> Deferred[None]:
         if self._stopped:
             return _stopped()
         done: Deferred[None] = Deferred()

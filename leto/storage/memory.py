@@ -319,7 +319,7 @@ class MemoryFlusher:
     def pending(self) -> int:
         return len(self._jobs)
 
-    def submit(self, job: Callable[[], None]) -> Deferred[None]:
+    def submit(self, job: Callable[[], None], *, brief: bool = False) -> Deferred[None]:
         if self._stopping is not None:
             return fail(Stopping("the disk writer has stopped"))
         done: Deferred[None] = Deferred()

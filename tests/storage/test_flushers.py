@@ -7,9 +7,11 @@ from queue import SimpleQueue
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from leto.errors import Stopping
-from leto.storage import InlineFlusher, MemoryFlusher, ThreadFlusher
+from leto.storage import AdaptiveFlusher, InlineFlusher, MemoryFlusher, ThreadFlusher
+from leto.storage.flush import CONTRARY_JOBS, FIRST_BAN, REST_SECONDS
 
 
 class Reactor:
@@ -52,6 +54,7 @@ class Flushing:
         self.flusher = {
             "thread": lambda: ThreadFlusher(self.reactor.callFromThread),
             "inline": InlineFlusher,
+            "auto": lambda: AdaptiveFlusher(Clock(), ThreadFlusher(self.reactor.callFromThread), lambda: None),
             "memory": MemoryFlusher,
         }[kind]()
 
@@ -61,12 +64,12 @@ class Flushing:
     def settle(self, *kept):
         if self.kind == "memory":
             self.flusher.run()
-        if self.kind == "thread":
+        if self.kind in ("thread", "auto"):
             self.reactor.turn_until(lambda: all(each.fired for each in kept))
         assert all(each.fired for each in kept)
 
 
-@pytest.fixture(params=["thread", "inline", "memory"])
+@pytest.fixture(params=["thread", "inline", "memory", "auto"])
 def flushing(request):
     made = Flushing(request.param)
     yield made
@@ -91,7 +94,7 @@ def test_a_jobs_end_is_told_in_the_reactors_thread(flushing):
     good = flushing.submit(lambda: threads.append(threading.current_thread()))
     flushing.settle(good)
     assert good.thread is threading.current_thread()
-    assert (threads[0] is threading.current_thread()) == (flushing.kind != "thread")
+    assert (threads[0] is threading.current_thread()) == (flushing.kind not in ("thread", "auto"))
 
 
 @pytest.mark.parametrize("error", [ValueError("bad"), OSError(5, "I/O error"), RecursionError()])
@@ -190,3 +193,103 @@ def test_the_writer_thread_rests_once_after_the_last_job():
     stopped = Kept(flusher.stop())
     reactor.turn_until(lambda: stopped.fired)
     assert order.empty(), "nothing had changed since"
+
+
+class Disk:
+    """Jobs of a given length, under an AdaptiveFlusher; `ran` says which thread ran each: "here" or "there"."""
+
+    def __init__(self):
+        self.clock = Clock()
+        self.reactor = Reactor()
+        self.ran = []
+        self.rests = 0
+        self.flusher = AdaptiveFlusher(self.clock, ThreadFlusher(self.reactor.callFromThread), self._rest)
+
+    def _rest(self):
+        assert threading.current_thread() is not threading.main_thread()
+        self.rests += 1
+
+    def submit(self, seconds=0.0001, *, brief=True):
+        def job():
+            self.clock.rightNow += seconds
+            self.ran.append("here" if threading.current_thread() is threading.main_thread() else "there")
+
+        return Kept(self.flusher.submit(job, brief=brief))
+
+    def write(self, count=1, seconds=0.0001):
+        """Brief jobs one after another, -> where the last ran."""
+        for _ in range(count):
+            kept = self.submit(seconds)
+            self.reactor.turn_until(lambda kept=kept: kept.fired)
+        return self.ran[-1]
+
+    def stop(self):
+        stopped = Kept(self.flusher.stop())
+        self.reactor.turn_until(lambda: stopped.fired)
+
+
+@pytest.fixture
+def disk():
+    made = Disk()
+    yield made
+    made.stop()
+
+
+def test_a_brief_job_runs_at_once_while_the_disk_is_quick(disk):
+    assert disk.submit().fired
+    assert disk.ran == ["here"]
+
+
+def test_a_long_job_runs_in_the_writers_thread_and_brief_ones_behind_it(disk):
+    long, brief = disk.submit(brief=False), disk.submit()
+    assert not brief.fired
+    disk.reactor.turn_until(lambda: long.fired and brief.fired)
+    assert disk.ran == ["there", "there"]
+    assert disk.write() == "here"
+
+
+def test_a_brief_jobs_error_is_its_deferreds(disk):
+    def fail():
+        raise OSError(28, "No space left on device")
+
+    kept = Kept(disk.flusher.submit(fail, brief=True))
+    assert isinstance(kept.error, OSError)
+    assert disk.write() == "here"
+
+
+def test_a_disk_that_turns_slow_is_left_to_the_writers_thread_until_it_is_quick_again(disk):
+    assert disk.write(CONTRARY_JOBS, 0.003) == "here"
+    assert disk.write(CONTRARY_JOBS, 0.003) == "there"
+    assert disk.write(CONTRARY_JOBS) == "there"
+    disk.clock.advance(2 * FIRST_BAN)
+    assert disk.write(2) == "here"
+
+
+def test_a_few_slow_jobs_say_nothing(disk):
+    for _ in range(CONTRARY_JOBS):
+        disk.write(1, 0.003)
+        disk.write(2)
+    assert disk.write() == "here"
+
+
+def test_one_hang_is_enough_and_each_is_remembered_for_longer(disk):
+    for ban in (2 * FIRST_BAN, 4 * FIRST_BAN):
+        disk.write(1, 0.5)
+        assert disk.write(CONTRARY_JOBS) == "there"
+        disk.clock.advance(ban - 0.5)
+        assert disk.write(2) == "there"
+        disk.clock.advance(0.5)
+        assert disk.write(2) == "here"
+
+
+def test_after_a_while_without_jobs_the_writers_thread_rests_once(disk):
+    disk.write()
+    disk.clock.advance(REST_SECONDS / 2)
+    disk.write()
+    disk.clock.advance(REST_SECONDS * 0.6)
+    assert disk.write() == "here"
+    disk.clock.advance(REST_SECONDS)
+    kept = disk.submit()
+    disk.reactor.turn_until(lambda: kept.fired)
+    assert disk.rests == 1
+    assert not [call for call in disk.clock.getDelayedCalls() if call.getTime() < disk.clock.seconds()]

@@ -140,7 +140,7 @@ class SlowFlusher:
         self._busy = False
         self._stopping: Deferred[None] | None = None
 
-    def submit(self, job: Callable[[], None]) -> Deferred[None]:
+    def submit(self, job: Callable[[], None], *, brief: bool = False) -> Deferred[None]:
         if self._stopping is not None:
             return fail(Stopping("the disk writer has stopped"))
         done: Deferred[None] = Deferred()
