@@ -28,6 +28,7 @@ class Proposals:
         self._gathered: deque[WriteRequest] = deque()
         self._appended: deque[tuple[int, int, list[WriteRequest]]] = deque()  # (index, term, who waits), ascending
         self.gathered_bytes = 0
+        self.gathered_requests = 0
         self.waiting_requests = 0  # gathered or appended, and not answered
         self.waiting_bytes = 0  # their payload
 
@@ -55,6 +56,7 @@ class Proposals:
         self._gathered.append(request)
         size = len(request.payload)
         self.gathered_bytes += size
+        self.gathered_requests += request.count
         self.waiting_requests += request.count
         self.waiting_bytes += size
 
@@ -78,7 +80,9 @@ class Proposals:
                 waiting.append(gathered.popleft())
         requests = b"".join([request.payload for request in waiting])
         self.gathered_bytes -= len(requests)
-        return requests, sum([request.count for request in waiting]), waiting
+        count = sum([request.count for request in waiting])
+        self.gathered_requests -= count
+        return requests, count, waiting
 
     def appended(self, index: int, term: int, waiting: list[WriteRequest]) -> None:
         """The batch is the entry at `index` of this node's own `term`."""
@@ -104,7 +108,7 @@ class Proposals:
     def refuse_gathered(self, error: Callable[[], LetoError]) -> None:
         """Nothing of this was appended, and none of it will be."""
         refused, self._gathered = self._gathered, deque()
-        self.gathered_bytes = 0
+        self.gathered_bytes = self.gathered_requests = 0
         self.refuse(refused, error)
 
     def abandon_appended(self, index: int | None = None) -> None:

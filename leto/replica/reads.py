@@ -46,6 +46,21 @@ class Reads:
         return self._gathering is not None or bool(self._unasked)
 
     @property
+    def must_ask(self) -> bool:
+        """Some have waited long already: their leader changed, or did not answer."""
+        return bool(self._unasked)
+
+    @property
+    def gathered(self) -> int:
+        """Reads that are not asked for yet."""
+        return len(self._gathering.waiting) if self._gathering is not None else 0
+
+    @property
+    def asked(self) -> int:
+        """Reads that wait for the leader's answer."""
+        return sum([len(batch.waiting) for batch in self._asked.values()])
+
+    @property
     def is_gathering(self) -> bool:
         """A batch is open that the next turn asks for, if there is a leader to ask."""
         return self._gathering is not None

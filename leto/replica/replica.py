@@ -30,6 +30,7 @@ from leto.replica.compaction import Compaction
 from leto.replica.driver import Driver
 from leto.replica.expiry import Expiry
 from leto.replica.membership import UNSPECIFIED, Membership, advertised, advertised_client, in_words, names, with_host
+from leto.replica.patience import Patience
 from leto.replica.peering import Peering
 from leto.replica.proposals import Proposals
 from leto.replica.reads import Reads
@@ -130,11 +131,14 @@ class Replica:
         self._handover = Handover(reactor, self.node, config.election_timeout, transport.is_connected, wake)
         self._expiry = Expiry(reactor, self)
         self._proposals = Proposals(config.max_batch_bytes, config.max_uncommitted_bytes // 2)
+        self._patience = Patience()
+        self._read_patience = Patience()
         self._reads = Reads(config.read_timeout, retry=config.election_timeout)
         self._election_timer = LazyTimer(reactor, self.driver.tick)
         self._heartbeat_timer = LazyTimer(reactor, self._heartbeat_due)
         self._reads_timer = LazyTimer(reactor, self._reads_due)
         self._fate_timer = LazyTimer(reactor, self._fate_overdue)
+        self._patience_timer = LazyTimer(reactor, self.driver.turn)
         self._started = False
         self._stopping = False
         self._said_removed = False
@@ -181,7 +185,13 @@ class Replica:
         self.compaction.cancel()
         self._expiry.stop()
         self.peering.stop()
-        for timer in (self._election_timer, self._heartbeat_timer, self._reads_timer, self._fate_timer):
+        for timer in (
+            self._election_timer,
+            self._heartbeat_timer,
+            self._patience_timer,
+            self._reads_timer,
+            self._fate_timer,
+        ):
             timer.cancel()
         self._proposals.abandon_appended()
         self.membership.abandon()
@@ -250,8 +260,8 @@ class Replica:
             self._counters["reads"] += 1
             reads = self._reads
             if not reads.is_gathering:
-                self.driver.schedule()
                 reads.begin(self._reactor.seconds())
+            self.driver.schedule()
             reads.submit(request)
 
     def read_local(self) -> int:
@@ -343,10 +353,22 @@ class Replica:
     def begin_turn(self, now: float) -> None:
         node = self.node
         if self._proposals.is_gathering and not self.driver.is_flushing and not node.transferring_to:
-            self._propose(now)
-        if self._reads.wants_to_ask and node.leader_id:
-            for context in self._reads.ask(now):
-                node.read(context, now)
+            proposals, patience = self._proposals, self._patience
+            gathered, waiting = proposals.gathered_requests, proposals.waiting_requests
+            if patience.is_over(now, gathered, proposals.gathered_bytes, waiting):
+                patience.sent(now, gathered)
+                self._propose(now)
+            else:
+                self._patience_timer.expect(patience.hold_until)
+        reads = self._reads
+        if reads.wants_to_ask and node.leader_id:
+            patience = self._read_patience
+            if reads.must_ask or patience.is_over(now, reads.gathered, 0, reads.gathered + reads.asked):
+                patience.sent(now, reads.gathered)
+                for context in reads.ask(now):
+                    node.read(context, now)
+            else:
+                self._patience_timer.expect(patience.hold_until)
 
     def _propose(self, now: float) -> None:
         node = self.node
@@ -373,6 +395,8 @@ class Replica:
         if not self.membership.is_empty:
             self.membership.overtaken(entry.index, entry.term)
         self._proposals.applied(entry, replies, seconds * 1e6)
+        if self._seen_leadership[2] is Role.LEADER:
+            self._patience.answered(self._reactor.seconds())
 
     def applied_up_to(self, index: int, payload_bytes: int) -> None:
         self._reads.applied(index)
@@ -383,6 +407,7 @@ class Replica:
 
     def read_answered(self, state: ReadState) -> None:
         self._reads.answered(state, self.machine.applied)
+        self._read_patience.answered(self._reactor.seconds())
 
     def snapshot_wanted(self, message: InstallSnapshot) -> None:
         self._counters["snapshots_sent"] += 1

@@ -416,6 +416,7 @@ class Simulation:
             and not configuration.outgoing
             and not any(m.joining for m in configuration.members)
             and node.commit == node.last_index
+            and len(self.cluster.oracle.committed) >= node.commit  # else nobody has applied it yet
             and self.cluster.oracle.committed[node.commit - 1].term == node.term
             and all(s.node.leader_id == leader.id and s.machine.applied == node.commit for s in self._members(leader))
         )

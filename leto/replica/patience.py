@@ -1,0 +1,67 @@
+"""When what was gathered becomes a log entry. Pure: the caller tells the time.
+
+A log entry costs every node about as much for one request as for fifty: a message, a flush, an answer. So while an
+entry is on its way, what comes is gathered for the next (group commit); and clients that were answered just now, and
+ask again as soon as they were, are worth a moment's wait, or they would form a second group for ever, and each entry
+would hold half of what it could. How many they are is learned from how many waited at once before. Where the wait was
+in vain, as with clients that think before they ask, it is left out for a while.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+FLIGHT_SECONDS: Final = 0.005  # for an entry under way; longer is a distant quorum, and the next entry follows it
+RETURN_SECONDS: Final = 0.002  # for the next of the clients that were just answered
+HOLD_BYTES: Final = 24 << 10  # so much is an entry worth having: it costs by its requests, no longer by itself
+SHARE: Final = 0.9  # of those who are expected; the last few need not be waited for
+FIRST_PAUSE, LONGEST_PAUSE = 8, 512  # entries for which nobody is waited for after a wait in vain
+
+
+class Patience:
+    """One leader's. `hold_until` is when the wait at hand ends at the latest, for a timer."""
+
+    __slots__ = ("_expected", "_gathered", "_limit", "_pause", "_paused", "_seen", "hold_until")
+
+    def __init__(self) -> None:
+        self.hold_until = 0.0
+        self._limit = 0.0
+        self._gathered = 0  # when last asked while waiting for those who were answered
+        self._expected = 0  # requests that are likely to wait at once
+        self._seen = 0  # the most that did since the last entry
+        self._pause = FIRST_PAUSE  # entries, the next time that a wait is in vain
+        self._paused = 0  # entries left
+
+    def is_over(self, now: float, gathered: int, gathered_bytes: int, waiting: int) -> bool:
+        """Whether to append what was gathered. `gathered` of the `waiting` requests are in no entry yet."""
+        if waiting > self._seen:
+            self._seen = waiting
+        if now >= self.hold_until or gathered_bytes >= HOLD_BYTES:
+            return True
+        if gathered < waiting:
+            return False  # the entry before is still on its way
+        if self._paused or gathered >= SHARE * max(self._expected, self._seen):
+            return True
+        if gathered > self._gathered:
+            self._gathered = gathered
+            self.hold_until = min(now + RETURN_SECONDS, self._limit)
+        return False
+
+    def sent(self, now: float, gathered: int) -> None:
+        """They are in an entry now: the next one's wait begins."""
+        if self._paused:
+            self._paused -= 1
+        elif self._gathered:  # it was waited for
+            if gathered < SHARE * self._expected:
+                self._paused = self._pause
+                self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            else:
+                self._pause = max(self._pause // 2, FIRST_PAUSE)
+        self._expected = self._seen
+        self._seen = self._gathered = 0
+        self.hold_until = now + FLIGHT_SECONDS
+
+    def answered(self, now: float) -> None:
+        """An entry was applied, and its clients have their replies."""
+        self.hold_until = now + RETURN_SECONDS
+        self._limit = now + FLIGHT_SECONDS
