@@ -128,6 +128,28 @@ class RunQueue:
         if not self._receiving:
             self._flush()
 
+    def is_alone(self, run: ReadRun) -> bool:
+        """Whether that read is all that the client waits for, and its reply may be made and sent at once."""
+        return (
+            len(self._pending) == 1
+            and self._pending[0] is run
+            and not (self._receiving or self._proceeding or self.closing or self.half_closed or self._backlog)
+            and self._is_read
+            and not self.output.unsent
+            and not self.state.turns.is_over
+        )
+
+    def answer_alone(self, run: ReadRun, output: bytes) -> None:
+        """Send the reply of a read that is_alone()."""
+        self.reading.popleft()
+        self._pending.popleft()
+        self.pending_bytes -= run.size
+        if not run.silent:
+            self.state.output_total += len(output)
+            self.output.write(output)
+            if self.output.unsent:
+                self._mind_limits()
+
     def _flush(self) -> None:
         pending = self._pending
         if len(pending) > 1 and pending[-1].output is None and pending[0].output is not None:
