@@ -1,5 +1,5 @@
 # `make run` and `make test` need Debian, Python 3.11 or later, and nothing set up beforehand.
-PYTHON ?= python3
+PYTHON ?= $(shell scripts/choose-python)
 PYTEST_ARGS ?=
 BENCH_ARGS ?= --json bench.json
 ARGS ?=
