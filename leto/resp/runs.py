@@ -180,7 +180,7 @@ class ReadRun(Run):
     def confirmed(self, clock_ms: int) -> None:
         self.clock_ms = clock_ms
         session = self.session
-        if len(self.commands) == 1 and session.is_alone(self):
+        if type(self) is ReadRun and len(self.commands) == 1 and session.is_alone(self):
             try:
                 self._answer_at_once()
             except Exception:  # noqa: BLE001 - as in proceed()
