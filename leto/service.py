@@ -376,7 +376,7 @@ def _open_store(config: Config, fsync: FsyncPolicy | None = None) -> FileStore:
         fsync=fsync or config.fsync,
         segment_bytes=config.segment_bytes,
         # a writer thread brings the watermark up to date when it rests; inline every write does
-        mark_seconds=MARK_SECONDS if config.flush == "thread" else 0.0,
+        mark_seconds=0.0 if config.flush == "inline" else MARK_SECONDS,
     )
 
 
