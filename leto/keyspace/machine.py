@@ -124,15 +124,18 @@ class Machine:
 
     def _run(self, commands: list[list[bytes]]) -> list[Reply]:
         db, table = self.database, self._applies
-        store = db.store
         replies: list[Reply] = []
-        for argv in commands:
+        done = 0
+        while done < len(commands):
+            argv = commands[done]
             name = argv[0]
             count = len(argv)
             if count == 3 and (name == b"SET" or name == b"set"):  # the commonest write, straight to its work
-                store(argv[1], argv[2])
-                replies.append(OK)
+                stored = db.store_strings(commands, done)
+                replies += [OK] * stored
+                done += stored
                 continue
+            done += 1
             found = table.get(name)
             if found is None or not found[1] <= count <= found[2]:
                 replies.append(self._run_resolved(argv))
