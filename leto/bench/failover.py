@@ -65,16 +65,16 @@ class Probe:
                 raise BenchError(f"no node took a write for {patience:g} s")
         return time.monotonic()
 
-    def gap(self, end: Callable[[], bool]) -> float:
-        """Write until `end` says so; the longest time between two acknowledgements on the way."""
-        last = self.until_acknowledged()
+    def gap(self, last: float, end: Callable[[], bool]) -> tuple[float, float]:
+        """Write until `end` says so: the longest time between two acknowledgements on the way, and the moment of the
+        last. `last` is that of the one before, so that an outage that begins at once is counted whole."""
         longest = 0.0
         while True:
             now = self.until_acknowledged()
             longest = max(longest, now - last)
             last = now
             if end():
-                return longest
+                return longest, last
 
     def close(self) -> None:
         if self._connection is not None:
@@ -91,7 +91,7 @@ def trial(cluster: LocalCluster, kind: str) -> float:
     probe = Probe([server.address, *(a for name, a in cluster.target.nodes.items() if name != leader)])
     try:
         flowing_until = time.monotonic() + BEFORE_SECONDS
-        probe.gap(lambda: time.monotonic() >= flowing_until)
+        _, last = probe.gap(probe.until_acknowledged(), lambda: time.monotonic() >= flowing_until)
         ending = threading.Thread(target=_end, args=(server, kind), daemon=True)
         settled_at = time.monotonic() + BEFORE_SECONDS
         ending.start()
@@ -100,7 +100,7 @@ def trial(cluster: LocalCluster, kind: str) -> float:
             """Asked only between writes that were acknowledged: by then it is the new one that took them."""
             return not ending.is_alive() and time.monotonic() >= settled_at
 
-        gap = probe.gap(another_leads)
+        gap, _ = probe.gap(last, another_leads)
         ending.join()
     finally:
         probe.close()
