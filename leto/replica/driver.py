@@ -24,7 +24,7 @@ from leto.raft.ready import ReadState, Ready
 
 APPLY_SECONDS = 0.008  # how long one turn may apply entries before others have theirs
 RESTORE_CHUNK = 1 << 20
-BRIEF_BYTES = 64 << 10  # a flush of no more may run in the reactor's thread
+BRIEF_BYTES = 128 << 10  # a flush of no more may run in the reactor's thread
 
 
 class Owner(Protocol):

@@ -13,7 +13,7 @@ from typing import Final
 
 FLIGHT_SECONDS: Final = 0.005  # for an entry under way; longer is a distant quorum, and the next entry follows it
 RETURN_SECONDS: Final = 0.002  # for the next of the clients that were just answered
-HOLD_BYTES: Final = 24 << 10  # so much is an entry worth having: it costs by its requests, no longer by itself
+HOLD_BYTES: Final = 128 << 10  # so much is an entry worth having: its requests cost more than it does itself
 SHARE: Final = 0.9  # of those who are expected; the last few need not be waited for
 FIRST_PAUSE, LONGEST_PAUSE = 8, 512  # entries for which nobody is waited for after a wait in vain
 
