@@ -1,4 +1,4 @@
-"""How long writes stop when the leader ends: killed, stopped in order, or told to hand over. Under load."""
+"""How long writes stop when the leader ends: killed, stopped in order, told to hand over, or silent. Under load."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from leto.bench.workloads import BenchError, Workload
 from leto.config import Address
 
 LOAD = Workload("load", 20, 1, 100)
-KINDS = ("kill -9", "TERM", "transfer")
+KINDS = ("kill -9", "TERM", "transfer", "SIGSTOP")
 BEFORE_SECONDS = 0.3  # writes flow for so long before the leader ends
 PATIENCE = 30.0
 TIMEOUT = 2.0  # of one write
+SILENCE_TIMEOUT = 0.05  # of one write, where the leader falls silent: the client asks another then
 BACKOFF = 0.002
 
 
@@ -38,7 +39,8 @@ class Failover:
 class Probe:
     """One client that writes all the time, to whichever node takes it."""
 
-    def __init__(self, addresses: Sequence[Address]) -> None:
+    def __init__(self, addresses: Sequence[Address], timeout: float = TIMEOUT) -> None:
+        self._timeout = timeout
         self._addresses = list(addresses)
         self._turn = 0
         self._connection: Connection | None = None
@@ -47,7 +49,7 @@ class Probe:
         """One attempt; whether it was acknowledged. The next attempt asks another node if not."""
         try:
             if self._connection is None:
-                self._connection = Connection(self._addresses[self._turn % len(self._addresses)], timeout=TIMEOUT)
+                self._connection = Connection(self._addresses[self._turn % len(self._addresses)], timeout=self._timeout)
             if self._connection.ask(b"SET", b"failover:probe", b"x") == b"OK":
                 return True
         except OSError:
@@ -88,7 +90,8 @@ def trial(cluster: LocalCluster, kind: str) -> float:
     server = cluster.servers[leader]
     load = threading.Thread(target=_load, args=(server.address,), daemon=True)
     load.start()
-    probe = Probe([server.address, *(a for name, a in cluster.target.nodes.items() if name != leader)])
+    addresses = [server.address, *(address for name, address in cluster.target.nodes.items() if name != leader)]
+    probe = Probe(addresses, SILENCE_TIMEOUT if kind == "SIGSTOP" else TIMEOUT)
     try:
         flowing_until = time.monotonic() + BEFORE_SECONDS
         _, last = probe.gap(probe.until_acknowledged(), lambda: time.monotonic() >= flowing_until)
@@ -104,8 +107,10 @@ def trial(cluster: LocalCluster, kind: str) -> float:
         ending.join()
     finally:
         probe.close()
+        if kind == "SIGSTOP":
+            server.signal(signal.SIGCONT)
     load.join(PATIENCE)
-    if kind != "transfer":
+    if kind in ("kill -9", "TERM"):
         server.wait()
         server.start()
     cluster.wait_whole()
@@ -116,6 +121,8 @@ def _end(server: Any, kind: str) -> None:
     if kind == "transfer":
         with Connection(server.address, timeout=PATIENCE) as connection:
             connection.ask(b"RAFT", b"TRANSFER")
+    elif kind == "SIGSTOP":
+        server.signal(signal.SIGSTOP)
     else:
         server.signal(signal.SIGKILL if kind == "kill -9" else signal.SIGTERM)
         server.wait()
