@@ -23,7 +23,7 @@ def test_a_tiny_run_of_an_own_cluster(tmp_path: Path, monkeypatch: pytest.Monkey
     assert measured["throughput"] > 0
     assert 0 < measured["p50_ms"] <= measured["p99_ms"] <= measured["p999_ms"]
     assert len(measured["cpu_seconds_per_million"]) == 3
-    assert [each["kind"] for each in report["failovers"]] == ["kill -9", "TERM", "transfer"]
+    assert [each["kind"] for each in report["failovers"]] == ["kill -9", "TERM", "transfer", "SIGSTOP"]
     assert all(0 < each["worst"] < 20 for each in report["failovers"])
     assert list(tmp_path.iterdir()) == [kept]  # the nodes' data is gone
 
