@@ -21,6 +21,7 @@ from leto.interfaces import Flusher, SnapshotSource, StateMachine, Store, Transp
 from leto.raft.messages import Entry, InstallSnapshot, Message, SnapshotMeta
 from leto.raft.node import Node
 from leto.raft.ready import ReadState, Ready
+from leto.stalls import StallMeter
 
 APPLY_SECONDS = 0.008  # how long one turn may apply entries before others have theirs
 RESTORE_CHUNK = 1 << 20
@@ -72,6 +73,7 @@ class Driver:
         wall_clock: Callable[[], float],
         owner: Owner,
         soon: Callable[[Callable[[], None]], object],
+        meter: StallMeter,
     ) -> None:
         self._clock = clock
         self._soon = soon
@@ -82,6 +84,7 @@ class Driver:
         self._transport = transport
         self._wall_clock = wall_clock
         self._owner = owner
+        self._meter = meter
         self._running = False
         self._failed = False
         self._scheduled = False
@@ -209,6 +212,7 @@ class Driver:
             if self._to_apply:
                 goes_on = self._apply()
         owner.end_turn(now)
+        self._meter.spent("turn", self._clock.seconds() - now)
 
     def _process(self, ready: Ready) -> None:
         if ready.messages:
@@ -243,6 +247,7 @@ class Driver:
         installed = [ready.snapshot for ready in self._in_flight if ready.snapshot is not None]
         if installed:
             return Deferred.fromCoroutine(self._adopt(installed[-1]))
+        self._meter.took("fsync", self.flush_seconds())
         self._end_flush()
         return None
 
@@ -250,11 +255,14 @@ class Driver:
         """The store holds the leader's snapshot as this node's own: the keyspace becomes it. The flush that brought it
         is not over before, so nothing is acknowledged, and the others have their turns meanwhile."""
         self._owner.snapshot_installing(meta)
-        until = self._clock.seconds() + APPLY_SECONDS
+        seconds = self._clock.seconds
+        began = seconds()
         for _ in self._restoring():
-            if self._clock.seconds() > until:
+            if seconds() - began > APPLY_SECONDS:
+                self._meter.spent("install", seconds() - began)
                 await deferLater(self._clock, 0)
-                until = self._clock.seconds() + APPLY_SECONDS
+                began = seconds()
+        self._meter.spent("install", seconds() - began)
         if self._failed or not self._running:
             return
         while self._to_apply and self._to_apply[0].index <= meta.index:
@@ -284,7 +292,7 @@ class Driver:
         """Apply what is committed; True when all of it was, False when others must have their turn first."""
         queue, apply, applied = self._to_apply, self._machine.apply, self._owner.entry_applied
         seconds = self._clock.seconds
-        started = seconds()
+        began = started = seconds()
         until = started + APPLY_SECONDS
         size = 0
         while queue:
@@ -301,6 +309,7 @@ class Driver:
                     break
         self._node.applied(self._machine.applied)
         self._owner.applied_up_to(self._machine.applied, size)
+        self._meter.spent("apply", seconds() - began)
         return not queue
 
     def _disk_failed(self, reason: Failure) -> None:

@@ -36,7 +36,9 @@ class Expiry:
         replica = self._replica
         if self._in_flight or not replica.takes_writes:
             return
+        began = self._clock.seconds()
         command = replica.machine.expired(replica.read_local(), KEYS_AT_ONCE)
+        replica.meter.spent("expire-cycle", self._clock.seconds() - began)
         if command is not None:
             self._in_flight = True
             replica.write(command, 1).addBoth(self._done)

@@ -38,6 +38,7 @@ from leto.replica.status import describe
 from leto.replica.timers import LazyTimer
 from leto.replica.transfer import Handover
 from leto.requests import DeferredRead, DeferredWrite
+from leto.stalls import StallMeter
 
 CONFIGURATION = int(EntryKind.CONFIGURATION)
 MAX_REQUEST_BYTES = 1000 << 20  # what peers take in one message is 1 GiB
@@ -66,6 +67,7 @@ class Replica:
         on_removed: Callable[[str], None],
         on_shut_out: Callable[[], None] = lambda: None,
         soon: Callable[[Callable[[], None]], object] | None = None,
+        meter: StallMeter | None = None,
     ) -> None:
         """`on_shut_out`: the cluster has taken this node, which holds no log yet, but its leader means another data
         directory by its id. `soon` calls what it is given once all that has come by now is handed in (the default: a
@@ -78,6 +80,7 @@ class Replica:
         self._on_fatal = on_fatal
         self._on_removed = on_removed
         self._on_shut_out = on_shut_out
+        self.meter = meter = meter or StallMeter()
         snapshot = store.snapshot
         self.node = Node(
             Settings(
@@ -104,6 +107,7 @@ class Replica:
             wall_clock,
             self,
             soon or partial(reactor.callLater, 0),
+            meter,
         )
         self._applied_term = 0
         self._applied_configuration = Configuration()
@@ -127,6 +131,7 @@ class Replica:
             max_entries=config.snapshot_entries,
             trailing_entries=config.trailing_entries,
             needed_behind=self.peering.needed_behind,
+            meter=meter,
         )
         self._handover = Handover(reactor, self.node, config.election_timeout, transport.is_connected, wake)
         self._expiry = Expiry(reactor, self)
