@@ -212,6 +212,13 @@ class StateMachine(Protocol):
         """Replace the whole state by a snapshot's payload, step by step: until the last step, which does it at once,
         the old state serves on. Raises CorruptStorage, the old state left as it is."""
 
+    @property
+    def has_waste(self) -> bool:
+        """Whether something that it needs no more waits to be freed (the state of before FLUSHALL, or a snapshot)."""
+
+    def free_waste(self, count: int) -> bool:
+        """Free about `count` objects of it; False if there was nothing, or a snapshot being taken may need it."""
+
 
 # Replica, as the edges see it ------------------------------------------------------------------------
 

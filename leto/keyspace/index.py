@@ -13,6 +13,8 @@ from zlib import crc32
 
 import msgspec
 
+from leto.keyspace.waste import Waste
+
 BUCKETS = 1 << 16
 SHIFT = 16  # CRC-32 bits that do not choose the bucket
 DEEPEST = 1 << 8  # nodes of a chain
@@ -139,6 +141,10 @@ class KeyIndex:
     def _sorted(self, number: int) -> list[bytes]:
         head = self._buckets[number]
         return sorted(head.keys()) if head is not None else []  # a dictionary's, or a chain's
+
+    def discard_all(self, waste: Waste) -> None:
+        """Nobody needs it any more, but for a snapshot that goes on with it until it is complete."""
+        waste.add(self._buckets, 1 + self._size // BUCKETS)
 
     def page(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """From `cursor` (0: the beginning) whole buckets until there are `count` keys: (next cursor, keys).

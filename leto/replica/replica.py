@@ -27,6 +27,7 @@ from leto.raft.ready import ReadState
 from leto.raft.settings import Settings
 from leto.raft.state import Role
 from leto.replica.compaction import Compaction
+from leto.replica.disposal import Disposal
 from leto.replica.driver import Driver
 from leto.replica.expiry import Expiry
 from leto.replica.membership import UNSPECIFIED, Membership, advertised, advertised_client, in_words, names, with_host
@@ -135,6 +136,7 @@ class Replica:
         )
         self._handover = Handover(reactor, self.node, config.election_timeout, transport.is_connected, wake)
         self._expiry = Expiry(reactor, self)
+        self._disposal = Disposal(reactor, machine, meter)
         self._proposals = Proposals(config.max_batch_bytes, config.max_uncommitted_bytes // 2)
         self._patience = Patience()
         self._read_patience = Patience()
@@ -189,6 +191,7 @@ class Replica:
         self.driver.stop()
         self.compaction.cancel()
         self._expiry.stop()
+        self._disposal.stop()
         self.peering.stop()
         for timer in (
             self._election_timer,
@@ -405,6 +408,8 @@ class Replica:
 
     def applied_up_to(self, index: int, payload_bytes: int) -> None:
         self._reads.applied(index)
+        if self.machine.has_waste:
+            self._disposal.begin()
         if self.node.removed:
             self._removed(f"{self.config.id} was removed from the cluster")
         if self.compaction.applied(index, payload_bytes):
