@@ -14,6 +14,9 @@ from tests.stalls.meters import Reading, read, set_back
 from tests.stalls.pace import Outcome, Pace
 from tests.stalls.scenarios import SCENARIOS, Measures, Stage
 
+# So that a log of the length that a minute makes rotates, is compacted, and is too short for who comes back empty.
+SHORT_LOG = ("--segment-bytes", "16mb", "--trailing-entries", "1000")
+
 
 @dataclass(frozen=True)
 class Result:
@@ -41,7 +44,7 @@ class Result:
 
 def run(directory: Path, names: Sequence[str], measures: Measures, *options: str) -> Iterator[Result]:
     """Each result as it comes. The first node of each result leads."""
-    with Cluster(directory, 3, *options) as cluster:
+    with Cluster(directory, 3, *SHORT_LOG, *options) as cluster:
         stage = Stage(cluster, measures)
         stage.fill()
         for name in names:

@@ -23,7 +23,7 @@ class Reading:
     collection: float
 
     def text(self) -> str:
-        if not self.over_20:
+        if self.longest < 10.0:
             return f"{self.node} {self.longest:.1f} ms"
         during = f", in {self.during}" if self.during else ""
         return f"{self.node} {self.longest:.1f} ms ({self.cpu:.1f} of it computing{during}), {self.over_20} over 20 ms"

@@ -150,6 +150,13 @@ def catch_up_by_log(stage: Stage) -> None:
     stage.caught_up(stage.absent)
 
 
+def prepare_install(stage: Stage) -> None:
+    """A leader whose log does not reach back to its beginning."""
+    if stage.leader.info()["raft_snapshot_index"] != stage.leader.info()["raft_applied_index"]:
+        stage.client().execute_command("SNAPSHOT")
+    assert int(stage.leader.info()["raft_first_index"]) > 1, "the log was not compacted"
+
+
 def catch_up_by_snapshot(stage: Stage) -> None:
     """a follower without data comes back and is brought a snapshot"""
     stage.absent.terminate()
@@ -173,7 +180,7 @@ SCENARIOS: dict[str, tuple[Act | None, Act]] = {
     "rotation": (None, rotation),
     "expiry": (prepare_expiry, expiry),
     "log": (prepare_log, catch_up_by_log),
-    "install": (None, catch_up_by_snapshot),
+    "install": (prepare_install, catch_up_by_snapshot),
     "delete": (None, deletion),
     "flush": (None, flush),
 }
