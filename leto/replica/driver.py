@@ -23,7 +23,7 @@ from leto.raft.node import Node
 from leto.raft.ready import ReadState, Ready
 from leto.stalls import StallMeter
 
-APPLY_SECONDS = 0.008  # how long one turn may apply entries before others have theirs
+APPLY_SECONDS = 0.004  # how long one turn may apply entries before others have theirs
 RESTORE_CHUNK = 1 << 20
 BRIEF_BYTES = 128 << 10  # a flush of no more may run in the reactor's thread
 
