@@ -136,6 +136,8 @@ class LetoService(Service):
             if store.identity is not None:
                 service._build(store.identity)
             undo.pop_all()
+        gc.collect()  # here, since it takes a while; a joining node is built later, with the reactor running
+        gc.freeze()
         return service
 
     def _build(self, identity: Identity) -> None:
@@ -185,9 +187,7 @@ class LetoService(Service):
         self.clients_factory = RespFactory(
             replica, config, reactor, shutdown=self.stop_process, readers=readers, meter=self._meter
         )
-        # What was loaded lives long: the collector need not look at it again and again.
-        gc.collect()
-        gc.freeze()
+        gc.freeze()  # what was loaded lives long: the collector need not look at it again and again
 
     # logs ------------------------------------------------------------------------------------------------
 
@@ -263,6 +263,7 @@ class LetoService(Service):
                 meter=self._meter,
             )
             self._admin.serve(self._reactor, site)
+        self._meter.begin()
         self._notifier.ready(f"{self.config.id} serves clients on {self.config.listen}")
 
     def _disk_failure(self) -> str:

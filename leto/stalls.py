@@ -81,6 +81,7 @@ class StallMeter:
         self._reactor: Any = None
         self._poller: Any = None
         self._gc_started = 0.0
+        self._skips = False  # the iteration under way
         self.collections: deque[tuple[int, float]] = deque()  # (generation, seconds) of long ones, not yet seen to
         self.reset()
 
@@ -92,10 +93,16 @@ class StallMeter:
         self.stalls = 0  # iterations beyond STALL
         self.long_stalls = 0  # ... and beyond LONG
         self.longest = 0.0
+        self.longest_cpu = 0.0  # that the reactor's thread computed in one iteration
         self.longest_collection = 0.0
         self.worst: list[Stall] = []  # the longest first
         self.events: dict[str, Event] = {}
         self._recent.clear()
+
+    def begin(self) -> None:
+        """The node serves from now on: forget what its start took, this iteration included."""
+        self.reset()
+        self._skips = True
 
     def reset_events(self, names: Iterable[str] | None = None) -> int:
         """Forget these events, or all: how many there were."""
@@ -150,6 +157,7 @@ class StallMeter:
             while recent[0][0] <= second - MINUTE:
                 recent.popleft()
         self.longest = max(self.longest, seconds)
+        self.longest_cpu = max(self.longest_cpu, cpu)
         if seconds > STALL:
             self.stalls += 1
             self.long_stalls += seconds > LONG
@@ -162,6 +170,11 @@ class StallMeter:
 
     def end_iteration(self, seconds: float, cpu: float) -> None:
         """It took so long, and the reactor's thread computed so long."""
+        if self._skips:
+            self._skips = False
+            self.collections.clear()
+            self._parts.clear()
+            return
         self.iterations += 1
         self.total_seconds += seconds
         while self.collections:

@@ -107,6 +107,7 @@ def test_a_stall_tells_what_was_going_on_and_who_computed(
     work(reactor, time, 0.06)
     work(reactor, time, 0.07)
     silent, told = meter.worst
+    assert meter.longest_cpu == pytest.approx(0.05)
     assert (told.during(), told.cpu, told.at) == ("apply:30.0+snapshot:24.0", pytest.approx(0.05), 1_000_100.06)
     assert (silent.during(), silent.cpu) == ("", 0.0)
 
@@ -171,6 +172,16 @@ def test_reset_forgets_everything(meter: StallMeter, reactor: Reactor, time: Tim
     assert list(meter.events) == ["reactor-stall"]
     meter.reset()
     assert (meter.iterations, meter.longest, meter.longest_last_minute, meter.worst, meter.events) == (0, 0, 0, [], {})
+
+
+def test_what_a_start_takes_is_forgotten(meter: StallMeter, reactor: Reactor, time: Time) -> None:
+    work(reactor, time, 0.5)
+    meter.spent("turn", 0.4)
+    meter.begin()
+    work(reactor, time, 0.6)
+    assert (meter.iterations, meter.longest) == (0, 0.0)
+    work(reactor, time, 0.1)
+    assert [(stall.seconds, stall.during()) for stall in meter.worst] == [(pytest.approx(0.1), "")]
 
 
 def test_a_reactor_gets_its_own_epoll_back(time: Time) -> None:

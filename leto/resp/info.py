@@ -156,6 +156,7 @@ def _stalls(session: Session) -> Fields:
     yield "stall_meter", "on" if meter.measures else "off"
     yield "stall_longest_ms", f"{meter.longest * 1000:.1f}"
     yield "stall_longest_last_minute_ms", f"{meter.longest_last_minute * 1000:.1f}"
+    yield "stall_longest_cpu_ms", f"{meter.longest_cpu * 1000:.1f}"
     yield "stall_over_20_ms", meter.stalls
     yield "stall_over_100_ms", meter.long_stalls
     yield "stall_iterations", meter.iterations

@@ -75,8 +75,8 @@ def run(directory: Path, names: Sequence[str], measures: Measures, *options: str
 def table(results: Sequence[Result]) -> str:
     """All in one table, as docs/performance.md has it: milliseconds."""
     lines = [
-        "| | leader's longest pause | followers' | SET p50 | p99 | p99.9 | longest |",
-        "|---|---|---|---|---|---|---|",
+        "| | leader's longest pause | followers' | longest computing in one go | SET p50 | p99 | p99.9 | longest |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for result in results:
         stream = result.stream
@@ -84,6 +84,7 @@ def table(results: Sequence[Result]) -> str:
             result.what,
             f"{result.leader.longest:.1f}",
             ", ".join(f"{reading.longest:.1f}" for reading in result.followers),
+            ", ".join(f"{reading.most_cpu:.1f}" for reading in (result.leader, *result.followers)),
             *(f"{value * 1000:.1f}" for value in (stream.p50, stream.p99, stream.p999, stream.longest)),
         )
         lines.append(f"| {' | '.join(cells)} |")

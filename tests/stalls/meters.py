@@ -17,6 +17,7 @@ class Reading:
     node: str
     longest: float
     cpu: float
+    most_cpu: float  # in any iteration
     during: str
     over_20: int
     iterations: int
@@ -24,9 +25,12 @@ class Reading:
 
     def text(self) -> str:
         if self.longest < 10.0:
-            return f"{self.node} {self.longest:.1f} ms"
+            return f"{self.node} {self.longest:.1f} ms, computing at most {self.most_cpu:.1f}"
         during = f", in {self.during}" if self.during else ""
-        return f"{self.node} {self.longest:.1f} ms ({self.cpu:.1f} of it computing{during}), {self.over_20} over 20 ms"
+        return (
+            f"{self.node} {self.longest:.1f} ms ({self.cpu:.1f} of it computing{during}), {self.over_20} over 20 ms; "
+            f"computing at most {self.most_cpu:.1f}"
+        )
 
 
 def stalls(node: Node) -> dict[str, str]:
@@ -47,6 +51,7 @@ def read(node: Node) -> Reading:
         node.id,
         float(fields["stall_longest_ms"]),
         float(worst.get("cpu_ms", "0")),
+        float(fields["stall_longest_cpu_ms"]),
         worst.get("during", ""),
         int(fields["stall_over_20_ms"]),
         int(fields["stall_iterations"]),
