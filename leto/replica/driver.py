@@ -95,6 +95,7 @@ class Driver:
         self._flush_started = 0.0
         self._written_number = 0  # of the last Ready that is durable
         self._to_apply: deque[Entry] = deque()
+        self._applies_later = False
         self.flushes = 0
         self.entries_applied = 0
 
@@ -209,7 +210,7 @@ class Driver:
                 if self._to_write and not self._in_flight:
                     self._start_flush()
                 goes_on = self._written_number != number  # what is durable may commit, and lead to more
-            if self._to_apply:
+            if self._to_apply and not self._applies_later:
                 goes_on = self._apply()
         owner.end_turn(now)
         self._meter.spent("turn", self._clock.seconds() - now)
@@ -305,12 +306,21 @@ class Driver:
             if queue:
                 started = seconds()
                 if started > until:
-                    self.schedule()
+                    self._applies_later = True
+                    self._clock.callLater(0, self._yielded)
                     break
         self._node.applied(self._machine.applied)
         self._owner.applied_up_to(self._machine.applied, size)
         self._meter.spent("apply", seconds() - began)
         return not queue
+
+    def _yielded(self) -> None:
+        # A call made here comes behind the next look at the sockets; one made while they were served came before it.
+        self._clock.callLater(0, self._apply_on)
+
+    def _apply_on(self) -> None:
+        self._applies_later = False
+        self.turn()
 
     def _disk_failed(self, reason: Failure) -> None:
         if reason.check(StorageError) is None:  # a failing disk is told in one line, a fault of ours with its traceback
