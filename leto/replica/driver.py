@@ -240,6 +240,8 @@ class Driver:
         self._flush_started = self._clock.seconds()
         self.flushes += 1
         flush = self._flusher.submit(partial(_write, self._store, readies), brief=_is_brief(readies))
+        if flush.called:  # it ran here: the reactor's thread waited for the disk
+            self._meter.spent("fsync", self.flush_seconds())
         flush.addCallback(self._flushed).addErrback(self._disk_failed)
 
     def _flushed(self, _: None) -> Deferred[None] | None:
