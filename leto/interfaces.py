@@ -81,6 +81,9 @@ class Store(LogReader, Protocol):
         Needs an identity. Raises StorageError, with nothing changed, for entries that leave a gap, reach into the
         snapshot or are of a higher term than the hard state, and for a hard state that takes back a term or a vote."""
 
+    def rotates_with(self, count: int, payload_bytes: int) -> bool:
+        """Whether writing so many entries of so many bytes together begins a new file: that takes several syncs."""
+
     def create_snapshot(self, meta: SnapshotMeta) -> SnapshotSink:
         """A snapshot of this node's own. May be written from another thread than the log's."""
 

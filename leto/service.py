@@ -145,6 +145,8 @@ class LetoService(Service):
         config, reactor = self.config, self._reactor
         source = random.Random()
         readers = SocketReaders(reactor) if IS_AVAILABLE else None
+        # always a thread: its syncs and read-back take long
+        snapshot_flusher = ThreadFlusher(reactor.callFromThread, "leto-snapshots")
         log_flusher: Flusher = InlineFlusher()
         if config.flush != "inline":
             self._waker = Waker(readers) if readers is not None else None
@@ -152,9 +154,7 @@ class LetoService(Service):
             if config.flush == "thread":
                 log_flusher = ThreadFlusher(wake, rest=self._store.mark)
             else:
-                log_flusher = AdaptiveFlusher(reactor, ThreadFlusher(wake), self._store.mark)
-        # always a thread: its syncs and read-back take long
-        snapshot_flusher = ThreadFlusher(reactor.callFromThread, "leto-snapshots")
+                log_flusher = AdaptiveFlusher(reactor, ThreadFlusher(wake), self._store.mark, snapshot_flusher)
         self._flushers = [snapshot_flusher, log_flusher]
         machine = Machine(random=source.random)
         self._transport = TcpTransport(

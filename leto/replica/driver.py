@@ -239,10 +239,20 @@ class Driver:
         self._in_flight = readies
         self._flush_started = self._clock.seconds()
         self.flushes += 1
-        flush = self._flusher.submit(partial(_write, self._store, readies), brief=_is_brief(readies))
+        flush = self._flusher.submit(partial(_write, self._store, readies), brief=self._is_brief(readies))
         if flush.called:  # it ran here: the reactor's thread waited for the disk
             self._meter.spent("fsync", self.flush_seconds())
         flush.addCallback(self._flushed).addErrback(self._disk_failed)
+
+    def _is_brief(self, readies: list[Ready]) -> bool:
+        count = size = 0
+        for ready in readies:
+            if ready.snapshot is not None:
+                return False
+            count += len(ready.entries)
+            for entry in ready.entries:
+                size += len(entry.payload)
+        return size <= BRIEF_BYTES and not self._store.rotates_with(count, size)
 
     def _flushed(self, _: None) -> Deferred[None] | None:
         if self._failed or not self._running:
@@ -336,16 +346,6 @@ class Driver:
 
 def _has_content(ready: Ready) -> bool:
     return bool(ready.entries) or ready.hard_state is not None or ready.snapshot is not None
-
-
-def _is_brief(readies: list[Ready]) -> bool:
-    size = 0
-    for ready in readies:
-        if ready.snapshot is not None:
-            return False
-        for entry in ready.entries:
-            size += len(entry.payload)
-    return size <= BRIEF_BYTES
 
 
 def _chunks(source: SnapshotSource) -> Iterator[bytes]:
