@@ -20,7 +20,7 @@ REST_SECONDS = 0.05  # without a job, after which the writer thread has time for
 QUICK_SECONDS = 0.001  # a brief job that takes no longer costs less in the reactor's thread than handed to another
 CONTRARY_JOBS = 64  # so many more slow ones than quick ones, and the disk is slow; or the other way round
 HANG_SECONDS = 0.02  # one job as long as this is enough
-BESIDE_SECONDS = 1.0  # for which the disk is held for shared after a job of another flusher
+BESIDE_SECONDS = 1.0  # for which the disk is held for shared after such a job of another flusher, or a long one
 FIRST_BAN, LONGEST_BAN = 1.0, 60.0  # seconds for which a disk that has turned slow is not trusted, doubled each time
 
 
@@ -120,8 +120,8 @@ class AdaptiveFlusher:
     and back costs more than the job. All else, and all jobs once the disk is slow, run in the writer's thread.
 
     The brief jobs themselves tell how quick the disk is, whichever thread runs them. A disk that hangs without warning
-    does stop the reactor, once, for as long as it hangs; after that it is not trusted for a time that doubles. While
-    another flusher gives the disk more to do, a snapshot, brief jobs wait for that: they run in the writer's thread.
+    does stop the reactor, once, for as long as it hangs; after that it is not trusted for a time that doubles.
+    Where another flusher has just given the disk more to do, a snapshot, or a long job has, brief ones go the same way.
     """
 
     def __init__(self, clock: Any, writer: ThreadFlusher, rest: Job, beside: ThreadFlusher | None = None) -> None:
@@ -149,9 +149,11 @@ class AdaptiveFlusher:
             return _stopped()
         if self._rest_call is None:
             self._rest_call = self._clock.callLater(REST_SECONDS, self._rest_due)
-        is_shared = self._beside is not None and self._is_shared(self._beside)
+        is_shared = self._is_shared()
         if not brief or not self.is_quick or self._in_thread or self._running or is_shared:
-            self._last_job = self._clock.seconds()
+            self._last_job = now = self._clock.seconds()
+            if not brief:
+                self._shared_until = now + BESIDE_SECONDS
             return self._hand_over(job, brief and not is_shared)
         started = self._last_job = self._clock.seconds()
         self._running = True
@@ -168,10 +170,10 @@ class AdaptiveFlusher:
             self._rest_call = None
         return self._writer.stop()
 
-    def _is_shared(self, beside: ThreadFlusher) -> bool:
-        """Whether the other flusher has had a job of late, whose bytes may still be on their way to the disk."""
-        now = self._clock.seconds()
-        if beside.jobs != self._beside_jobs:
+    def _is_shared(self) -> bool:
+        """Whether there was another flusher's job of late, or a long one, whose bytes may still be on their way."""
+        now, beside = self._clock.seconds(), self._beside
+        if beside is not None and beside.jobs != self._beside_jobs:
             self._beside_jobs = beside.jobs
             self._shared_until = now + BESIDE_SECONDS
         return now < self._shared_until

@@ -256,6 +256,8 @@ def test_a_long_job_runs_in_the_writers_thread_and_brief_ones_behind_it(disk):
     assert not brief.fired
     disk.reactor.turn_until(lambda: long.fired and brief.fired)
     assert disk.ran == ["there", "there"]
+    assert disk.write() == "there"
+    disk.clock.rightNow += BESIDE_SECONDS
     assert disk.write() == "here"
 
 
