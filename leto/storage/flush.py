@@ -19,7 +19,7 @@ REST_SECONDS = 0.05  # without a job, after which the writer thread has time for
 # AdaptiveFlusher's judgement of the disk:
 QUICK_SECONDS = 0.001  # a brief job that takes no longer costs less in the reactor's thread than handed to another
 CONTRARY_JOBS = 64  # so many more slow ones than quick ones, and the disk is slow; or the other way round
-HANG_SECONDS = 0.02  # one job as long as this is enough
+HANG_SECONDS = 0.005  # one job as long as this is enough
 BESIDE_SECONDS = 1.0  # for which the disk is held for shared after such a job of another flusher, or a long one
 FIRST_BAN, LONGEST_BAN = 1.0, 60.0  # seconds for which a disk that has turned slow is not trusted, doubled each time
 
