@@ -87,7 +87,7 @@ class Config:
     snapshot_entries: int = 200_000
     trailing_entries: int = 10_000  # kept behind a snapshot for slow followers
     snapshot_rate: int = 64 << 20  # bytes a second, streamed to one follower
-    max_batch_bytes: int = 1 << 20  # one log entry gathers at most this (one command may exceed it)
+    max_batch_bytes: int = 64 << 10  # one log entry gathers at most this (one command may exceed it)
     max_uncommitted_bytes: int = 256 << 20
 
     # disk

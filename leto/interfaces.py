@@ -81,6 +81,9 @@ class Store(LogReader, Protocol):
         Needs an identity. Raises StorageError, with nothing changed, for entries that leave a gap, reach into the
         snapshot or are of a higher term than the hard state, and for a hard state that takes back a term or a vote."""
 
+    def rotates_with(self, count: int, payload_bytes: int) -> bool:
+        """Whether writing so many entries of so many bytes together begins a new file: that takes several syncs."""
+
     def create_snapshot(self, meta: SnapshotMeta) -> SnapshotSink:
         """A snapshot of this node's own. May be written from another thread than the log's."""
 
@@ -211,6 +214,13 @@ class StateMachine(Protocol):
     def restoring(self, chunks: Iterable[bytes], index: int) -> Iterator[None]:
         """Replace the whole state by a snapshot's payload, step by step: until the last step, which does it at once,
         the old state serves on. Raises CorruptStorage, the old state left as it is."""
+
+    @property
+    def has_waste(self) -> bool:
+        """Whether something that it needs no more waits to be freed (the state of before FLUSHALL, or a snapshot)."""
+
+    def free_waste(self, count: int) -> bool:
+        """Free about `count` objects of it; False if there was nothing, or a snapshot being taken may need it."""
 
 
 # Replica, as the edges see it ------------------------------------------------------------------------

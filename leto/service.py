@@ -33,6 +33,7 @@ from leto.replica import Replica
 from leto.replica.joining import Joiner, bootstrap, needs_bootstrap
 from leto.resp.protocol import RespFactory
 from leto.signals import Signals, last_words
+from leto.stalls import StallMeter
 from leto.storage.flush import AdaptiveFlusher, InlineFlusher, ThreadFlusher
 from leto.storage.identity import NAME as IDENTITY
 from leto.storage.store import MARK_SECONDS, FileStore
@@ -74,6 +75,7 @@ class LetoService(Service):
         self._exit = exit
         self._notifier = Notifier(reactor)
         self._signals = Signals(reactor, self.stop_process, self.reopen_log, exit)
+        self._meter = StallMeter()
         self._flushers: list[Flusher] = []
         self._waker: Waker | None = None
         self._serving: Deferred[None] | None = None
@@ -134,6 +136,8 @@ class LetoService(Service):
             if store.identity is not None:
                 service._build(store.identity)
             undo.pop_all()
+        gc.collect()  # here, since it takes a while; a joining node is built later, with the reactor running
+        gc.freeze()
         return service
 
     def _build(self, identity: Identity) -> None:
@@ -141,6 +145,8 @@ class LetoService(Service):
         config, reactor = self.config, self._reactor
         source = random.Random()
         readers = SocketReaders(reactor) if IS_AVAILABLE else None
+        # always a thread: its syncs and read-back take long
+        snapshot_flusher = ThreadFlusher(reactor.callFromThread, "leto-snapshots")
         log_flusher: Flusher = InlineFlusher()
         if config.flush != "inline":
             self._waker = Waker(readers) if readers is not None else None
@@ -148,9 +154,7 @@ class LetoService(Service):
             if config.flush == "thread":
                 log_flusher = ThreadFlusher(wake, rest=self._store.mark)
             else:
-                log_flusher = AdaptiveFlusher(reactor, ThreadFlusher(wake), self._store.mark)
-        # always a thread: its syncs and read-back take long
-        snapshot_flusher = ThreadFlusher(reactor.callFromThread, "leto-snapshots")
+                log_flusher = AdaptiveFlusher(reactor, ThreadFlusher(wake), self._store.mark, snapshot_flusher)
         self._flushers = [snapshot_flusher, log_flusher]
         machine = Machine(random=source.random)
         self._transport = TcpTransport(
@@ -178,11 +182,12 @@ class LetoService(Service):
             on_removed=self._removed,
             on_shut_out=self._shut_out,
             soon=readers.soon if readers is not None else None,
+            meter=self._meter,
         )
-        self.clients_factory = RespFactory(self.replica, config, reactor, shutdown=self.stop_process, readers=readers)
-        # What was loaded lives long: the collector need not look at it again and again.
-        gc.collect()
-        gc.freeze()
+        self.clients_factory = RespFactory(
+            replica, config, reactor, shutdown=self.stop_process, readers=readers, meter=self._meter
+        )
+        gc.freeze()  # what was loaded lives long: the collector need not look at it again and again
 
     # logs ------------------------------------------------------------------------------------------------
 
@@ -220,6 +225,7 @@ class LetoService(Service):
         super().startService()
         if self.config.flush == "thread":
             sys.setswitchinterval(SWITCH_INTERVAL)
+        self._meter.watch(self._reactor)
         self._reactor.callWhenRunning(self._signals.install)
         config = self.config
         self._log.info(
@@ -249,9 +255,15 @@ class LetoService(Service):
             from leto.admin.site import AdminSite
 
             site = AdminSite(
-                replica, self.config, resp_factory=factory, reactor=self._reactor, failure=self._disk_failure
+                replica,
+                self.config,
+                resp_factory=factory,
+                reactor=self._reactor,
+                failure=self._disk_failure,
+                meter=self._meter,
             )
             self._admin.serve(self._reactor, site)
+        self._meter.begin()
         self._notifier.ready(f"{self.config.id} serves clients on {self.config.listen}")
 
     def _disk_failure(self) -> str:
@@ -340,6 +352,7 @@ class LetoService(Service):
             self._waker.close()
         self._store.close()
         self._notifier.stop()
+        self._meter.close()
         self._log.info("{id} has stopped", id=self.config.id)
 
     async def _drain(self, factory: RespFactory) -> None:

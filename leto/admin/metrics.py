@@ -21,9 +21,9 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 import leto
-from leto.admin.lateness import ReactorLateness
 from leto.config import Config
 from leto.interfaces import PeerStatus, Replica, ReplicaStatus
+from leto.stalls import StallMeter
 
 ROLES = ("leader", "candidate", "pre-candidate", "follower", "learner", "removed")
 
@@ -107,11 +107,11 @@ COUNTERS = {
 class LetoCollector(Collector):
     """Reads replica.status(), the RESP factory's counters and the process at every scrape."""
 
-    def __init__(self, replica: Replica, config: Config, *, resp_factory: Any, lateness: ReactorLateness) -> None:
+    def __init__(self, replica: Replica, config: Config, *, resp_factory: Any, meter: StallMeter) -> None:
         self._replica = replica
         self._config = config
         self._resp_factory = resp_factory
-        self._lateness = lateness
+        self._meter = meter
         self._process = ProcessCollector(namespace="leto", registry=None)
 
     def collect(self) -> Iterable[Metric]:
@@ -163,12 +163,26 @@ class LetoCollector(Collector):
         yield calls
 
     def _runtime(self) -> Iterator[Metric]:
+        meter = self._meter
         yield HistogramMetricFamily(
-            "leto_reactor_lateness_seconds",
-            "How much later than asked the reactor calls back, looked at four times a second.",
-            buckets=self._lateness.buckets(),
-            sum_value=self._lateness.total,
+            "leto_reactor_iteration_seconds",
+            "How long the reactor was away from its sockets and timers, each time.",
+            buckets=meter.buckets(),
+            sum_value=meter.total_seconds,
         )
+        for name, text, seconds in (
+            ("longest_iteration", "Longest of these since the start.", meter.longest),
+            ("longest_iteration_last_minute", "Longest of these in the last minute.", meter.longest_last_minute),
+        ):
+            yield GaugeMetricFamily(f"leto_reactor_{name}_seconds", text, value=seconds)
+        events = GaugeMetricFamily(
+            "leto_latency_event_longest_seconds",
+            "Longest of each kind of what took longer than latency-monitor-threshold (LATENCY LATEST).",
+            labels=("event",),
+        )
+        for name, event in sorted(meter.events.items()):
+            events.add_metric((name,), event.longest)
+        yield events
         collections = CounterMetricFamily(
             "leto_gc_collections", "Runs of Python's cyclic garbage collector.", labels=("generation",)
         )

@@ -12,12 +12,12 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from leto.admin.health import readiness
-from leto.admin.lateness import ReactorLateness
 from leto.admin.metrics import LetoCollector
 from leto.admin.pages import NOT_FOUND, Answer, Page, error_answer, json_answer
 from leto.config import Address, Config
 from leto.errors import LetoError
 from leto.interfaces import Replica
+from leto.stalls import StallMeter
 from leto.status import cluster_leader, cluster_problems
 
 
@@ -64,13 +64,14 @@ class AdminSite(Site):
         resp_factory: Any = None,
         reactor: Any,
         failure: Callable[[], str] | None = None,
+        meter: StallMeter | None = None,
     ) -> None:
         self._replica = replica
         self._clock = reactor
         self._failure = failure
-        self._lateness = ReactorLateness(reactor)
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(LetoCollector(replica, config, resp_factory=resp_factory, lateness=self._lateness))
+        meter = meter or StallMeter()
+        self._registry.register(LetoCollector(replica, config, resp_factory=resp_factory, meter=meter))
         self._pages: dict[bytes, Resource] = {}
         super().__init__(Root(self._pages), reactor=reactor)
         self.add_page("", Page(self._index))
@@ -82,14 +83,6 @@ class AdminSite(Site):
     def add_page(self, name: str, page: Resource) -> None:
         """Serve `page` at /name, in place of what was there."""
         self._pages[name.encode()] = page
-
-    def startFactory(self) -> None:
-        super().startFactory()
-        self._lateness.start()
-
-    def stopFactory(self) -> None:
-        self._lateness.stop()
-        super().stopFactory()
 
     def log(self, request: Any) -> None:
         """No line a request: probes and scrapes come every few seconds for ever."""

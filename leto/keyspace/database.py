@@ -20,8 +20,10 @@ from leto.keyspace.deadlines import Deadlines
 from leto.keyspace.index import KeyIndex
 from leto.keyspace.replies import WRONG_TYPE, Error
 from leto.keyspace.values import BOUNDARY, LONG_STRING, Record, Value, checksum
+from leto.keyspace.waste import Waste
 
-TOMBSTONES = 1 << 16  # when there are so many, the older half is given up
+WORTHWHILE = 1 << 12  # records and what belongs to them that are not freed in one go
+TOMBSTONES = 1 << 16  # when there are so many, the oldest 64th is given up: half of them would take 3 ms
 
 
 class Refused(Exception):
@@ -56,6 +58,7 @@ class Database:
         "random",
         "tombstones",
         "volatile",
+        "waste",
     )
 
     def __init__(self, random: Callable[[], float]) -> None:
@@ -70,6 +73,7 @@ class Database:
         self.index = 0
         self.random = random
         self.observer: Observer | None = None
+        self.waste = Waste()  # what was discarded and is still to be freed, by whoever owns the database
 
     # reading ------------------------------------------------------------------------------------
 
@@ -196,7 +200,7 @@ class Database:
         tombstones = self.tombstones
         tombstones[key] = self.index
         if len(tombstones) >= TOMBSTONES:
-            for oldest in list(islice(tombstones, TOMBSTONES // 2)):
+            for oldest in list(islice(tombstones, max(1, TOMBSTONES // 64))):
                 self.floor = tombstones.pop(oldest)
         return True
 
@@ -204,7 +208,8 @@ class Database:
         """Delete every key: how many there were. The tombstones become the floor."""
         count = len(self.data)
         if count:
-            self.data = {}  # new objects: a snapshot being taken goes on with the old ones
+            self.discard_all()  # a snapshot being taken goes on with the old objects
+            self.data = {}
             self.keys = KeyIndex()
             self.deadlines = Deadlines()
             self.volatile = 0
@@ -212,3 +217,12 @@ class Database:
             self.floor = self.index
             self.check_sum = 0
         return count
+
+    def discard_all(self) -> None:
+        """The records and all that belongs to them are needed no more, but maybe by the snapshot being taken."""
+        if len(self.data) + len(self.deadlines) + len(self.tombstones) < WORTHWHILE:
+            return
+        self.waste.add(self.data)
+        self.waste.add(self.tombstones)
+        self.keys.discard_all(self.waste)
+        self.deadlines.discard_all(self.waste)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from leto.keyspace.database import Database
+    from leto.keyspace.waste import Waste
 
 SLACK = 1024  # stale entries that are never worth a cleaning
 MOVES = 4  # entries cleaned for each one added, while a cleaning is on
@@ -48,6 +49,11 @@ class Deadlines:
         """Take over these entries (a restored snapshot's)."""
         self._heap, self._old = entries, []
         heapify(entries)
+
+    def discard_all(self, waste: Waste) -> None:
+        """Nobody needs them any more."""
+        waste.add(self._heap)
+        waste.add(self._old)
 
     def due(self, database: Database, now: int, limit: int) -> list[bytes]:
         """Up to `limit` keys that are expired by `now`. They stay here until their records are gone.

@@ -11,19 +11,59 @@ from __future__ import annotations
 from collections.abc import Callable
 from zlib import crc32
 
+import msgspec
+
+from leto.keyspace.waste import Waste
+
 BUCKETS = 1 << 16
 SHIFT = 16  # CRC-32 bits that do not choose the bucket
+DEEPEST = 1 << 8  # nodes of a chain
 GROUP = 1 << 8  # buckets whose keys are counted together, so that a key of a given rank is found soon
 
 
+class _Node(msgspec.Struct, gc=False):
+    """Up to four keys of a bucket, filled from `a` on; only a bucket's first node may have room left. `depth`: nodes
+    from here on, this one included.
+
+    No tuple: a bucket's tuple would be made anew with each key, and the cyclic garbage collector looks at every new
+    tuple with all its keys once, tens of thousands of them in one go. Structs without `gc` it never sees.
+    """
+
+    a: bytes
+    b: bytes | None = None
+    c: bytes | None = None
+    d: bytes | None = None
+    next: _Node | None = None
+    depth: int = 1
+
+    def find(self, key: bytes) -> _Node | None:
+        """The node that holds the key, this one or one behind it."""
+        node: _Node | None = self
+        while node is not None and node.a != key and node.b != key and node.c != key and node.d != key:
+            node = node.next
+        return node
+
+    def keys(self) -> list[bytes]:
+        """Those of this node and all behind it."""
+        found = [key for key in (self.a, self.b, self.c, self.d) if key is not None]
+        node = self.next
+        while node is not None:
+            found += (node.a, node.b, node.c, node.d)  # type: ignore[arg-type]  # it is full
+            node = node.next
+        return found
+
+
 class KeyIndex:
-    """Buckets of keys. About 12 bytes a key (at a million keys), O(1) to add, O(bucket) to discard."""
+    """Buckets of keys. About 17 bytes a key (at a million keys), O(1) to add, O(bucket) to discard.
+
+    A bucket is a chain of nodes. One of more than DEEPEST nodes (there are 67 million keys, or somebody chose them to
+    have it so) becomes a dictionary: a chain is freed by recursion. Neither is known to the cyclic collector.
+    """
 
     __slots__ = ("_buckets", "_counts", "_occupied", "_size")
 
     def __init__(self) -> None:
-        # Tuples of bytes leave the cyclic garbage collector, lists would not.
-        self._buckets: list[tuple[bytes, ...]] = [()] * BUCKETS
+        self._buckets: list[_Node | dict[bytes, None] | None] = [None] * BUCKETS
         self._occupied = bytearray(BUCKETS)  # 1 where the bucket holds a key; searched with memchr
         self._counts = [0] * (BUCKETS // GROUP)
         self._size = 0
@@ -34,27 +74,77 @@ class KeyIndex:
     def add(self, key: bytes) -> None:
         """Add a key that is not there."""
         number = crc32(key) >> SHIFT
-        self._buckets[number] += (key,)
-        self._occupied[number] = 1
+        head = self._buckets[number]
+        if head is None:
+            self._buckets[number] = _Node(key)
+            self._occupied[number] = 1
+        elif isinstance(head, dict):
+            head[key] = None
+        elif head.b is None:
+            head.b = key
+        elif head.c is None:
+            head.c = key
+        elif head.d is None:
+            head.d = key
+        elif head.depth < DEEPEST:
+            self._buckets[number] = _Node(key, None, None, None, head, head.depth + 1)
+        else:
+            self._buckets[number] = dict.fromkeys([*head.keys(), key])
         self._counts[number // GROUP] += 1
         self._size += 1
 
     def discard(self, key: bytes) -> None:
         """Remove a key that is there. Raises ValueError if it is not."""
         number = crc32(key) >> SHIFT
-        bucket = self._buckets[number]
-        place = bucket.index(key)
-        self._buckets[number] = bucket = bucket[:place] + bucket[place + 1 :]
-        self._occupied[number] = bool(bucket)
+        head = self._buckets[number]
+        if isinstance(head, dict) and key in head:
+            del head[key]
+            if not head:
+                self._buckets[number] = None
+                self._occupied[number] = 0
+        elif isinstance(head, _Node) and (node := head.find(key)) is not None:
+            self._take(number, head, node, key)
+        else:
+            raise ValueError(f"{key!r} is not in the index")
         self._counts[number // GROUP] -= 1
         self._size -= 1
+
+    def _take(self, number: int, head: _Node, node: _Node, key: bytes) -> None:
+        """Remove a key of that node: the last key of the bucket's first node takes its place."""
+        last: bytes | None
+        if head.d is not None:
+            last, head.d = head.d, None
+        elif head.c is not None:
+            last, head.c = head.c, None
+        elif head.b is not None:
+            last, head.b = head.b, None
+        else:
+            last, self._buckets[number] = head.a, head.next
+            self._occupied[number] = head.next is not None
+        if last != key:
+            if node.a == key:
+                node.a = last
+            elif node.b == key:
+                node.b = last
+            elif node.c == key:
+                node.c = last
+            else:
+                node.d = last
 
     def bucket(self, start: int) -> tuple[int, list[bytes]] | None:
         """The first bucket at or after `start` that holds keys: (its number, a sorted copy); None if none does."""
         number = self._occupied.find(1, start)
         if number < 0:
             return None
-        return number, sorted(self._buckets[number])
+        return number, self._sorted(number)
+
+    def _sorted(self, number: int) -> list[bytes]:
+        head = self._buckets[number]
+        return sorted(head.keys()) if head is not None else []  # a dictionary's, or a chain's
+
+    def discard_all(self, waste: Waste) -> None:
+        """Nobody needs it any more, but for a snapshot that goes on with it until it is complete."""
+        waste.add(self._buckets, 1 + self._size // BUCKETS)
 
     def page(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """From `cursor` (0: the beginning) whole buckets until there are `count` keys: (next cursor, keys).
@@ -82,9 +172,9 @@ class KeyIndex:
             return None
         while True:
             number = self._occupied.find(1, number + 1)
-            bucket = self._buckets[number]
+            bucket = self._sorted(number)
             if rank < len(bucket):
-                return sorted(bucket)[rank]
+                return bucket[rank]
             rank -= len(bucket)
 
 

@@ -232,12 +232,27 @@ class Machine:
         """Replace the whole state by a snapshot's payload, step by step: until the last step, which does it at once,
         the old state serves on. Raises CorruptStorage, the old state left as it is."""
         database, time_ms = yield from snapshot.read(chunks, index, self._random)
+        self.database.discard_all()
+        database.waste.take(self.database.waste)
         self.database, self.time_ms, self.applied = database, time_ms, index
 
     def restore(self, chunks: Iterable[bytes], index: int) -> None:
         """All the steps of restoring()."""
         for _ in self.restoring(chunks, index):
             pass
+
+    @property
+    def has_waste(self) -> bool:
+        """Whether something that FLUSHALL or restoring() left behind waits to be freed."""
+        return bool(self.database.waste)
+
+    def free_waste(self, count: int) -> bool:
+        """Free about `count` objects of it; False if there was nothing, or the snapshot being taken may need it."""
+        database = self.database
+        if database.observer is not None or not database.waste:
+            return False
+        database.waste.free(count)
+        return True
 
 
 def _spellings(commands: Iterable[Command]) -> dict[bytes, tuple[Callable[..., Reply], int, int]]:

@@ -16,6 +16,7 @@ from leto.raft.progress import PROBE, REPLICATE, SNAPSHOT, Progress
 from leto.raft.state import Role, State
 
 PROBE_BYTES = 64 << 10  # a probe carries entries only while they are small: it may be refused
+APPENDS_AT_ONCE = 8  # to one follower by one Ready: reading and sending a whole window takes too long in one go
 TRANSIT_BYTES_PER_SECOND = 8 << 20  # slower links than this have their big appends sent twice at worst
 SMALL_APPEND = 128 << 10  # larger ones may be overtaken by smaller ones on their way
 
@@ -226,13 +227,16 @@ def send_appends(s: State) -> None:
         state = progress.state
         due = broadcast or id in asked
         if state is REPLICATE:
-            sent = False
+            sent = 0
             while progress.next <= last and not progress.is_full(
                 settings.max_inflight_appends, settings.max_inflight_bytes
             ):
+                if sent == APPENDS_AT_ONCE:
+                    s.send_due = True  # the rest with the next Ready: by the first of their answers at the latest
+                    break
                 if not _send_entries(s, id, progress, settings.max_append_bytes):
                     break
-                sent = True
+                sent += 1
             if sent or progress.state is not REPLICATE:
                 continue
             if due:

@@ -16,7 +16,7 @@ class Settings:
         0.05  # upper bound of the random delay before the pre-vote once the leader's link closed
     )
     commit_notice: float = 0.01  # a follower that no append goes to is told of a commit after so long (0: at once)
-    max_append_bytes: int = 1 << 20  # in one AppendEntries (one entry may exceed it)
+    max_append_bytes: int = 256 << 10  # in one AppendEntries (one entry may exceed it)
     max_inflight_appends: int = 64  # per follower, unanswered
     max_inflight_bytes: int = 16 << 20  # per follower, unanswered (one entry may exceed it)
     max_uncommitted_bytes: int = 256 << 20  # a leader without a quorum takes no more (one entry may exceed it)

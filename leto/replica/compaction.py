@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from leto.errors import NothingToSnapshot, Stopping
 from leto.interfaces import Flusher, SnapshotWriter, StateMachine, Store
 from leto.raft.messages import SnapshotMeta
+from leto.stalls import StallMeter
 
 T = TypeVar("T")
 
@@ -46,6 +47,7 @@ class Compaction:
         max_entries: int,
         trailing_entries: int,
         needed_behind: Callable[[], int | None] = lambda: None,
+        meter: StallMeter | None = None,
     ) -> None:
         """`needed_behind`: the index behind which a follower that is being brought a snapshot needs the log."""
         self._clock = clock
@@ -60,6 +62,7 @@ class Compaction:
         self._max_entries = max_entries
         self._trailing_entries = trailing_entries
         self._needed_behind = needed_behind
+        self._meter = meter or StallMeter()
         self._bytes_since = 0
         self._snapshot_index = store.snapshot.index if store.snapshot else 0
         self._running: list[Deferred[SnapshotMeta]] | None = None
@@ -118,15 +121,19 @@ class Compaction:
             waiter.errback(reason)
 
     async def _take(self) -> SnapshotMeta:
+        seconds, spent = self._clock.seconds, self._meter.spent
         meta = self._begin()
         self._cancelled = False
         self._bytes_since = 0
-        started = self._clock.seconds()
+        started = seconds()
         writer = self._writer = self._machine.snapshot()
+        spent("snapshot", seconds() - started)
         sink = await run_on(self._snapshot_flusher, lambda: self._store.create_snapshot(meta))
         size = 0
         while not self._cancelled:
+            began = seconds()
             data = writer.next_slice(SLICE_BYTES)
+            spent("snapshot", seconds() - began)
             if not data:
                 break
             size += len(data)
@@ -142,18 +149,22 @@ class Compaction:
         self._writer = None
         await run_on(self._snapshot_flusher, sink.commit)
         self._snapshot_index = meta.index
+        began = seconds()
         self._taken(meta)
+        spent("compaction", seconds() - began)
         behind = max(0, meta.index - self._trailing_entries)
         needed = self._needed_behind()
         if needed is not None:
             behind = min(behind, needed)
         await run_on(self._log_flusher, lambda: self._store.compact(behind))
+        began = seconds()
         self._compacted(self._store.first_index)
+        spent("compaction", seconds() - began)
         self.log.info(
             "snapshot of {size} bytes at index {index} in {seconds:.2f} s; the log now starts at {first}",
             size=size,
             index=meta.index,
-            seconds=self._clock.seconds() - started,
+            seconds=seconds() - started,
             first=self._store.first_index,
         )
         return meta

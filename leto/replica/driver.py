@@ -21,8 +21,9 @@ from leto.interfaces import Flusher, SnapshotSource, StateMachine, Store, Transp
 from leto.raft.messages import Entry, InstallSnapshot, Message, SnapshotMeta
 from leto.raft.node import Node
 from leto.raft.ready import ReadState, Ready
+from leto.stalls import StallMeter
 
-APPLY_SECONDS = 0.008  # how long one turn may apply entries before others have theirs
+APPLY_SECONDS = 0.004  # how long one turn may apply entries before others have theirs
 RESTORE_CHUNK = 1 << 20
 BRIEF_BYTES = 128 << 10  # a flush of no more may run in the reactor's thread
 
@@ -72,6 +73,7 @@ class Driver:
         wall_clock: Callable[[], float],
         owner: Owner,
         soon: Callable[[Callable[[], None]], object],
+        meter: StallMeter,
     ) -> None:
         self._clock = clock
         self._soon = soon
@@ -82,6 +84,7 @@ class Driver:
         self._transport = transport
         self._wall_clock = wall_clock
         self._owner = owner
+        self._meter = meter
         self._running = False
         self._failed = False
         self._scheduled = False
@@ -92,6 +95,7 @@ class Driver:
         self._flush_started = 0.0
         self._written_number = 0  # of the last Ready that is durable
         self._to_apply: deque[Entry] = deque()
+        self._applies_later = False
         self.flushes = 0
         self.entries_applied = 0
 
@@ -206,9 +210,10 @@ class Driver:
                 if self._to_write and not self._in_flight:
                     self._start_flush()
                 goes_on = self._written_number != number  # what is durable may commit, and lead to more
-            if self._to_apply:
+            if self._to_apply and not self._applies_later:
                 goes_on = self._apply()
         owner.end_turn(now)
+        self._meter.spent("turn", self._clock.seconds() - now)
 
     def _process(self, ready: Ready) -> None:
         if ready.messages:
@@ -234,8 +239,20 @@ class Driver:
         self._in_flight = readies
         self._flush_started = self._clock.seconds()
         self.flushes += 1
-        flush = self._flusher.submit(partial(_write, self._store, readies), brief=_is_brief(readies))
+        flush = self._flusher.submit(partial(_write, self._store, readies), brief=self._is_brief(readies))
+        if flush.called:  # it ran here: the reactor's thread waited for the disk
+            self._meter.spent("fsync", self.flush_seconds())
         flush.addCallback(self._flushed).addErrback(self._disk_failed)
+
+    def _is_brief(self, readies: list[Ready]) -> bool:
+        count = size = 0
+        for ready in readies:
+            if ready.snapshot is not None:
+                return False
+            count += len(ready.entries)
+            for entry in ready.entries:
+                size += len(entry.payload)
+        return size <= BRIEF_BYTES and not self._store.rotates_with(count, size)
 
     def _flushed(self, _: None) -> Deferred[None] | None:
         if self._failed or not self._running:
@@ -243,6 +260,7 @@ class Driver:
         installed = [ready.snapshot for ready in self._in_flight if ready.snapshot is not None]
         if installed:
             return Deferred.fromCoroutine(self._adopt(installed[-1]))
+        self._meter.took("fsync", self.flush_seconds())
         self._end_flush()
         return None
 
@@ -250,11 +268,14 @@ class Driver:
         """The store holds the leader's snapshot as this node's own: the keyspace becomes it. The flush that brought it
         is not over before, so nothing is acknowledged, and the others have their turns meanwhile."""
         self._owner.snapshot_installing(meta)
-        until = self._clock.seconds() + APPLY_SECONDS
+        seconds = self._clock.seconds
+        began = seconds()
         for _ in self._restoring():
-            if self._clock.seconds() > until:
+            if seconds() - began > APPLY_SECONDS:
+                self._meter.spent("install", seconds() - began)
                 await deferLater(self._clock, 0)
-                until = self._clock.seconds() + APPLY_SECONDS
+                began = seconds()
+        self._meter.spent("install", seconds() - began)
         if self._failed or not self._running:
             return
         while self._to_apply and self._to_apply[0].index <= meta.index:
@@ -284,7 +305,7 @@ class Driver:
         """Apply what is committed; True when all of it was, False when others must have their turn first."""
         queue, apply, applied = self._to_apply, self._machine.apply, self._owner.entry_applied
         seconds = self._clock.seconds
-        started = seconds()
+        began = started = seconds()
         until = started + APPLY_SECONDS
         size = 0
         while queue:
@@ -297,11 +318,21 @@ class Driver:
             if queue:
                 started = seconds()
                 if started > until:
-                    self.schedule()
+                    self._applies_later = True
+                    self._clock.callLater(0, self._yielded)
                     break
         self._node.applied(self._machine.applied)
         self._owner.applied_up_to(self._machine.applied, size)
+        self._meter.spent("apply", seconds() - began)
         return not queue
+
+    def _yielded(self) -> None:
+        # A call made here comes behind the next look at the sockets; one made while they were served came before it.
+        self._clock.callLater(0, self._apply_on)
+
+    def _apply_on(self) -> None:
+        self._applies_later = False
+        self.turn()
 
     def _disk_failed(self, reason: Failure) -> None:
         if reason.check(StorageError) is None:  # a failing disk is told in one line, a fault of ours with its traceback
@@ -315,16 +346,6 @@ class Driver:
 
 def _has_content(ready: Ready) -> bool:
     return bool(ready.entries) or ready.hard_state is not None or ready.snapshot is not None
-
-
-def _is_brief(readies: list[Ready]) -> bool:
-    size = 0
-    for ready in readies:
-        if ready.snapshot is not None:
-            return False
-        for entry in ready.entries:
-            size += len(entry.payload)
-    return size <= BRIEF_BYTES
 
 
 def _chunks(source: SnapshotSource) -> Iterator[bytes]:

@@ -27,6 +27,7 @@ from leto.raft.ready import ReadState
 from leto.raft.settings import Settings
 from leto.raft.state import Role
 from leto.replica.compaction import Compaction
+from leto.replica.disposal import Disposal
 from leto.replica.driver import Driver
 from leto.replica.expiry import Expiry
 from leto.replica.membership import UNSPECIFIED, Membership, advertised, advertised_client, in_words, names, with_host
@@ -38,6 +39,7 @@ from leto.replica.status import describe
 from leto.replica.timers import LazyTimer
 from leto.replica.transfer import Handover
 from leto.requests import DeferredRead, DeferredWrite
+from leto.stalls import StallMeter
 
 CONFIGURATION = int(EntryKind.CONFIGURATION)
 MAX_REQUEST_BYTES = 1000 << 20  # what peers take in one message is 1 GiB
@@ -66,6 +68,7 @@ class Replica:
         on_removed: Callable[[str], None],
         on_shut_out: Callable[[], None] = lambda: None,
         soon: Callable[[Callable[[], None]], object] | None = None,
+        meter: StallMeter | None = None,
     ) -> None:
         """`on_shut_out`: the cluster has taken this node, which holds no log yet, but its leader means another data
         directory by its id. `soon` calls what it is given once all that has come by now is handed in (the default: a
@@ -78,6 +81,7 @@ class Replica:
         self._on_fatal = on_fatal
         self._on_removed = on_removed
         self._on_shut_out = on_shut_out
+        self.meter = meter = meter or StallMeter()
         snapshot = store.snapshot
         self.node = Node(
             Settings(
@@ -104,6 +108,7 @@ class Replica:
             wall_clock,
             self,
             soon or partial(reactor.callLater, 0),
+            meter,
         )
         self._applied_term = 0
         self._applied_configuration = Configuration()
@@ -127,9 +132,11 @@ class Replica:
             max_entries=config.snapshot_entries,
             trailing_entries=config.trailing_entries,
             needed_behind=self.peering.needed_behind,
+            meter=meter,
         )
         self._handover = Handover(reactor, self.node, config.election_timeout, transport.is_connected, wake)
         self._expiry = Expiry(reactor, self)
+        self._disposal = Disposal(reactor, machine, meter)
         self._proposals = Proposals(config.max_batch_bytes, config.max_uncommitted_bytes // 2)
         self._patience = Patience()
         self._read_patience = Patience()
@@ -184,6 +191,7 @@ class Replica:
         self.driver.stop()
         self.compaction.cancel()
         self._expiry.stop()
+        self._disposal.stop()
         self.peering.stop()
         for timer in (
             self._election_timer,
@@ -400,6 +408,8 @@ class Replica:
 
     def applied_up_to(self, index: int, payload_bytes: int) -> None:
         self._reads.applied(index)
+        if self.machine.has_waste:
+            self._disposal.begin()
         if self.node.removed:
             self._removed(f"{self.config.id} was removed from the cluster")
         if self.compaction.applied(index, payload_bytes):

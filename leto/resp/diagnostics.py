@@ -15,11 +15,13 @@ from leto.keyspace.values import size
 from leto.resp.codec import Request
 from leto.resp.info import peak_bytes, resident_bytes
 from leto.resp.table import command, container
+from leto.stalls import Event
 
 if TYPE_CHECKING:
     from leto.resp.session import Session
 
 _ADMIN = "admin noscript loading stale"
+GRAPH_COLUMNS = 60
 
 container(
     "LATENCY",
@@ -55,33 +57,68 @@ def _latency(name: str, arity: int, since: str, summary: str, syntax: str = "", 
     )
 
 
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
 @_latency("LATEST", 2, "2.8.13", "Return the latest latency samples for all events.")
 def latency_latest(session: Session, argv: Request) -> Reply:
-    """Leto keeps no latency events: the slow log and the metrics tell more."""
-    return []
+    """Event, when it last took long, how long then, the longest of all; milliseconds, as Redis has it."""
+    return [
+        [name.encode(), event.samples[-1][0], _ms(event.samples[-1][1]), _ms(event.longest)]
+        for name, event in session.state.meter.events.items()
+    ]
 
 
 @_latency("HISTORY", 3, "2.8.13", "Return timestamp-latency samples for the event.", "event")
 def latency_history(session: Session, argv: Request) -> Reply:
-    return []
+    event = _event(session, argv[2])
+    return [[at, _ms(seconds)] for at, seconds in event.samples] if event is not None else []
+
+
+def _event(session: Session, name: bytes) -> Event | None:
+    return session.state.meter.events.get(name.decode("utf-8", "replace"))
 
 
 @_latency("RESET", -2, "2.8.13", "Reset latency data for one or more events.", "[event [event ...]]")
 def latency_reset(session: Session, argv: Request) -> Reply:
-    return 0
+    """How many events there were. Without names the meter of INFO stalls begins anew as well."""
+    meter = session.state.meter
+    if len(argv) > 2:
+        return meter.reset_events(name.decode("utf-8", "replace") for name in argv[2:])
+    count = meter.reset_events()
+    meter.reset()
+    return count
 
 
 @_latency("DOCTOR", 2, "2.8.13", "Return a human readable latency analysis report.")
 def latency_doctor(session: Session, argv: Request) -> Reply:
-    return Verbatim(
-        b"Leto samples no latency events. Look at SLOWLOG GET, at INFO commandstats, and at the reactor's lateness"
-        b" among the metrics of --admin-listen.\n"
-    )
+    meter = session.state.meter
+    lines = [
+        f"The reactor was away from its sockets and timers for at most {meter.longest * 1000:.1f} ms, and "
+        f"{meter.stalls} times for more than 20 ms, since the start or LATENCY RESET. INFO stalls has the worst.",
+        *(
+            f"- {name}: {len(event.samples)} seconds with one of at least {_ms(meter.threshold)} ms, the longest "
+            f"{_ms(event.longest)} ms"
+            for name, event in meter.events.items()
+        ),
+        "See also SLOWLOG GET and INFO commandstats.",
+    ]
+    return Verbatim("".join(f"{line}\n" for line in lines).encode())
 
 
 @_latency("GRAPH", 3, "2.8.13", "Return a latency graph for the event.", "event")
 def latency_graph(session: Session, argv: Request) -> Reply:
-    return Error(b"ERR No samples available for event '%b'" % argv[2])
+    """A bar a sample, the oldest first."""
+    event = _event(session, argv[2])
+    if event is None:
+        return Error(b"ERR No samples available for event '%b'" % argv[2])
+    now = int(session.state.wall_clock())
+    lines = [f"{argv[2].decode()} - high {_ms(event.longest)} ms, low {_ms(min(s for _, s in event.samples))} ms"]
+    for at, seconds in event.samples:
+        bar = "#" * max(1, round(seconds / event.longest * GRAPH_COLUMNS))
+        lines.append(f"{now - at:>7} s ago {_ms(seconds):>6} ms {bar}")
+    return Verbatim("".join(f"{line}\n" for line in lines).encode())
 
 
 @_latency(

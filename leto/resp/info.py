@@ -151,6 +151,24 @@ def _stats(session: Session) -> Fields:
     yield "acl_access_denied_auth", state.authentication_failures
 
 
+def _stalls(session: Session) -> Fields:
+    meter = session.state.meter
+    yield "stall_meter", "on" if meter.measures else "off"
+    yield "stall_longest_ms", f"{meter.longest * 1000:.1f}"
+    yield "stall_longest_last_minute_ms", f"{meter.longest_last_minute * 1000:.1f}"
+    yield "stall_longest_cpu_ms", f"{meter.longest_cpu * 1000:.1f}"
+    yield "stall_over_20_ms", meter.stalls
+    yield "stall_over_100_ms", meter.long_stalls
+    yield "stall_iterations", meter.iterations
+    yield "stall_histogram", ",".join(f"{bound}={int(count)}" for bound, count in meter.buckets())
+    yield "gc_longest_ms", f"{meter.longest_collection * 1000:.1f}"
+    for number, stall in enumerate(meter.worst):
+        yield (
+            f"stall{number}",
+            f"ms={stall.seconds * 1000:.1f},cpu_ms={stall.cpu * 1000:.1f},at={stall.at:.3f},during={stall.during()}",
+        )
+
+
 def _replication(session: Session) -> Fields:
     status = session.state.replica.status()
     leads = status.role == "leader"
@@ -269,6 +287,7 @@ SECTIONS: dict[str, Callable[[Session], Fields]] = {
     "memory": _memory,
     "persistence": _persistence,
     "stats": _stats,
+    "stalls": _stalls,
     "replication": _replication,
     "cpu": _cpu,
     "modules": _modules,

@@ -39,6 +39,7 @@ from leto.readers import SocketReaders
 from leto.resp.session import Session
 from leto.resp.state import ServerState
 from leto.resp.transport import SocketOutput, output_for
+from leto.stalls import StallMeter
 
 TOO_MANY = b"-ERR max number of clients reached\r\n"
 PROTECTED = (
@@ -115,7 +116,7 @@ class Refusal(Protocol):
 
 class RespFactory(Factory):
     """Serves the client port. `shutdown` ends the node (SHUTDOWN); `wall_clock` gives seconds since the epoch;
-    `readers` take plain sockets over from the reactor."""
+    `readers` take plain sockets over from the reactor; `meter` is what INFO stalls and LATENCY tell of."""
 
     noisy = False
     log = Logger()
@@ -129,8 +130,9 @@ class RespFactory(Factory):
         shutdown: Callable[[], None],
         wall_clock: Callable[[], float] = time.time,
         readers: SocketReaders | None = None,
+        meter: StallMeter | None = None,
     ) -> None:
-        self.state = ServerState(replica, config, reactor, shutdown, wall_clock, readers)
+        self.state = ServerState(replica, config, reactor, shutdown, wall_clock, readers, meter)
 
     def buildProtocol(self, addr: Any) -> Protocol:
         state = self.state

@@ -63,6 +63,7 @@ def parameters(state: ServerState) -> dict[str, Any]:
         "cluster-enabled": _yes(config.on_follower == "moved"),
         "databases": 1,
         "dir": config.raftdir,
+        "latency-monitor-threshold": _milliseconds(state.meter.threshold),
         "lazyfree-lazy-user-del": "no",
         "logfile": config.log_file or "",
         "loglevel": {"info": "notice", "warn": "warning", "error": "warning"}.get(config.log_level, config.log_level),
@@ -159,6 +160,10 @@ def _set_threshold(state: ServerState, value: int) -> None:
     state.slowlog.threshold = value
 
 
+def _set_latency_threshold(state: ServerState, milliseconds: int) -> None:
+    state.meter.threshold = milliseconds / 1000
+
+
 def _set_password(state: ServerState, value: bytes | None) -> None:
     """From now on; who is connected stays, and without a password all are welcome."""
     state.password = value
@@ -171,6 +176,7 @@ _INT64 = (1 << 63) - 1
 SETTABLE: dict[str, tuple[Callable[[bytes], Any], Callable[[ServerState, Any], None]]] = {
     "client-output-bytes": (_size(1 << 16), _set("output_bytes")),
     "client-pending-bytes": (_size(1 << 16), _set("pending_bytes")),
+    "latency-monitor-threshold": (_number(0, _INT64), _set_latency_threshold),
     "maxclients": (_number(1, (1 << 32) - 1), _set("maxclients")),
     "protected-mode": (_switch, _set("protected_mode")),
     "requirepass": (lambda text: text or None, _set_password),

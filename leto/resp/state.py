@@ -17,6 +17,7 @@ from leto.resp.readers import ClientReaders
 from leto.resp.slowlog import SlowLog
 from leto.resp.table import CONNECTION, CommandTable
 from leto.resp.turns import Turns
+from leto.stalls import StallMeter
 
 if TYPE_CHECKING:
     from leto.resp.session import Session
@@ -35,6 +36,7 @@ class ServerState:
         shutdown: Callable[[], None],
         wall_clock: Callable[[], float],
         readers: SocketReaders | None = None,
+        meter: StallMeter | None = None,
     ) -> None:
         self.replica = replica
         self.config = config
@@ -51,7 +53,8 @@ class ServerState:
         self.soon: Callable[[Callable[[], object]], object] = (
             readers.soon if readers is not None else partial(reactor.callLater, 0)
         )
-        self.turns = Turns(reactor)
+        self.meter = meter or StallMeter()
+        self.turns = Turns(reactor, self.meter)
         self.run_id = os.urandom(20).hex()
         self._next_id = 0
 
@@ -102,6 +105,7 @@ class ServerState:
         for known in self.table.all():
             known.reset()
         self.errors.clear()
+        self.meter.reset()
         self.connections = self.rejected_connections = self.refused_unprotected = 0
         self.commands = self.input_bytes = self.output_total = 0
         self.protocol_errors = self.output_overruns = self.authentication_failures = 0

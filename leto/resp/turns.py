@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from leto.stalls import SHORT, StallMeter
+
 if TYPE_CHECKING:
     from leto.resp.queue import RunQueue
 
@@ -15,8 +17,9 @@ class Turns:
     """Counts the time that all clients' reads take. Once a slice is over, clients wait() for the next one, which comes
     when the reactor has seen to everything else."""
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, meter: StallMeter) -> None:
         self._reactor = reactor
+        self._meter = meter
         self._spent = 0.0
         self._waiting: deque[RunQueue] = deque()
         self._call: Any = None
@@ -29,6 +32,8 @@ class Turns:
     def spent(self, seconds: float) -> None:
         """So long an evaluation took."""
         self._spent += seconds
+        if seconds > SHORT:
+            self._meter.spent("command", seconds)
         if self._spent > SLICE_SECONDS and self._call is None:
             self._call = self._reactor.callLater(0, self._next)
 

@@ -19,7 +19,8 @@ REST_SECONDS = 0.05  # without a job, after which the writer thread has time for
 # AdaptiveFlusher's judgement of the disk:
 QUICK_SECONDS = 0.001  # a brief job that takes no longer costs less in the reactor's thread than handed to another
 CONTRARY_JOBS = 64  # so many more slow ones than quick ones, and the disk is slow; or the other way round
-HANG_SECONDS = 0.02  # one job as long as this is enough
+HANG_SECONDS = 0.005  # one job as long as this is enough
+BESIDE_SECONDS = 1.0  # for which the disk is held for shared after such a job of another flusher, or a long one
 FIRST_BAN, LONGEST_BAN = 1.0, 60.0  # seconds for which a disk that has turned slow is not trusted, doubled each time
 
 
@@ -63,10 +64,12 @@ class ThreadFlusher:
         self._done: deque[tuple[Deferred[None], Failure | None]] = deque()
         self._thread: threading.Thread | None = None
         self._stopping: Deferred[None] | None = None
+        self.jobs = 0  # that it was ever given
 
     def submit(self, job: Job, *, brief: bool = False) -> Deferred[None]:
         if self._stopping is not None:
             return _stopped()
+        self.jobs += 1
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
@@ -118,14 +121,18 @@ class AdaptiveFlusher:
 
     The brief jobs themselves tell how quick the disk is, whichever thread runs them. A disk that hangs without warning
     does stop the reactor, once, for as long as it hangs; after that it is not trusted for a time that doubles.
+    Where another flusher has just given the disk more to do, a snapshot, or a long job has, brief ones go the same way.
     """
 
-    def __init__(self, clock: Any, writer: ThreadFlusher, rest: Job) -> None:
+    def __init__(self, clock: Any, writer: ThreadFlusher, rest: Job, beside: ThreadFlusher | None = None) -> None:
         """`rest` is run in the writer's thread, once, when no job has come for REST_SECONDS; `writer` has none of its
-        own, which could run beside a job in the reactor's thread."""
+        own, which could run beside a job in the reactor's thread. `beside`: whose jobs go to the same disk."""
         self._clock = clock
         self._writer = writer
         self._rest = rest
+        self._beside = beside
+        self._beside_jobs = 0  # that it had when it was looked at last
+        self._shared_until = 0.0
         self._in_thread = 0  # jobs that the writer's thread has, or whose ends are not told yet
         self._running = False
         self.is_quick = True  # brief jobs run in the reactor's thread at present
@@ -142,9 +149,12 @@ class AdaptiveFlusher:
             return _stopped()
         if self._rest_call is None:
             self._rest_call = self._clock.callLater(REST_SECONDS, self._rest_due)
-        if not brief or not self.is_quick or self._in_thread or self._running:
-            self._last_job = self._clock.seconds()
-            return self._hand_over(job, brief)
+        is_shared = self._is_shared()
+        if not brief or not self.is_quick or self._in_thread or self._running or is_shared:
+            self._last_job = now = self._clock.seconds()
+            if not brief:
+                self._shared_until = now + BESIDE_SECONDS
+            return self._hand_over(job, brief and not is_shared)
         started = self._last_job = self._clock.seconds()
         self._running = True
         failure = _run(job)
@@ -160,7 +170,15 @@ class AdaptiveFlusher:
             self._rest_call = None
         return self._writer.stop()
 
-    def _hand_over(self, job: Job, brief: bool) -> Deferred[None]:
+    def _is_shared(self) -> bool:
+        """Whether there was another flusher's job of late, or a long one, whose bytes may still be on their way."""
+        now, beside = self._clock.seconds(), self._beside
+        if beside is not None and beside.jobs != self._beside_jobs:
+            self._beside_jobs = beside.jobs
+            self._shared_until = now + BESIDE_SECONDS
+        return now < self._shared_until
+
+    def _hand_over(self, job: Job, judged: bool) -> Deferred[None]:
         seconds = self._clock.seconds
         taken = [0.0]
 
@@ -173,7 +191,7 @@ class AdaptiveFlusher:
 
         def ended(result: Any) -> Any:
             self._in_thread -= 1
-            if brief:
+            if judged:
                 self._judge(taken[0])
             return result
 

@@ -81,6 +81,10 @@ class Log:
             count += 1
         self._write(buffers, size, count, previous)
 
+    def has_room(self, count: int, payload_bytes: int) -> bool:
+        """Whether so many entries of so many bytes together go to the open segment."""
+        return self._active.has_room(payload_bytes + max(0, count - 1) * records.HEADER_BYTES)
+
     def _write(self, buffers: list[bytes], size: int, count: int, last_crc: int) -> None:
         if not count:
             return

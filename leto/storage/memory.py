@@ -227,6 +227,9 @@ class MemoryStore:
         self._durable = self._image.copy()
         self._durable.partial, self._durable.received, self._durable.snapshots = partial, received, snapshots
 
+    def rotates_with(self, count: int, payload_bytes: int) -> bool:
+        return False
+
     def create_snapshot(self, meta: SnapshotMeta) -> SnapshotSink:
         self._check_usable()
         check_meta(meta, 0)

@@ -362,6 +362,9 @@ class FileStore:
         if mark != self._watermark.mark:
             self._watermark.note(mark)
 
+    def rotates_with(self, count: int, payload_bytes: int) -> bool:
+        return self._log is not None and not self._log.has_room(count, payload_bytes)
+
     def create_snapshot(self, meta: SnapshotMeta) -> SnapshotSink:
         snapshots = self._usable_snapshots()
         if meta.index > self.last_index:

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from admin_http import Admin, ScriptedReplica, status_of
 from prometheus_client.parser import text_string_to_metric_families
-from twisted.internet.task import Clock
 
-from leto.admin.lateness import BOUNDS, ReactorLateness
+from leto.stalls import StallMeter
 
 
 class CountingFactory:
@@ -105,17 +104,15 @@ def test_media_type_as_prometheus_asks(admin: Admin) -> None:
     assert openmetrics.body.endswith(b"# EOF\n")
 
 
-def test_lateness_counts_how_much_later_the_reactor_calls() -> None:
-    clock = Clock()
-    lateness = ReactorLateness(clock, interval=1.0)
-    lateness.start()
-    lateness.start()
-    assert len(clock.getDelayedCalls()) == 1
-    clock.advance(1.0)  # in time
-    clock.advance(1.3)  # 0.3 s late
-    clock.advance(20.0)  # 19 s late
-    buckets = dict(lateness.buckets())
-    assert (buckets[str(BOUNDS[0])], buckets["0.25"], buckets["0.5"], buckets["+Inf"]) == (1, 1, 2, 3)
-    assert abs(lateness.total - 19.3) < 1e-9
-    lateness.stop()
-    assert clock.getDelayedCalls() == []
+def test_iterations_of_the_reactor_are_a_histogram() -> None:
+    meter = StallMeter()
+    for seconds in (0.0005, 0.015, 0.3):
+        meter.end_iteration(seconds, seconds)
+    meter.took("fsync", 0.25)
+    admin = Admin(meter=meter)
+    page = samples(admin)
+    bucket = "leto_reactor_iteration_seconds_bucket"
+    assert [page[f'{bucket}{{le="{bound}"}}'] for bound in ("0.001", "0.01", "0.02", "0.5", "+Inf")] == [1, 1, 2, 3, 3]
+    assert page["leto_reactor_longest_iteration_seconds"] == page["leto_reactor_longest_iteration_last_minute_seconds"]
+    assert page['leto_latency_event_longest_seconds{event="fsync"}'] == 0.25
+    admin.stop()

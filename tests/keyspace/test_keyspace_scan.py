@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
+from itertools import islice
 from random import Random
+from unittest.mock import patch
 
 import pytest
 from batches import Bench
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leto.keyspace.index import BUCKETS, KeyIndex
+from leto.keyspace.index import BUCKETS, KeyIndex, bucket_of
 
 CHANGES = st.lists(
     st.one_of(
@@ -117,6 +120,54 @@ def test_the_index_forgets_what_is_discarded():
     assert sorted(keys) == sorted(b"%d" % number for number in range(1, 5000, 2))
     with pytest.raises(ValueError):
         index.discard(b"never added")
+
+
+def _of_one_bucket(count):
+    """Keys whose CRC-32 differs in its lowest bits alone."""
+    found = (b"%d" % number for number in range(1 << 30))
+    return list(islice((key for key in found if bucket_of(key) == 7), count))
+
+
+def test_a_bucket_keeps_its_keys_whatever_their_number(monkeypatch):
+    monkeypatch.setattr("leto.keyspace.index.DEEPEST", 3)
+    keys = _of_one_bucket(20)
+    random = Random(1)
+    for _ in range(50):
+        index, there = KeyIndex(), set()
+        for _ in range(100):
+            key = random.choice(keys)
+            if key in there:
+                index.discard(key)
+                there.remove(key)
+            else:
+                with pytest.raises(ValueError):
+                    index.discard(key)
+                index.add(key)
+                there.add(key)
+            assert index.bucket(0) == ((7, sorted(there)) if there else None)
+            assert len(index) == len(there)
+
+
+def test_keys_chosen_for_one_bucket_end_no_process():
+    index = KeyIndex()
+    keys = [b"%d" % number for number in range(20_000)]
+    with patch("leto.keyspace.index.crc32", return_value=7 << 16):
+        for key in keys:
+            index.add(key)
+        assert index.bucket(0) == (7, sorted(keys))
+        for key in keys[1:]:
+            index.discard(key)
+        assert index.bucket(0) == (7, [b"0"])
+
+
+def test_the_index_is_unknown_to_the_garbage_collector():
+    """Else each collection of the young looks at every bucket that got a key: 20 ms and more of them at once."""
+    index = KeyIndex()
+    gc.collect()
+    before = len(gc.get_objects())
+    for number in range(3 * BUCKETS):
+        index.add(b"%d" % number)
+    assert len(gc.get_objects()) < before + 100
 
 
 def test_randomkey_never_answers_an_expired_key():

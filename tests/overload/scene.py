@@ -99,7 +99,7 @@ class Scene:
             counts = [later_than(self._lateness[node.id], looks, bound) for bound in ("0.1", "0.5", "1.0")]
             total = int(looks["+Inf"] - self._lateness[node.id]["+Inf"])
             late.append(f"{node.id} {counts[0]}, {counts[1]}, {counts[2]} of {total}")
-        report.figure("reactor late by > 0.1, 0.5, 1 s", "; ".join(late))
+        report.figure("reactor away for > 0.1, 0.5, 1 s", "; ".join(late))
 
     def expect_equal(self) -> None:
         """All nodes have the same state at the same index."""

@@ -172,16 +172,16 @@ def log_offsets(cluster: Cluster) -> dict[str, int]:
     return {node.id: len(node.log()) for node in cluster}
 
 
-BUCKET = re.compile(r'leto_reactor_lateness_seconds_bucket\{le="([^"]+)"\} ([0-9.e+]+)')
+BUCKET = re.compile(r'leto_reactor_iteration_seconds_bucket\{le="([^"]+)"\} ([0-9.e+]+)')
 
 
 def lateness(admin_port: int) -> dict[str, float]:
-    """A node's histogram of how late its reactor ran: bound in seconds -> looks at most so late."""
+    """A node's histogram of its reactor's iterations: bound in seconds -> those at most so long."""
     with urllib.request.urlopen(f"http://127.0.0.1:{admin_port}/metrics", timeout=30) as page:
         return {bound: float(count) for bound, count in BUCKET.findall(page.read().decode())}
 
 
 def later_than(before: dict[str, float], after: dict[str, float], bound: str) -> int:
-    """How many looks between the two were later than `bound` seconds."""
+    """How many iterations between the two were longer than `bound` seconds."""
     total = after["+Inf"] - before["+Inf"]
     return int(total - (after[bound] - before[bound]))

@@ -10,6 +10,7 @@ from leto.errors import (
 from leto.raft.messages import (
     InstallSnapshot,
 )
+from leto.raft.replication import APPENDS_AT_ONCE
 from tests.raft.small_cluster import Cluster
 
 
@@ -85,6 +86,19 @@ def test_an_append_that_was_lost_is_found_missing_by_the_next_heartbeat():
     cluster.cut = set()
     assert leader.progress["c"].match < leader.last_index
     cluster.advance(0.15)
+    assert leader.progress["c"].match == leader.last_index
+
+
+def test_a_full_window_is_sent_by_several_readys():
+    cluster = Cluster(["a", "b", "c"], max_append_bytes=100)
+    leader = cluster.elect("a")
+    for _ in range(2 * APPENDS_AT_ONCE + 1):
+        leader.propose(bytes(100), cluster.now)
+    counts = []
+    while (ready := leader.ready(0)) is not None:
+        counts.append(sum(m.to == "c" and bool(m.entries) for m in ready.messages))
+    assert counts == [APPENDS_AT_ONCE, APPENDS_AT_ONCE, 1]
+    cluster.advance(0.5)
     assert leader.progress["c"].match == leader.last_index
 
 

@@ -24,13 +24,13 @@ def sections(text: bytes) -> list[str]:
 
 def test_info_by_default_and_by_sections(client: Client) -> None:
     assert sections(client.call("INFO")) == [
-        "Server", "Clients", "Memory", "Persistence", "Stats", "Replication", "CPU", "Modules", "Errorstats",
-        "Cluster", "Keyspace", "Raft",
+        "Server", "Clients", "Memory", "Persistence", "Stats", "Stalls", "Replication", "CPU", "Modules",
+        "Errorstats", "Cluster", "Keyspace", "Raft",
     ]  # fmt: skip
     assert "Commandstats" in sections(client.call("INFO", "all"))
     assert "Commandstats" in sections(client.call("INFO", "everything"))
     assert sections(client.call("INFO", "RAFT", "server")) == ["Server", "Raft"]
-    assert sections(client.call("INFO", "default", "commandstats"))[8] == "Commandstats"
+    assert sections(client.call("INFO", "default", "commandstats"))[9] == "Commandstats"
     assert client.call("INFO", "foo") == b""
 
 
@@ -70,6 +70,21 @@ def test_info_counts(node: Node) -> None:
     assert node.factory.counters["commands"] == 14
     assert client.call("CONFIG", "RESETSTAT") == b"OK"
     assert "cmdstat_set" not in fields(client.call("INFO", "commandstats"))
+
+
+def test_info_tells_of_stalls_and_resetstat_forgets_them(node: Node) -> None:
+    client, meter = node.client(), node.state.meter
+    meter.spent("snapshot", 0.04)
+    meter.end_iteration(0.15, 0.05)
+    found = fields(client.call("INFO", "stalls"))
+    assert (found["stall_longest_ms"], found["stall_longest_last_minute_ms"]) == ("150.0", "150.0")
+    assert (found["stall_over_20_ms"], found["stall_over_100_ms"], found["stall_iterations"]) == ("1", "1", "1")
+    assert found["stall_histogram"].endswith("0.1=0,0.2=1,0.5=1,1.0=1,2.5=1,+Inf=1")
+    assert found["stall0"].startswith("ms=150.0,cpu_ms=50.0,at=")
+    assert found["stall0"].endswith(",during=snapshot:40.0")
+    client.call("CONFIG", "RESETSTAT")
+    found = fields(client.call("INFO", "stalls"))
+    assert (found["stall_longest_ms"], found["stall_over_20_ms"], found.get("stall0")) == ("0.0", "0", None)
 
 
 def test_the_rate_of_commands(node: Node) -> None:
@@ -308,3 +323,34 @@ def test_memory_and_latency_reports(client: Client) -> None:
     assert error(client.call("LATENCY", "GRAPH", "x")) == "ERR No samples available for event 'x'"
     assert b"Leto ver. " in client.call("LOLWUT")
     assert b"Leto ver. " in client.call("LOLWUT", "VERSION", 5)
+
+
+def test_latency_events_as_in_redis(node: Node) -> None:
+    client, meter = node.client(), node.state.meter
+    meter.took("fsync", 0.0304)
+    meter.took("gc2", 0.5)
+    latest = client.call("LATENCY", "LATEST")
+    assert [[event[0], *event[2:]] for event in latest] == [[b"fsync", 30, 30], [b"gc2", 500, 500]]
+    ((at, milliseconds),) = client.call("LATENCY", "HISTORY", "gc2")
+    assert milliseconds == 500
+    assert client.call("LATENCY", "LATEST")[1][1] == at
+    assert client.call("LATENCY", "GRAPH", "gc2").startswith(b"gc2 - high 500 ms, low 500 ms\n")
+    assert b"- gc2: 1 seconds with one of at least 20 ms, the longest 500 ms" in client.call("LATENCY", "DOCTOR")
+    assert client.call("LATENCY", "RESET", "gc2", "unknown") == 1
+    assert [event[0] for event in client.call("LATENCY", "LATEST")] == [b"fsync"]
+    meter.end_iteration(0.3, 0.0)
+    assert client.call("LATENCY", "RESET") == 2
+    assert client.call("LATENCY", "LATEST") == []
+    assert meter.longest == 0.0
+
+
+def test_the_latency_threshold_is_a_setting(node: Node) -> None:
+    client, meter = node.client(), node.state.meter
+    assert client.call("CONFIG", "GET", "latency-monitor-threshold") == [b"latency-monitor-threshold", b"20"]
+    assert client.call("CONFIG", "SET", "latency-monitor-threshold", 100) == b"OK"
+    meter.took("fsync", 0.09)
+    assert client.call("LATENCY", "LATEST") == []
+    meter.took("fsync", 0.11)
+    assert client.call("CONFIG", "SET", "latency-monitor-threshold", 0) == b"OK"
+    meter.took("gc2", 9.0)
+    assert [event[0] for event in client.call("LATENCY", "LATEST")] == [b"fsync"]

@@ -9,6 +9,7 @@ from conversation import Node
 from twisted.internet.task import Clock
 
 from leto.resp.turns import SLICE_SECONDS, Turns
+from leto.stalls import StallMeter
 
 
 class NextTurn:
@@ -30,7 +31,7 @@ class NextTurn:
 
 def test_many_clients_reads_confirmed_at_once_are_evaluated_over_several_turns() -> None:
     node, reactor = Node(), NextTurn()
-    node.state.turns = Turns(reactor)
+    node.state.turns = Turns(reactor, StallMeter())
     node.replica.hold_reads = True
     clients = [node.client() for _ in range(10)]
     served: list[int] = []
@@ -64,7 +65,7 @@ def test_many_clients_reads_confirmed_at_once_are_evaluated_over_several_turns()
 
 def test_closing_leaves_no_timer() -> None:
     clock = Clock()
-    turns = Turns(clock)
+    turns = Turns(clock, StallMeter())
     turns.spent(SLICE_SECONDS / 2)
     assert not turns.is_over
     turns.spent(SLICE_SECONDS)

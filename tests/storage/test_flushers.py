@@ -11,7 +11,14 @@ from twisted.internet.task import Clock
 
 from leto.errors import Stopping
 from leto.storage import AdaptiveFlusher, InlineFlusher, MemoryFlusher, ThreadFlusher
-from leto.storage.flush import CONTRARY_JOBS, FIRST_BAN, REST_SECONDS
+from leto.storage.flush import (
+    BESIDE_SECONDS,
+    CONTRARY_JOBS,
+    FIRST_BAN,
+    HANG_SECONDS,
+    QUICK_SECONDS,
+    REST_SECONDS,
+)
 
 
 class Reactor:
@@ -203,7 +210,10 @@ class Disk:
         self.reactor = Reactor()
         self.ran = []
         self.rests = 0
-        self.flusher = AdaptiveFlusher(self.clock, ThreadFlusher(self.reactor.callFromThread), self._rest)
+        self.snapshots = ThreadFlusher(self.reactor.callFromThread)
+        self.flusher = AdaptiveFlusher(
+            self.clock, ThreadFlusher(self.reactor.callFromThread), self._rest, self.snapshots
+        )
 
     def _rest(self):
         assert threading.current_thread() is not threading.main_thread()
@@ -224,8 +234,9 @@ class Disk:
         return self.ran[-1]
 
     def stop(self):
-        stopped = Kept(self.flusher.stop())
-        self.reactor.turn_until(lambda: stopped.fired)
+        for flusher in (self.flusher, self.snapshots):
+            stopped = Kept(flusher.stop())
+            self.reactor.turn_until(lambda stopped=stopped: stopped.fired)
 
 
 @pytest.fixture
@@ -245,6 +256,17 @@ def test_a_long_job_runs_in_the_writers_thread_and_brief_ones_behind_it(disk):
     assert not brief.fired
     disk.reactor.turn_until(lambda: long.fired and brief.fired)
     assert disk.ran == ["there", "there"]
+    assert disk.write() == "there"
+    disk.clock.rightNow += BESIDE_SECONDS
+    assert disk.write() == "here"
+
+
+def test_beside_another_flushers_jobs_brief_ones_run_in_the_writers_thread_and_prove_nothing(disk):
+    other = Kept(disk.snapshots.submit(lambda: None))
+    disk.reactor.turn_until(lambda: other.fired)
+    assert disk.write(2 * CONTRARY_JOBS, QUICK_SECONDS * 1.5) == "there"
+    assert disk.write(1, 2 * HANG_SECONDS) == "there"
+    disk.clock.rightNow += BESIDE_SECONDS
     assert disk.write() == "here"
 
 

@@ -242,3 +242,18 @@ def test_a_limit_on_file_sizes_is_an_error_like_a_full_disk(tmp_path):
     assert store.last_index == int(last) > 1
     assert "torn" in store.recovered[0]
     store.close()
+
+
+def test_it_is_known_beforehand_which_write_begins_a_new_file(tmp_path):
+    store = FileStore.open(str(tmp_path), segment_bytes=4096)
+    store.identify(IDENTITY)
+    log = tmp_path / "leto-log"
+    told = []
+    for index in range(1, 50):
+        entries = [Entry(2 * index - 1, 1, 1, bytes(100)), Entry(2 * index, 1, 1, bytes(200))]
+        before = len(list(log.iterdir()))
+        told.append(store.rotates_with(2, 300))
+        store.write(HardState(1), entries, True)
+        assert told[-1] == (len(list(log.iterdir())) > before)
+    assert 3 < sum(told) < 10
+    store.close()

@@ -1,0 +1,45 @@
+"""Frees what FLUSHALL, or a snapshot that was taken over, has left behind: in slices, between everybody's turns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from leto.interfaces import StateMachine
+from leto.stalls import StallMeter
+
+SLICE_SECONDS = 0.002
+STEP = 500  # objects freed between two looks at the clock
+WAIT_SECONDS = 0.1  # between two looks whether the snapshot that may still need it is complete
+
+
+class Disposal:
+    """Runs whenever the machine has waste."""
+
+    def __init__(self, clock: Any, machine: StateMachine, meter: StallMeter) -> None:
+        self._clock = clock
+        self._machine = machine
+        self._meter = meter
+        self._call: Any = None
+
+    def begin(self) -> None:
+        """There is waste."""
+        if self._call is None:
+            self._call = self._clock.callLater(0, self._slice)
+
+    def stop(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _slice(self) -> None:
+        self._call = None
+        machine, seconds = self._machine, self._clock.seconds
+        if not machine.has_waste:
+            return
+        began = seconds()
+        freed = machine.free_waste(STEP)
+        while freed and seconds() - began < SLICE_SECONDS:
+            freed = machine.free_waste(STEP)
+        self._meter.spent("disposal", seconds() - began)
+        if machine.has_waste:
+            self._call = self._clock.callLater(0 if freed else WAIT_SECONDS, self._slice)
