@@ -8,7 +8,7 @@ restart: a key that is there from the walk's beginning to its end is met. That i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from zlib import crc32
 
 BUCKETS = 1 << 16
@@ -38,6 +38,25 @@ class KeyIndex:
         self._occupied[number] = 1
         self._counts[number // GROUP] += 1
         self._size += 1
+
+    def extend(self, keys: Iterable[bytes]) -> None:
+        """Add keys that are not there: soon done where those of one bucket follow each other, as in a snapshot."""
+        run: list[bytes] = []
+        number = 0
+        for key in keys:
+            place = crc32(key) >> SHIFT
+            if place != number:
+                self._extend_bucket(number, run)
+                number, run = place, []
+            run.append(key)
+        self._extend_bucket(number, run)
+
+    def _extend_bucket(self, number: int, keys: list[bytes]) -> None:
+        if keys:
+            self._buckets[number] += tuple(keys)
+            self._occupied[number] = 1
+            self._counts[number // GROUP] += len(keys)
+            self._size += len(keys)
 
     def discard(self, key: bytes) -> None:
         """Remove a key that is there. Raises ValueError if it is not."""
