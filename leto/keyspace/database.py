@@ -19,7 +19,7 @@ from zlib import adler32, crc32
 from leto.keyspace.deadlines import Deadlines
 from leto.keyspace.index import KeyIndex
 from leto.keyspace.replies import WRONG_TYPE, Error
-from leto.keyspace.values import BOUNDARY, LONG_STRING, Record, Value, checksum
+from leto.keyspace.values import BOUNDARY, LONG_STRING, Expiring, Record, Value, checksum
 from leto.keyspace.waste import Waste
 
 WORTHWHILE = 1 << 12  # records and what belongs to them that are not freed in one go
@@ -47,6 +47,7 @@ class Database:
     """See the module. `random` is for reads alone; while an entry is applied it is a generator seeded by it."""
 
     __slots__ = (
+        "_announced",
         "check_sum",
         "data",
         "deadlines",
@@ -69,6 +70,7 @@ class Database:
         self.tombstones: dict[bytes, int] = {}  # deleted key -> version, oldest deletion first
         self.floor = 0
         self.check_sum = 0  # sum of all records' checksums
+        self._announced: dict[bytes, tuple[Record, int]] = {}  # the checksums of values that are being changed in place
         self.now = 0
         self.index = 0
         self.random = random
@@ -140,13 +142,15 @@ class Database:
             observer = self.observer
             if observer is not None and old.version <= observer.index:
                 observer.save(key, old)
+            self.check_sum += check - self._check_of(key, old)
             if old.expire_at:
                 self.volatile -= 1
-            self.check_sum += check - old.check
-        self.data[key] = Record(value, self.index, expire_at, check)
         if expire_at:
+            self.data[key] = Expiring(value, self.index, expire_at)
             self.volatile += 1
             self.deadlines.add(expire_at, key, self)
+        else:
+            self.data[key] = Record(value, self.index)
 
     def store_strings(self, commands: list[list[bytes]], start: int) -> int:
         """store() for the SETs of a key and a value that stand one after another from `start` on (at least one): how
@@ -171,10 +175,14 @@ class Database:
             else:
                 if observer is not None and old.version <= observer.index:
                     observer.save(key, old)
-                if old.expire_at:
-                    self.volatile -= 1
-                total += check - old.check
-            data[key] = Record(value, index, 0, check)
+                was = old.value
+                if old.expire_at or was.__class__ is not bytes:
+                    self.volatile -= old.expire_at > 0
+                    total += check - self._check_of(key, old)
+                else:
+                    content = crc32(was) if len(was) < LONG_STRING else adler32(was)
+                    total += check - crc32(key, content ^ BOUNDARY)
+            data[key] = Record(value, index)
         self.check_sum += total
         return count
 
@@ -182,8 +190,21 @@ class Database:
         """The value under `key` is about to be changed in place; store() must follow."""
         observer = self.observer
         record = self.data.get(key)
-        if observer is not None and record is not None and record.version <= observer.index:
+        if record is None:
+            return
+        if observer is not None and record.version <= observer.index:
             observer.save(key, record)
+        found = self._announced.get(key)
+        if found is None or found[0] is not record:
+            self._announced[key] = record, checksum(key, record.value, record.expire_at)
+
+    def _check_of(self, key: bytes, old: Record) -> int:
+        """The checksum of a record that goes, as it was before its value was changed in place."""
+        if self._announced:
+            found = self._announced.pop(key, None)
+            if found is not None and found[0] is old:
+                return found[1]
+        return checksum(key, old.value, old.expire_at)
 
     def delete(self, key: bytes) -> bool:
         """Delete the key, expired or not; False when there is none."""
@@ -194,7 +215,7 @@ class Database:
         if observer is not None and old.version <= observer.index:
             observer.save(key, old)
         self.keys.discard(key)
-        self.check_sum -= old.check
+        self.check_sum -= self._check_of(key, old)
         if old.expire_at:
             self.volatile -= 1
         tombstones = self.tombstones
@@ -216,6 +237,7 @@ class Database:
             self.tombstones = {}
             self.floor = self.index
             self.check_sum = 0
+            self._announced = {}
         return count
 
     def discard_all(self) -> None:

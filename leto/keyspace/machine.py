@@ -272,6 +272,15 @@ def parse(payload: bytes, count: int) -> list[list[bytes]]:
         if commands is not None:
             return commands
     reader = hiredis.Reader()
+    if count == 1:
+        reader.feed(payload, batch.HEADER.size)
+        try:
+            command = reader.gets()
+        except hiredis.ProtocolError as error:
+            raise ValueError(f"batch is not made of RESP arrays: {error}") from error
+        if isinstance(command, list) and command and not reader.has_data():
+            return [command]
+        reader = hiredis.Reader()  # a transaction, or no batch
     reader.feed(b"*%d\r\n" % count)  # one array of them all parses faster than they do one by one
     reader.feed(payload, batch.HEADER.size)
     reader.feed(b":0\r\n")  # met only if nothing before it is left incomplete

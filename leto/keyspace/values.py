@@ -69,16 +69,30 @@ def register(code: int) -> Callable[[V], V]:
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """What the database holds under a key. 48 bytes, outside the cyclic garbage collector."""
+    """What the database holds under a key that does not expire. 32 bytes, outside the cyclic garbage collector."""
+
+    expire_at: ClassVar[int] = 0  # milliseconds since the epoch; 0: never
 
     value: bytes | Value
     version: int  # index of the log entry that last modified the key
-    expire_at: int  # milliseconds since the epoch; 0: never
-    check: int  # checksum() of the key with all of this but the version
+
+
+class Expiring(Record, frozen=True, gc=False):
+    """A record with an expiry, which few keys have. 48 bytes."""
+
+    expire_at: int  # type: ignore[misc]
+
+
+def record_of(value: bytes | Value, version: int, expire_at: int) -> Record:
+    """The record of either kind."""
+    return Expiring(value, version, expire_at) if expire_at else Record(value, version)
 
 
 def checksum(key: bytes, value: bytes | Value, expire_at: int) -> int:
-    """32 bits of key, value and expiry: the record's share of the state digest. Independent of PYTHONHASHSEED."""
+    """32 bits of key, value and expiry: the record's share of the state digest. Independent of PYTHONHASHSEED.
+
+    It is computed anew when a record goes: remembering it would take 48 bytes a key.
+    """
     if value.__class__ is bytes:
         content = crc32(value) if len(value) < LONG_STRING else adler32(value)
     else:
@@ -120,4 +134,4 @@ def size(key: bytes, record: Record) -> int:
     value = record.value
     content = 33 + len(value) if value.__class__ is bytes else value.size()  # type: ignore[union-attr]
     rounded = (33 + len(key) + 15 & ~15) + (content + 15 & ~15)
-    return rounded + 48 + 32 + 64 + (96 if record.expire_at else 0)
+    return rounded + 32 + 32 + 64 + (112 if record.expire_at else 0)

@@ -223,22 +223,28 @@ class Log:
         if segment is None:
             raise Compacted(f"entry {low} was compacted")
         data = segment.file.read_at(offset, length)
-        view = memoryview(data)
+        salt = segment.header.salt
         found: list[Entry] = []
-        here = 0
-        for expected in range(low, high):
+        add, header_bytes = found.append, records.HEADER_BYTES
+        stored, here, _ = records.run(data, 0, len(data), salt, None)
+        expected = low
+        for at, record in stored:
+            if record.index != expected:
+                here = at
+                break
+            start = at + header_bytes
+            add(Entry(expected, record.term, record.kind, data[start : start + record.length]))
+            expected += 1
+        if expected != high:
             try:
-                record = records.decode(view, here, segment.header.salt)
-                if record.index != expected:
-                    raise records.Damage(f"entry {record.index} stands here", torn=False)
+                record = records.decode(memoryview(data), here, salt)
+                reason = f"entry {record.index} stands here"
             except records.Damage as damage:
-                raise CorruptStorage(
-                    f"{segment.file.path}: entry {expected} at offset {offset + here}: {damage.reason}, though it was"
-                    " good before: the disk or another program changed it"
-                ) from None
-            start = here + records.HEADER_BYTES
-            here = start + record.length
-            found.append(Entry(record.index, record.term, record.kind, data[start:here]))
+                reason = damage.reason
+            raise CorruptStorage(
+                f"{segment.file.path}: entry {expected} at offset {offset + here}: {reason}, though it was"
+                " good before: the disk or another program changed it"
+            )
         return found
 
     def size(self) -> int:

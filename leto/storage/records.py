@@ -115,6 +115,37 @@ def decode(data: memoryview, offset: int, salt: int, previous: int | None = None
     return record
 
 
+def run(
+    data: bytes, offset: int, end: int, salt: int, previous: int | None
+) -> tuple[list[tuple[int, Record]], int, int | None]:
+    """The valid records in data[offset:end], one after another: ([(offset, record), ...], where they end, `body` of
+    the last). `previous`: as in decode(), which tells why they end there if it is before `end`.
+
+    decode() for many records at once, in a third of the time.
+    """
+    found: list[tuple[int, Record]] = []
+    add, unpack, view = found.append, _HEADER.unpack_from, memoryview(data)
+    last = end - HEADER_BYTES
+    while offset <= last:
+        head, body, before, length, magic, kind, zero, term, index, durable = unpack(data, offset)
+        start = offset + HEADER_BYTES
+        stop = start + length
+        if (
+            magic != MAGIC
+            or zero
+            or stop > end
+            or (before != previous and previous is not None)
+            or crc32(view[offset + 8 : start], salt) != head
+            or (crc32 if length <= _QUIET_CRC else checksum)(view[start:stop], head) != body
+        ):
+            break
+        add((offset, Record(kind, term, index, durable, before, body, length)))
+        if previous is not None:
+            previous = body
+        offset = stop
+    return found, offset, previous
+
+
 def headers_after(data: bytes, offset: int, salt: int) -> Iterator[Record]:
     """Every record header at any byte beyond `offset`: what survived after damage."""
     at = data.find(_MAGIC_BYTES, offset + _MAGIC_AT + 1)

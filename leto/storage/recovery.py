@@ -38,6 +38,7 @@ from leto.storage.segments import (
 from leto.storage.watermark import Mark
 
 TORN = ".torn-"
+CONFIGURATION = int(EntryKind.CONFIGURATION)
 
 
 class Replay:
@@ -69,13 +70,25 @@ class Replay:
     def add(self, path: str, header: SegmentHeader, data: bytes, found: Scan) -> None:
         """Take a segment's records. Raises CorruptStorage."""
         sequence = header.sequence
+        base = position(sequence, 0)
         index = self.index
+        last, last_term = index.last, index.last_term
         for offset, record in found.found:
+            if (
+                record.index == last + 1
+                and record.term == last_term
+                and record.kind != CONFIGURATION
+                and index.run_terms
+            ):
+                index.sizes.append(record.length)
+                index.positions.append(base | offset)
+                last += 1
+                continue
             if record.index <= index.last:
                 if record.index >= index.first:
                     index = index.before(record.index)
                 elif self._prefix_gone:
-                    index = LogIndex(record.index, None)
+                    index = LogIndex(record.index, None if record.index > 1 else 0)
             if record.index != index.last + 1:
                 raise CorruptStorage(
                     f"{path}: entry {record.index} at offset {offset} follows entry {index.last}; {RESTORE}"
@@ -86,11 +99,13 @@ class Replay:
                     f" {index.last_term} of the entry before it; {RESTORE}"
                 )
             index.append(record.term, record.length, position(sequence, offset))
-            if record.kind == EntryKind.CONFIGURATION:
+            if record.kind == CONFIGURATION:
                 start = offset + records.HEADER_BYTES
                 payload = data[start : start + record.length]
                 index.configurations.append(Entry(record.index, record.term, record.kind, payload))
-            self.chain = record.body
+            last, last_term = index.last, index.last_term
+        if found.found:
+            self.chain = found.found[-1][1].body
         self.index = index
         self.records += len(found.found)
         self._sequence += 1

@@ -119,39 +119,25 @@ RESTORE = (
 )
 
 
-class Found(NamedTuple):
-    """One record met by a scan, and where it stands."""
-
-    offset: int
-    record: records.Record
-
-
 class Scan(NamedTuple):
-    """What a segment holds: its valid records up to `end`, and why they end there (None: only zeros follow)."""
+    """What a segment holds: its valid records up to `end`, each with where it stands, and why they end there (None:
+    only zeros follow)."""
 
-    found: list[Found]
+    found: list[tuple[int, records.Record]]
     end: int
     damage: records.Damage | None
 
 
 def scan(data: bytes, header: SegmentHeader) -> Scan:
     """Walk a whole segment's bytes from its first record."""
-    found: list[Found] = []
-    view = memoryview(data)
-    offset = HEADER_BYTES
-    previous = header.crc
-    size = len(data)
-    while offset < size:
-        try:
-            record = records.decode(view, offset, header.salt, previous)
-        except records.Damage as damage:
-            if is_zero(data, offset):
-                return Scan(found, offset, None)
-            return Scan(found, offset, damage)
-        found.append(Found(offset, record))
-        previous = record.body
-        offset += records.HEADER_BYTES + record.length
-    return Scan(found, offset, None)
+    found, end, previous = records.run(data, HEADER_BYTES, len(data), header.salt, header.crc)
+    if end == len(data) or is_zero(data, end):
+        return Scan(found, end, None)
+    try:
+        records.decode(memoryview(data), end, header.salt, previous)
+    except records.Damage as damage:
+        return Scan(found, end, damage)
+    raise AssertionError(f"a scan of {len(data)} bytes ended at {end}, before a valid record")
 
 
 def is_zero(data: bytes, offset: int) -> bool:

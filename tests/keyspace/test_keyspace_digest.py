@@ -63,7 +63,34 @@ def test_a_stored_records_checksum_is_the_functions(key, value, expire_at):
     bench = Bench()
     bench.machine.database.store(key, value, expire_at)
     record = bench.machine.database.data[key]
-    assert record.check == checksum(key, value, expire_at) < 2**32
+    assert bench.machine.database.check_sum == checksum(key, value, expire_at) < 2**32
+    assert (record.value, record.expire_at) == (value, expire_at)
+
+
+@given(st.binary(max_size=80), st.integers(0, 9), st.binary(max_size=80), st.integers(0, 9))
+def test_an_overwritten_record_takes_its_checksum_with_it(old, old_expiry, new, new_expiry):
+    database = Bench().machine.database
+    database.store(b"k", old, old_expiry)
+    database.store(b"k", new, new_expiry)
+    assert database.check_sum == checksum(b"k", new, new_expiry)
+    database.delete(b"k")
+    assert database.check_sum == 0
+
+
+def test_a_value_changed_in_place_takes_the_checksum_it_had_with_it():
+    database = Bench().machine.database
+    tally = Tally({b"a": 1})
+    database.store(b"k", tally, 7)
+    database.announce(b"k")
+    tally.counts[b"a"] = 2
+    database.announce(b"k")  # a command may say so for each of its changes
+    tally.counts[b"a"] = 3
+    database.store(b"k", tally, 8)
+    assert database.check_sum == checksum(b"k", Tally({b"a": 3}), 8)
+    database.announce(b"k")
+    tally.counts.clear()
+    database.delete(b"k")
+    assert database.check_sum == 0
 
 
 def test_a_changed_element_of_a_type_shows():

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leto.keyspace.replies import NO_SUCH_KEY, NOT_AN_INTEGER, OK
+from leto.keyspace.values import checksum
 
 KEYS = st.sampled_from([b"a", b"b", b"c"])
 VALUES = st.sampled_from([b"", b"1", b"-7", b"abc", b"x" * 40])
@@ -135,7 +136,7 @@ def test_the_machine_agrees_with_the_model(steps):
             assert bench.batch(tuple(command_of(step))) == [getattr(model, name)(*arguments)], step
         assert sorted(bench.read("KEYS *")) == model.keys()
         db = bench.machine.database
-        assert db.check_sum == sum(record.check for record in db.data.values())
+        assert db.check_sum == sum(checksum(key, record.value, record.expire_at) for key, record in db.data.items())
         assert db.volatile == sum(record.expire_at > 0 for record in db.data.values())
         assert len(db.keys) == len(db.data)
         assert not db.tombstones.keys() & db.data.keys()
