@@ -7,8 +7,9 @@ from typing import Any
 from leto.interfaces import StateMachine
 from leto.stalls import StallMeter
 
-SLICE_SECONDS = 0.002
-STEP = 500  # objects freed between two looks at the clock
+SLICE_SECONDS = 0.001
+REST_SECONDS = 0.004  # between two slices: a request's way takes several turns, and each may meet one
+STEP = 200  # objects freed between two looks at the clock
 WAIT_SECONDS = 0.1  # between two looks whether the snapshot that may still need it is complete
 
 
@@ -42,4 +43,4 @@ class Disposal:
             freed = machine.free_waste(STEP)
         self._meter.spent("disposal", seconds() - began)
         if machine.has_waste:
-            self._call = self._clock.callLater(0 if freed else WAIT_SECONDS, self._slice)
+            self._call = self._clock.callLater(REST_SECONDS if freed else WAIT_SECONDS, self._slice)
