@@ -112,7 +112,7 @@ def open_loop(rows: Sequence[Row]) -> Table:
 
 def costs(measurements: Sequence[Row]) -> Table:
     """What a million requests cost, where it is told."""
-    columns = ("CPU s, all nodes", "log MB, one node", "log / payload", "written MB, all nodes")
+    columns = ("CPU s, all nodes", "log MB, one node", "log / payload", "MB by the kernel, all nodes")
     table = Table("a million requests cost", ("workload", "on", *columns), left=2)
     for row in measurements:
         seconds = list(row["cpu_seconds_per_million"].values())
