@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from leto.bench.svg import DASHES, Series, dots, lines
+from leto.bench.sweeps import SIZES
 from leto.bench.tables import Row
 
 PER_SECOND = "requests a second"
+BYTES = "size of a value"
 LATENCIES = {"p50": "p50_ms", "p90": "p90_ms", "p99": "p99_ms", "p99.9": "p999_ms", "max": "max_ms"}
 
 
@@ -25,7 +27,7 @@ def charts(report: Row) -> dict[str, str]:
             found[f"latency-{command.lower()}.svg"] = _latency(command, of_command)
     for sweep, title, unit, at in (
         ("clients", "Throughput by clients", "clients", _clients),
-        ("values", "Throughput by size of the values", "bytes a value", _bytes),
+        ("values", "Throughput by size of the values", BYTES, _bytes),
     ):
         rows = [row for row in measured if row.get("sweep") == sweep]
         if rows:
@@ -80,7 +82,7 @@ def _latency(command: str, rows: Sequence[Row]) -> str:
         series.append(Series(name, points, targets.index(row["target"]), shares.index(row["share"]) % len(DASHES)))
     labels = [(float(place), name) for place, name in enumerate(LATENCIES)]
     title = f"Latency of {command} at a fixed rate, 50 clients"
-    return lines(title, "percentile", "milliseconds since due", series, labels, x_is_logarithmic=False)
+    return lines(title, "percentile", "milliseconds since due (logarithmic)", series, labels, x_is_logarithmic=False)
 
 
 def _against(title: str, unit: str, rows: Sequence[Row], at: Callable[[Row], float]) -> str:
@@ -92,7 +94,8 @@ def _against(title: str, unit: str, rows: Sequence[Row], at: Callable[[Row], flo
             if found:
                 points = tuple((at(row), row["throughput"]) for row in found)
                 series.append(Series(f"{command}, {target}", points, colour, dash))
-    return lines(title, f"{unit} (logarithmic)", PER_SECOND, series)
+    labels = [(float(value_bytes), name) for name, value_bytes in SIZES.items()] if unit == BYTES else ()
+    return lines(title, f"{unit} (logarithmic)", f"{PER_SECOND} (logarithmic)", series, labels)
 
 
 def _by_nodes(rows: Sequence[Row]) -> str:
@@ -109,7 +112,7 @@ def _by_nodes(rows: Sequence[Row]) -> str:
         )
         for colour, name in enumerate(workloads)
     ]
-    return lines("Throughput by nodes", "nodes", PER_SECOND, series, x_is_logarithmic=False)
+    return lines("Throughput by nodes", "nodes", f"{PER_SECOND} (logarithmic)", series, x_is_logarithmic=False)
 
 
 def _targets(rows: Sequence[Row]) -> list[str]:

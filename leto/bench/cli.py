@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -44,6 +45,7 @@ def main(argv: Sequence[str]) -> int:
         arguments = parser().parse_args(argv)
     except SystemExit as exit_:
         return USAGE if exit_.code else DONE
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the nodes would outlive us
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else TABLE_WIDTH, highlight=False)
     try:
         if arguments.against:
@@ -55,6 +57,8 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("leto: interrupted\n")
         return FAILED
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return DONE
 
 

@@ -69,12 +69,12 @@ class Comparison:
     cpu: Interval  # of all nodes together, a request
 
     def verdict(self, threshold: float) -> str:
-        """The worse one of both, undecided before same, same before better."""
+        """Worse if one of both is; else undecided, else better if one of both is."""
         both = (
             verdict(self.throughput, threshold, more_is_better=True),
             verdict(self.cpu, threshold, more_is_better=False),
         )
-        return next(each for each in (WORSE, UNDECIDED, SAME, BETTER) if each in both)
+        return next(each for each in (WORSE, UNDECIDED, BETTER, SAME) if each in both)
 
     def as_json(self, threshold: float) -> dict[str, Any]:
         return {"throughput": asdict(self.throughput), "cpu": asdict(self.cpu), "verdict": self.verdict(threshold)}

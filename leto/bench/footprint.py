@@ -9,7 +9,7 @@ from typing import Any
 
 from leto.bench.client import Connection, info
 from leto.bench.loop import preload
-from leto.bench.servers import Target, wait_for
+from leto.bench.servers import Target, settle
 from leto.bench.workloads import BenchError
 
 VALUE_BYTES = 64
@@ -47,7 +47,7 @@ def memory(targets: Sequence[Target], keys: int, say: Callable[[str], None]) -> 
         before = {node: _memory(target, node) for node in target.nodes}
         leader = target.nodes[target.leader()]
         preload(leader, keys, VALUE_BYTES, target.password)
-        _settle(target)
+        settle(target)
         for node in target.nodes:
             resident, used = _memory(target, node)
             found.append(Memory(target.name, node, keys, (before[node][0], resident), (before[node][1], used)))
@@ -55,7 +55,7 @@ def memory(targets: Sequence[Target], keys: int, say: Callable[[str], None]) -> 
             reply = connection.ask(b"FLUSHALL")
             if reply != b"OK":
                 raise BenchError(f"{leader} answered FLUSHALL with {reply!r}")
-        _settle(target)
+        settle(target)
         say(f"{keys:,} keys set on {target.name}")
     return found
 
@@ -68,18 +68,3 @@ def _memory(target: Target, node: str) -> tuple[int, int]:
         return int(resident.split()[1]) << 10, int(fields["used_memory"])
     except (KeyError, OSError, StopIteration) as error:
         raise BenchError(f"{node} does not tell its memory: {error}") from None
-
-
-def _settle(target: Target) -> None:
-    """Until every node has applied what the leader has committed."""
-    if not target.is_cluster:
-        return
-
-    def settled() -> bool:
-        commit = int(info(target.nodes[target.leader()], b"raft", password=target.password)["raft_commit_index"])
-        return all(
-            int(info(address, b"raft", password=target.password)["raft_applied_index"]) >= commit
-            for address in target.nodes.values()
-        )
-
-    wait_for(settled, f"all nodes of {target.name} are caught up")

@@ -9,7 +9,7 @@ from typing import Any
 
 from leto.bench import load
 from leto.bench.loop import preload
-from leto.bench.servers import Target
+from leto.bench.servers import Target, settle
 from leto.bench.statistics import is_noisy, median, spread
 from leto.bench.usage import Usage, usage
 from leto.bench.workloads import Workload
@@ -129,6 +129,7 @@ def measure(
             loaded = (0, 0)  # the values are of other sizes now
         row: list[tuple[Measurement, Target, int]] = []
         for target in targets:
+            settle(target)
             address = target.address(workload.on_follower)
             if address is None:
                 continue

@@ -14,7 +14,7 @@ from typing import Any
 
 from leto.bench.histogram import Histogram
 from leto.bench.loop import STALL_SECONDS, Loop, pipelines, preload
-from leto.bench.servers import Target
+from leto.bench.servers import Target, settle
 from leto.bench.statistics import median
 from leto.bench.workloads import BenchError, Workload
 
@@ -173,6 +173,7 @@ def open_loop(
             asked = target.leader()
             if workload.write_percent < 100:
                 preload(target.nodes[asked], KEYS, workload.value_bytes, target.password)
+            settle(target)
             of_target.append((target, asked, [OpenLoopRow(workload, target.name, share) for share in SHARES]))
         for _ in range(rounds):
             for target, asked, found in of_target:

@@ -159,6 +159,24 @@ def wait_for(condition: Callable[[], bool], what: str, servers: Sequence[Server]
         time.sleep(POLL)
 
 
+def settle(target: Target) -> None:
+    """Until every node has applied what the leader has committed, and none writes a snapshot: what was done before must
+    not weigh on what is measured next. Raises BenchError.
+    """
+    if target.is_cluster:
+        wait_for(lambda: _is_settled(target), f"all nodes of {target.name} are caught up and write no snapshot")
+
+
+def _is_settled(target: Target) -> bool:
+    leader = target.leader()
+    fields = {name: info(address, b"raft", password=target.password) for name, address in target.nodes.items()}
+    commit = int(fields[leader]["raft_commit_index"])
+    return all(
+        int(each["raft_applied_index"]) >= commit and each["raft_snapshot_in_progress"] == "0"
+        for each in fields.values()
+    )
+
+
 class LocalCluster:
     """Leto nodes on this machine, with their data in a directory of its own below `directory`."""
 

@@ -67,6 +67,8 @@ def test_a_cost_that_rises_is_worse_though_the_throughput_stays() -> None:
     steady, dearer = Interval(0.99, 1.0, 1.01), Interval(1.2, 1.25, 1.3)
     assert Comparison("w", steady, dearer).verdict(0.1) == WORSE
     assert Comparison("w", steady, steady).verdict(0.1) == SAME
+    assert Comparison("w", Interval(1.2, 1.3, 1.4), steady).verdict(0.1) == BETTER
+    assert Comparison("w", Interval(1.2, 1.3, 1.4), dearer).verdict(0.1) == WORSE
 
 
 def measurement(target: str, throughputs: list[float], cpu: float) -> Measurement:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,29 @@ def test_a_version_compared_with_itself(
     compared = json.loads(kept.read_text())["comparison"]["80% GET, 20% SET, 50 clients"]
     assert 0 < compared["cpu"]["low"] <= compared["cpu"]["high"]
     assert list(tmp_path.iterdir()) == [kept]
+
+
+def test_a_benchmark_that_is_terminated_ends_its_nodes(tmp_path: Path) -> None:
+    argv = [
+        sys.executable,
+        "-m",
+        "leto.main",
+        "bench",
+        "--only",
+        "1 client",
+        "--no-redis",
+        "--seconds",
+        "0.1",
+        "--directory",
+        str(tmp_path),
+    ]
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        assert "SET, 1 client on leto" in running.stderr.readline()
+        running.terminate()
+        assert running.stderr.read().endswith("leto: interrupted\n")
+    assert running.returncode == FAILED
+    assert list(tmp_path.iterdir()) == []  # removed once the nodes had ended
 
 
 def test_sweeps_that_do_not_exist_or_need_nodes_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
