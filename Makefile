@@ -49,7 +49,7 @@ chaos: .venv/test.stamp
 
 bench: .venv/run.stamp
 	@command -v redis-benchmark >/dev/null || scripts/apt-install redis-tools || \
-		echo 'leto: no redis-benchmark on PATH; leto bench makes the load itself, at more cost' >&2
+		echo 'leto: no redis-benchmark on PATH; leto bench makes the load itself' >&2
 	@$(BIN)/python -m leto.main bench $(BENCH_ARGS)
 
 bench-sweep: .venv/run.stamp

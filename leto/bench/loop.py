@@ -1,6 +1,6 @@
 """A load generator of our own: many connections on one epoll, each with its pipeline always full.
 
-It takes more of the machine than redis-benchmark does, so its figures compare only with its own.
+It loads a server in another rhythm than redis-benchmark does, so its figures compare only with its own.
 """
 
 from __future__ import annotations
