@@ -3,17 +3,21 @@ PYTHON ?= $(shell scripts/choose-python)
 PYTEST_ARGS ?=
 BENCH_ARGS ?= --json bench.json
 ARGS ?=
+SWEEP ?= all
+BASE ?= HEAD
 BIN := .venv/bin
 # The tests start hundreds of nodes: each would compile all its modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test lint types unit chaos bench clean
+.PHONY: help run test lint types unit chaos bench bench-sweep bench-compare clean
 
 help:
 	@echo 'make run     a cluster of three nodes on ports 5379, 6379 and 7379, data in ./data; Ctrl-C stops it'
 	@echo 'make test    lint, types and tests (PYTEST_ARGS="-k word" for some of them)'
 	@echo 'make chaos   faults against real nodes (ARGS="--nodes 3,5 --jobs 4 --seed 7 --minutes 30")'
 	@echo 'make bench   throughput, latency, cost and failover of three nodes (BENCH_ARGS="--quick" within a minute)'
+	@echo 'make bench-sweep    the same with clients, values, mixes, keys, reads and nodes varied (SWEEP="nodes,reads")'
+	@echo 'make bench-compare  this version beside another (BASE=commit); fails if a workload is worse by 10% and more'
 	@echo 'make clean   remove what the other targets made, but not ./data'
 
 run: .venv/run.stamp
@@ -45,8 +49,14 @@ chaos: .venv/test.stamp
 
 bench: .venv/run.stamp
 	@command -v redis-benchmark >/dev/null || scripts/apt-install redis-tools || \
-		echo 'leto: no redis-benchmark on PATH; leto bench makes the load itself, at more cost' >&2
+		echo 'leto: no redis-benchmark on PATH; leto bench makes the load itself' >&2
 	@$(BIN)/python -m leto.main bench $(BENCH_ARGS)
+
+bench-sweep: .venv/run.stamp
+	@$(BIN)/python -m leto.main bench --sweep $(SWEEP) --json sweep.json $(ARGS)
+
+bench-compare: .venv/run.stamp
+	@$(BIN)/python -m leto.main bench --against $(BASE) $(ARGS)
 
 # The environment is made anew when what it is made from changes. The one for tests serves `make run` too.
 .venv/run.stamp: setup.cfg pyproject.toml scripts/venv

@@ -1,6 +1,6 @@
 """A load generator of our own: many connections on one epoll, each with its pipeline always full.
 
-It takes more of the machine than redis-benchmark does, so its figures compare only with its own.
+It loads a server in another rhythm than redis-benchmark does, so its figures compare only with its own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Self
 
 import hiredis
 
@@ -20,6 +21,7 @@ from leto.config import Address
 STALL_SECONDS = 30.0
 READ_BYTES = 1 << 18
 VARIETY = 512  # different pipelines prepared beforehand
+PRELOAD_KEYS = 50_000  # whose requests are prepared at once
 _INCOMPLETE = object()
 
 
@@ -39,6 +41,7 @@ class _Client:
                 raise BenchError(f"{address} refused the password: {reply}")
         self.socket.setblocking(False)
         self.unsent = b""
+        self.is_blocked = False  # EPOLLOUT is asked for
         self.awaited = 0
         self.sent_at = 0.0
 
@@ -109,7 +112,9 @@ class Loop:
             pass
         except OSError as error:
             raise BenchError(f"{self._address} closed a connection: {error.strerror or error}") from None
-        self._poll.modify(fd, select.EPOLLIN | (select.EPOLLOUT if client.unsent else 0))
+        if client.is_blocked != bool(client.unsent):
+            client.is_blocked = bool(client.unsent)
+            self._poll.modify(fd, select.EPOLLIN | (select.EPOLLOUT if client.unsent else 0))
 
     def _receive(self, client: _Client) -> bool:
         """Whether the pipeline is answered."""
@@ -133,7 +138,7 @@ class Loop:
             client.socket.close()
         self._poll.close()
 
-    def __enter__(self) -> Loop:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -171,14 +176,15 @@ def pipelines(workload: Workload, keys: int, seed: int = 0) -> list[bytes]:
 
 def preload(address: Address, keys: int, value_bytes: int, password: str | None = None) -> None:
     """Set every key once, in pipelines. Raises BenchError."""
-    step = max(1, min(200, (1 << 20) // value_bytes))
+    step = max(1, min(200, (1 << 20) // value_bytes, keys))
     value = b"x" * value_bytes
-    groups = [
-        b"".join(
-            hiredis.pack_command((b"SET", key(number % keys), value))  # type: ignore[arg-type]
-            for number in range(start, start + step)
-        )
-        for start in range(0, keys, step)
-    ]
-    with Loop(address, 1, step, groups, password) as loop:
-        loop.run(len(groups) * step)
+    for first in range(0, keys, PRELOAD_KEYS):
+        groups = [
+            b"".join(
+                hiredis.pack_command((b"SET", key(number % keys), value))  # type: ignore[arg-type]
+                for number in range(start, start + step)
+            )
+            for start in range(first, min(keys, first + PRELOAD_KEYS), step)
+        ]
+        with Loop(address, 1, step, groups, password) as loop:
+            loop.run(len(groups) * step)

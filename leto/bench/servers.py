@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +21,7 @@ from leto.config import Address
 HOST = "127.0.0.1"
 PATIENCE = 30.0  # seconds for a server to be what it should become
 POLL = 0.02
+SOURCE = Path(__file__).resolve().parent.parent.parent  # of this version of the package
 
 
 @dataclass(slots=True)
@@ -90,8 +93,15 @@ class Port:
 class Server:
     """One process. What it says goes to `<name>.log` in `directory`."""
 
-    def __init__(self, name: str, directory: Path, argv: Sequence[str], address: Address) -> None:
+    def __init__(
+        self, name: str, directory: Path, argv: Sequence[str], address: Address, source: Path | None = None
+    ) -> None:
+        """`source`: where Python looks first for what it imports."""
         self.name = name
+        self._environment = dict(os.environ)
+        if source is not None:
+            self._environment["PYTHONPATH"] = str(source)
+            self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self.address = address
         self._argv = list(argv)
         self._log = directory / f"{name}.log"
@@ -100,7 +110,13 @@ class Server:
     def start(self, *more: str) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._argv, *more], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                [*self._argv, *more],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._log.parent,  # `python -m` looks there first: not where some other version may lie
+                env=self._environment,
+                start_new_session=True,
             )
 
     def signal(self, number: int) -> None:
@@ -143,19 +159,48 @@ def wait_for(condition: Callable[[], bool], what: str, servers: Sequence[Server]
         time.sleep(POLL)
 
 
-class LocalCluster:
-    """Leto nodes on this machine, with their data below `directory`."""
+def settle(target: Target) -> None:
+    """Until every node has applied what the leader has committed, and none writes a snapshot: what was done before must
+    not weigh on what is measured next. Raises BenchError.
+    """
+    if target.is_cluster:
+        wait_for(lambda: _is_settled(target), f"all nodes of {target.name} are caught up and write no snapshot")
 
-    def __init__(self, directory: Path, size: int = 3, options: Sequence[str] = ()) -> None:
+
+def _is_settled(target: Target) -> bool:
+    leader = target.leader()
+    fields = {name: info(address, b"raft", password=target.password) for name, address in target.nodes.items()}
+    commit = int(fields[leader]["raft_commit_index"])
+    return all(
+        int(each["raft_applied_index"]) >= commit and each["raft_snapshot_in_progress"] == "0"
+        for each in fields.values()
+    )
+
+
+class LocalCluster:
+    """Leto nodes on this machine, with their data in a directory of its own below `directory`."""
+
+    def __init__(
+        self,
+        directory: Path,
+        size: int = 3,
+        options: Sequence[str] = (),
+        *,
+        name: str = "leto",
+        source: Path | None = None,
+    ) -> None:
+        """`source`: the directory that holds the version of the package `leto` to run, if not this one."""
+        home = directory.resolve() / re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
+        home.mkdir()
         self._ports = [Port() for _ in range(2 * size)]
         self.servers: dict[str, Server] = {}
         for number in range(size):
-            name = f"n{number + 1}"
+            node = f"n{number + 1}"
             clients, peers = (Address(HOST, port.number) for port in self._ports[2 * number : 2 * number + 2])
-            argv = [sys.executable, "-m", "leto.main", "--id", name, "--raftdir", str(directory / name)]
+            argv = [sys.executable, "-m", "leto.main", "--id", node, "--raftdir", str(home / node)]
             argv += ["--listen", str(clients), "--raftbind", str(peers), *options]
-            self.servers[name] = Server(name, directory, argv, clients)
-        self.target = Target("leto", {name: server.address for name, server in self.servers.items()})
+            self.servers[node] = Server(node, home, argv, clients, source or SOURCE)
+        self.target = Target(name, {node: server.address for node, server in self.servers.items()})
 
     def start(self) -> None:
         """Start all, wait until all vote. Raises BenchError."""

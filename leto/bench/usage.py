@@ -1,4 +1,4 @@
-"""What a server's process has used: CPU seconds by its own account, bytes written by the kernel's where it is near."""
+"""What a server's process has used: CPU seconds by its own account, bytes written by the kernel's, bytes of its log."""
 
 from __future__ import annotations
 
@@ -13,15 +13,22 @@ LOOPBACK = {"", "127.0.0.1", "::1", "localhost"}
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Since the process began: `cpu` in seconds; `written` in bytes given to the disk, -1 where it cannot be told."""
+    """Since the process began: `cpu` in seconds; `written` in bytes given to the disk; `log` in bytes, as long as
+    `log_begins` does not move (the log was not compacted). -1 where it cannot be told.
+    """
 
     cpu: float
     written: int = -1
+    log: int = -1
+    log_begins: int = 0
 
     def since(self, before: Usage) -> Usage:
         """What was used between `before` and now."""
         told = self.written >= 0 and before.written >= 0
-        return Usage(self.cpu - before.cpu, self.written - before.written if told else -1)
+        grew = self.log >= 0 and before.log >= 0 and self.log_begins == before.log_begins
+        return Usage(
+            self.cpu - before.cpu, self.written - before.written if told else -1, self.log - before.log if grew else -1
+        )
 
 
 def usage(address: Address, password: str | None = None) -> Usage:
@@ -31,7 +38,8 @@ def usage(address: Address, password: str | None = None) -> Usage:
     written = -1
     if address.host in LOOPBACK and fields.get("process_id", "").isdigit():
         written = _written(int(fields["process_id"]))
-    return Usage(cpu, written)
+    log = int(fields.get("raft_log_bytes", fields.get("aof_current_size", "-1")))
+    return Usage(cpu, written, log, int(fields.get("raft_first_index", fields.get("aof_base_size", "0"))))
 
 
 def _written(pid: int) -> int:

@@ -8,6 +8,8 @@ from leto.errors import LetoError
 
 PRELOAD_BYTES = 64 << 20  # values of all keys together, at most: larger values have fewer keys
 
+KEY_BYTES = 16  # key:000000000000
+
 
 class BenchError(LetoError):
     """The benchmark cannot go on; the message says why in one line."""
@@ -17,7 +19,8 @@ class BenchError(LetoError):
 class Workload:
     """`clients` connections, each with `pipeline` requests under way, `write_percent` of which are SETs.
 
-    `value_bytes` is each value's size; `on_follower` asks a follower instead of the leader.
+    `value_bytes` is each value's size; `on_follower` asks a follower instead of the leader; `key_space` is how many
+    keys it draws from, 0 for as many as is usual.
     """
 
     name: str
@@ -26,10 +29,18 @@ class Workload:
     write_percent: int
     value_bytes: int = 64
     on_follower: bool = False
+    key_space: int = 0
 
     def keys(self, most: int) -> int:
         """How many keys it draws from."""
+        if self.key_space:
+            return self.key_space
         return max(16, min(most, PRELOAD_BYTES // self.value_bytes))
+
+    @property
+    def payload_bytes(self) -> int:
+        """Key and value of one write."""
+        return KEY_BYTES + self.value_bytes
 
     @property
     def group(self) -> int:
@@ -55,6 +66,8 @@ FULL = (
 )
 _QUICK = {1, 3, 5, 6}
 QUICK = tuple(workload for place, workload in enumerate(FULL) if place in _QUICK)
+_COMPARED = {0, 1, 3, 5, 6}
+COMPARED = tuple(workload for place, workload in enumerate(FULL) if place in _COMPARED)
 
 
 def chosen(words: str, workloads: tuple[Workload, ...] = FULL) -> tuple[Workload, ...]:

@@ -7,6 +7,7 @@ import pytest
 
 from leto.bench.load import arguments, parse
 from leto.bench.loop import pipelines
+from leto.bench.sweeps import sweeps_called
 from leto.bench.usage import Usage, parse_io
 from leto.bench.workloads import FULL, QUICK, BenchError, Workload, chosen
 from leto.config import Address
@@ -74,11 +75,20 @@ def test_a_mix_has_its_share_of_writes(percent: int) -> None:
 def test_large_values_have_fewer_keys() -> None:
     assert Workload("small", 1, 1, 100, 64).keys(1000) == 1000
     assert Workload("large", 1, 1, 100, 1 << 20).keys(1000) == 64
+    assert Workload("hot", 1, 1, 100, 64, key_space=1).keys(1000) == 1
 
 
 def test_quick_workloads_are_some_of_all_and_names_are_unique() -> None:
     assert set(QUICK) < set(FULL)
     assert len({workload.name for workload in FULL}) == len(FULL)
+
+
+def test_sweeps_name_their_workloads_apart() -> None:
+    for sweep in sweeps_called("all"):
+        assert len({workload.name for workload in sweep.workloads}) == len(sweep.workloads)
+    assert [sweep.name for sweep in sweeps_called("nodes,reads")] == ["nodes", "reads"]
+    with pytest.raises(BenchError, match="no sweep is called 'x'"):
+        sweeps_called("nodes,x")
 
 
 def test_workloads_are_chosen_by_their_name() -> None:
@@ -90,5 +100,7 @@ def test_workloads_are_chosen_by_their_name() -> None:
 def test_usage_between_two_moments() -> None:
     assert Usage(3.0, 500).since(Usage(1.0, 100)) == Usage(2.0, 400)
     assert Usage(3.0, 500).since(Usage(1.0, -1)).written == -1
+    assert Usage(3.0, 0, 900, 7).since(Usage(1.0, 0, 500, 7)).log == 400
+    assert Usage(3.0, 0, 900, 8).since(Usage(1.0, 0, 500, 7)).log == -1  # compacted
     assert parse_io(["rchar: 5", "write_bytes: 4096", "cancelled_write_bytes: 1"]) == 4096
     assert parse_io([]) == -1
