@@ -404,7 +404,7 @@ class Replica:
             self.membership.overtaken(entry.index, entry.term)
         self._proposals.applied(entry, replies, seconds * 1e6)
         if self._seen_leadership[2] is Role.LEADER:
-            self._patience.answered(self._reactor.seconds())
+            self._patience.answered(self._reactor.seconds(), self._proposals.gathered_requests)
 
     def applied_up_to(self, index: int, payload_bytes: int) -> None:
         self._reads.applied(index)
@@ -417,7 +417,7 @@ class Replica:
 
     def read_answered(self, state: ReadState) -> None:
         self._reads.answered(state, self.machine.applied)
-        self._read_patience.answered(self._reactor.seconds())
+        self._read_patience.answered(self._reactor.seconds(), self._reads.gathered)
 
     def snapshot_wanted(self, message: InstallSnapshot) -> None:
         self._counters["snapshots_sent"] += 1

@@ -39,7 +39,7 @@ class Leader:
     def answer(self):
         """The oldest entry is applied."""
         count = self.appended.pop(0)
-        self.patience.answered(self.now)
+        self.patience.answered(self.now, self.gathered)
         self.look()
         return count
 
@@ -137,6 +137,29 @@ def test_where_clients_think_before_they_ask_waiting_is_given_up():
         while leader.appended:
             leader.answer()
     assert held < len(leader.entries) / 20
+
+
+def test_requests_that_come_at_a_steady_rate_are_not_held_for_company():
+    """An open loop: nobody waits for anybody's reply."""
+    source = random.Random(7)
+    leader = Leader(flight=0.0015)
+    free_since = lands_at = leader.now
+    comes_at = leader.now
+    held = []
+    for _ in range(20_000):
+        comes_at += source.expovariate(10_000)
+        while leader.appended and lands_at <= comes_at:
+            leader.now = free_since = lands_at
+            leader.answer()
+            if leader.appended:
+                held.append(0.0)
+                lands_at = leader.now + leader.flight
+        leader.now = comes_at
+        was_free = not leader.appended
+        if leader.comes() and was_free:
+            held.append(leader.now - free_since)
+            lands_at = leader.now + leader.flight
+    assert sum(held) / len(held) < 0.1 * leader.flight
 
 
 def test_waiting_is_tried_again_after_a_pause():
