@@ -20,7 +20,7 @@ class Settings:
     max_inflight_appends: int = 64  # per follower, unanswered
     max_inflight_bytes: int = 16 << 20  # per follower, unanswered (one entry may exceed it)
     max_uncommitted_bytes: int = 256 << 20  # a leader without a quorum takes no more (one entry may exceed it)
-    cache_bytes: int = 64 << 20  # durable entries kept in memory for followers; older ones are read from disk
+    cache_bytes: int = 32 << 20  # durable entries kept in memory for followers; older ones are read from disk
     # The leader confirms reads by lease while it holds. Must be alike on all nodes of a cluster: a node without it
     # may vote right after its restart, which a lease forbids.
     lease: bool = False
