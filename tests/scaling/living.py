@@ -47,7 +47,7 @@ class Peak:
     """The highest resident memory (bytes) of nodes while it is a context."""
 
     def __init__(self, nodes: list[Node]) -> None:
-        self.of = {node.id: 0.0 for node in nodes}
+        self.of = {node.id: resident_mb(node.pid) * 1e6 for node in nodes}
         self._nodes = nodes
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
