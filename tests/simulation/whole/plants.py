@@ -14,6 +14,7 @@ from leto.errors import OutcomeUnknown
 from leto.keyspace.machine import Machine
 from leto.keyspace.replies import OK
 from leto.keyspace.snapshot import Writer
+from leto.keyspace.values import checksum
 from leto.raft.messages import AppendEntriesReply, Entry, SnapshotMeta
 from leto.replica.driver import Driver
 from leto.replica.proposals import UNCERTAIN, Proposals
@@ -106,10 +107,11 @@ def _snapshot_misses_a_key(stack: ExitStack) -> None:
         if missing is None:
             return take(self)
         record = database.data.pop(missing)
-        database.check_sum -= record.check
+        check = checksum(missing, record.value, record.expire_at)
+        database.check_sum -= check
         writer: Any = take(self)
         database.data[missing] = record
-        database.check_sum += record.check
+        database.check_sum += check
         writer.missing = missing
         return writer
 
