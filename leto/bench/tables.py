@@ -56,7 +56,7 @@ def requests(title: str, measurements: Sequence[Row]) -> Table:
             number(row["throughput"], 0),
             *(number(row[name], 3) for name in ("p50_ms", "p99_ms", "p999_ms")),
             " + ".join(number(seconds, 1) for seconds in row["cpu_seconds_per_million"].values()),
-            f"{row['spread']:.0%}",
+            f"{row['spread']:.0%}" if len(row["runs"]) > 1 else "-",
             is_doubtful=row["noisy"],
         )
     return table
@@ -75,9 +75,16 @@ def ratios(title: str, measurements: Sequence[Row]) -> Table:
         cells = []
         for name in names[1:]:
             found = run_ratios(by_target[names[0]], by_target[name]) if name in by_target else []
-            cells.append(f"{median(found):.2f} (spread {spread(found):.0%})" if found else "-")
+            cells.append(_ratio(found))
         table.add(workload, *cells)
     return table
+
+
+def _ratio(found: Sequence[float]) -> str:
+    """The median, and the spread where there is one to tell."""
+    if len(found) < 2:
+        return f"{found[0]:.2f}" if found else "-"
+    return f"{median(found):.2f} (spread {spread(found):.0%})"
 
 
 def run_ratios(one: Row, other: Row) -> list[float]:

@@ -130,6 +130,15 @@ def test_ratios_are_of_runs_beside_each_other() -> None:
     assert ratios.rows == [("SET, 3 clients", "0.50 (spread 0%)")]
 
 
+def test_a_single_run_has_no_spread() -> None:
+    once = [measurement(100), measurement(200, target="redis")]
+    requests, ratios, *_ = tables(report(*once))
+    assert [row[-1] for row in requests.rows] == ["-", "-"]
+    assert ratios.rows == [("SET, 3 clients", "0.50")]
+    requests, *_ = tables(report(measurement(100, 110)))
+    assert [row[-1] for row in requests.rows] == ["10%"]
+
+
 def test_markdown_has_the_same_rows_and_marks_doubtful_ones() -> None:
     text = as_markdown(report(measurement(100, 200)))
     assert "| workload | on | per second | p50 ms | p99 ms | p99.9 ms | CPU us a request | spread |" in text
