@@ -279,6 +279,10 @@ class WriteRequest(Protocol):
     @property
     def count(self) -> int: ...
 
+    @property
+    def returns(self) -> bool:
+        """Whether its client had a write among the last that this node answered, and asks again at once."""
+
     def applied(self, replies: Sequence[Reply], start: int, microseconds: float) -> None:
         """Committed and applied here: the replies are those from `start` on, each the work of so much time."""
 
@@ -289,6 +293,10 @@ class WriteRequest(Protocol):
 class ReadRequest(Protocol):
     """Who is told that a read may be served. The replica calls one of the methods, once, in the reactor's thread;
     they must not raise."""
+
+    @property
+    def returns(self) -> bool:
+        """As WriteRequest's, of reads."""
 
     def confirmed(self, clock_ms: int) -> None:
         """Query the machine now, in this call or later."""
@@ -301,6 +309,8 @@ class Replica(Protocol):
     """What resp, admin and service ask of the replica."""
 
     machine: StateMachine
+    answered_writes: int  # log entries of which this node answered the clients
+    answered_reads: int  # batches of reads that it answered
 
     @property
     def is_leader(self) -> bool: ...

@@ -58,6 +58,7 @@ class LoneReplica:
         self.id = server_id
         self.is_leader = True
         self.is_congested = False
+        self.answered_writes = self.answered_reads = 0
         self.leader_id: str | None = None
         self.leader_address: str | None = None
         self.refusal: LetoError | None = None

@@ -12,6 +12,7 @@ class DeferredWrite:
     """A leto.interfaces.WriteRequest; `done` fires with its replies."""
 
     __slots__ = ("count", "done", "payload")
+    returns = False
 
     def __init__(self, payload: bytes, count: int) -> None:
         self.payload = payload
@@ -29,6 +30,7 @@ class DeferredRead:
     """A leto.interfaces.ReadRequest; `done` fires with clock_ms."""
 
     __slots__ = ("done",)
+    returns = False
 
     def __init__(self) -> None:
         self.done: Deferred[int] = Deferred()

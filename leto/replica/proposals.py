@@ -29,6 +29,7 @@ class Proposals:
         self._appended: deque[tuple[int, int, list[WriteRequest]]] = deque()  # (index, term, who waits), ascending
         self.gathered_bytes = 0
         self.gathered_requests = 0
+        self.gathered_returning = 0  # of these, whose clients were answered just now
         self.waiting_requests = 0  # gathered or appended, and not answered
         self.waiting_bytes = 0  # their payload
 
@@ -57,6 +58,8 @@ class Proposals:
         size = len(request.payload)
         self.gathered_bytes += size
         self.gathered_requests += request.count
+        if request.returns:
+            self.gathered_returning += request.count
         self.waiting_requests += request.count
         self.waiting_bytes += size
 
@@ -82,6 +85,8 @@ class Proposals:
         self.gathered_bytes -= len(requests)
         count = sum([request.count for request in waiting])
         self.gathered_requests -= count
+        if not gathered:
+            self.gathered_returning = 0
         return requests, count, waiting
 
     def appended(self, index: int, term: int, waiting: list[WriteRequest]) -> None:
@@ -108,7 +113,7 @@ class Proposals:
     def refuse_gathered(self, error: Callable[[], LetoError]) -> None:
         """Nothing of this was appended, and none of it will be."""
         refused, self._gathered = self._gathered, deque()
-        self.gathered_bytes = self.gathered_requests = 0
+        self.gathered_bytes = self.gathered_requests = self.gathered_returning = 0
         self.refuse(refused, error)
 
     def abandon_appended(self, index: int | None = None) -> None:

@@ -16,12 +16,13 @@ from leto.requests import DeferredRead
 class _Batch:
     """All reads that arrived in one turn: they share one read index."""
 
-    __slots__ = ("deadline", "asked_at", "waiting")
+    __slots__ = ("deadline", "asked_at", "returning", "waiting")
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.asked_at = 0.0
         self.waiting: list[ReadRequest] = []
+        self.returning = 0  # of these, whose clients were answered just now
 
 
 class Reads:
@@ -56,6 +57,11 @@ class Reads:
         return len(self._gathering.waiting) if self._gathering is not None else 0
 
     @property
+    def gathered_returning(self) -> int:
+        """Those of them whose clients were answered just now."""
+        return self._gathering.returning if self._gathering is not None else 0
+
+    @property
     def asked(self) -> int:
         """Reads that wait for the leader's answer."""
         return sum([len(batch.waiting) for batch in self._asked.values()])
@@ -73,6 +79,8 @@ class Reads:
         """One more read of the open batch: confirmed when it may be served."""
         assert self._gathering is not None
         self._gathering.waiting.append(request)
+        if request.returns:
+            self._gathering.returning += 1
 
     def gather(self, now: float) -> Deferred[int]:
         """One more read; fires with clock_ms when it may be served."""

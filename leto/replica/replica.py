@@ -138,6 +138,7 @@ class Replica:
         self._expiry = Expiry(reactor, self)
         self._disposal = Disposal(reactor, machine, meter)
         self._proposals = Proposals(config.max_batch_bytes, config.max_uncommitted_bytes // 2)
+        self.answered_writes = self.answered_reads = 0
         self._patience = Patience()
         self._read_patience = Patience()
         self._reads = Reads(config.read_timeout, retry=config.election_timeout)
@@ -363,8 +364,9 @@ class Replica:
         if self._proposals.is_gathering and not self.driver.is_flushing and not node.transferring_to:
             proposals, patience = self._proposals, self._patience
             gathered, waiting = proposals.gathered_requests, proposals.waiting_requests
+            returning = proposals.gathered_returning
             if patience.is_over(now, gathered, proposals.gathered_bytes, waiting):
-                patience.sent(now, gathered)
+                patience.sent(now, gathered, returning)
                 self._propose(now)
             else:
                 self._patience_timer.expect(patience.hold_until)
@@ -372,7 +374,7 @@ class Replica:
         if reads.wants_to_ask and node.leader_id:
             patience = self._read_patience
             if reads.must_ask or patience.is_over(now, reads.gathered, 0, reads.gathered + reads.asked):
-                patience.sent(now, reads.gathered)
+                patience.sent(now, reads.gathered, reads.gathered_returning)
                 for context in reads.ask(now):
                     node.read(context, now)
             else:
@@ -402,9 +404,10 @@ class Replica:
             self.membership.applied(entry.index, entry.term, self._applied_configuration)
         if not self.membership.is_empty:
             self.membership.overtaken(entry.index, entry.term)
+        self.answered_writes += 1
         self._proposals.applied(entry, replies, seconds * 1e6)
         if self._seen_leadership[2] is Role.LEADER:
-            self._patience.answered(self._reactor.seconds(), self._proposals.gathered_requests)
+            self._patience.answered(self._reactor.seconds())
 
     def applied_up_to(self, index: int, payload_bytes: int) -> None:
         self._reads.applied(index)
@@ -416,8 +419,9 @@ class Replica:
             self.compaction.take().addErrback(self._snapshot_failed)
 
     def read_answered(self, state: ReadState) -> None:
+        self.answered_reads += 1
         self._reads.answered(state, self.machine.applied)
-        self._read_patience.answered(self._reactor.seconds(), self._reads.gathered)
+        self._read_patience.answered(self._reactor.seconds())
 
     def snapshot_wanted(self, message: InstallSnapshot) -> None:
         self._counters["snapshots_sent"] += 1

@@ -47,6 +47,7 @@ class RunQueue:
         self.closing = False  # nothing more is taken; the connection closes once all is answered
         self.half_closed = False  # the client has sent all it wants to
         self.writing = 0
+        self.written_by = self.read_by = -1 << 62  # the replica's count when it answered the last write, the last read
         self.reading: deque[ReadRun] = deque()
         self.pending_bytes = 0
         self._pending: deque[Run] = deque()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Tally = Sequence[tuple[Known, int]]  # which commands a run holds, and how many of each
 
+JUST_NOW = 2  # log entries, or batches of reads, that were answered since this client was
 _OVERHEAD = 256  # bytes that a run itself takes, roughly
 _SLICE = 1 << 18  # bytes of replies made before they are handed to the output
 _LARGE = 4096  # a bulk reply of this size is counted towards the slice
@@ -46,7 +47,7 @@ class Run:
 class WriteRun(Run):
     """Requests that go to the log together: one leto.interfaces.WriteRequest."""
 
-    __slots__ = ("commands", "count", "payload", "resp3", "session", "silent", "tally")
+    __slots__ = ("commands", "count", "payload", "resp3", "returns", "session", "silent", "tally")
     is_write = True
 
     def __init__(self, session: Session, commands: Sequence[Request], payload: bytes, tally: Tally) -> None:
@@ -61,11 +62,15 @@ class WriteRun(Run):
         self.silent = session.silent
 
     def start(self) -> None:
-        self.session.writing += 1
-        self.session.state.replica.submit_write(self)
+        session = self.session
+        session.writing += 1
+        replica = session.state.replica
+        self.returns = replica.answered_writes - session.written_by <= JUST_NOW
+        replica.submit_write(self)
 
     def applied(self, replies: Sequence[Reply], start: int, microseconds: float) -> None:
         session, count = self.session, self.count
+        session.written_by = session.state.replica.answered_writes
         try:
             for known, calls in self.tally:
                 known.calls += calls
@@ -151,7 +156,7 @@ class MixedRun(WriteRun):
 class ReadRun(Run):
     """Requests that only read: one leto.interfaces.ReadRequest, then one query each."""
 
-    __slots__ = ("at", "clock_ms", "commands", "error", "resp3", "session", "silent", "tally")
+    __slots__ = ("at", "clock_ms", "commands", "error", "resp3", "returns", "session", "silent", "tally")
 
     def __init__(self, session: Session, commands: Sequence[Request], size: int, tally: Tally) -> None:
         self.size = size + _OVERHEAD
@@ -175,11 +180,14 @@ class ReadRun(Run):
         if session.readonly:
             self.confirmed(session.state.replica.read_local())
         else:
-            session.state.replica.submit_read(self)
+            replica = session.state.replica
+            self.returns = replica.answered_reads - session.read_by <= JUST_NOW
+            replica.submit_read(self)
 
     def confirmed(self, clock_ms: int) -> None:
         self.clock_ms = clock_ms
         session = self.session
+        session.read_by = session.state.replica.answered_reads
         if type(self) is ReadRun and len(self.commands) == 1 and session.is_alone(self):
             try:
                 self._answer_at_once()
