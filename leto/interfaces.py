@@ -281,7 +281,7 @@ class WriteRequest(Protocol):
 
     @property
     def returns(self) -> bool:
-        """Whether its client had a write among the last that this node answered, and asks again at once."""
+        """Whether its client asks again at once: it was answered with the last log entry, and has nothing under way."""
 
     def applied(self, replies: Sequence[Reply], start: int, microseconds: float) -> None:
         """Committed and applied here: the replies are those from `start` on, each the work of so much time."""

@@ -220,6 +220,7 @@ class LoneReplica:
         return len(self._reads)
 
     def _apply(self, request: WriteRequest) -> None:
+        self.answered_writes += 1
         self._index += 1
         payload = batch.encode(self.wall_ms(), request.count, request.payload)
         started = self.seconds()

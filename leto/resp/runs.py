@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 Tally = Sequence[tuple[Known, int]]  # which commands a run holds, and how many of each
 
-JUST_NOW = 2  # log entries, or batches of reads, that were answered since this client was
 _OVERHEAD = 256  # bytes that a run itself takes, roughly
 _SLICE = 1 << 18  # bytes of replies made before they are handed to the output
 _LARGE = 4096  # a bulk reply of this size is counted towards the slice
@@ -63,9 +62,9 @@ class WriteRun(Run):
 
     def start(self) -> None:
         session = self.session
-        session.writing += 1
         replica = session.state.replica
-        self.returns = replica.answered_writes - session.written_by <= JUST_NOW
+        self.returns = not session.writing and session.written_by == replica.answered_writes
+        session.writing += 1
         replica.submit_write(self)
 
     def applied(self, replies: Sequence[Reply], start: int, microseconds: float) -> None:
@@ -181,7 +180,7 @@ class ReadRun(Run):
             self.confirmed(session.state.replica.read_local())
         else:
             replica = session.state.replica
-            self.returns = replica.answered_reads - session.read_by <= JUST_NOW
+            self.returns = len(session.reading) == 1 and session.read_by == replica.answered_reads
             replica.submit_read(self)
 
     def confirmed(self, clock_ms: int) -> None:

@@ -6,6 +6,7 @@ import pytest
 from conversation import Node, error
 
 from leto.errors import NoQuorum, OutcomeUnknown, Overloaded, Stopping
+from leto.interfaces import WriteRequest
 from leto.resp import runs
 from leto.resp.queue import UNREAD_BYTES
 
@@ -98,6 +99,27 @@ def test_on_the_leader_a_read_before_a_write_goes_to_the_log_with_it() -> None:
     client.send(b"SET a 1\r\nGET a\r\nSET a 2\r\nGET a\r\n")
     assert node.replica.calls == [("write", 4)]
     assert client.hear() == b"+OK\r\n$1\r\n1\r\n+OK\r\n$1\r\n2\r\n"
+
+
+def test_a_write_tells_whether_its_client_asks_again_at_once() -> None:
+    node = Node()
+    told: list[bool] = []
+    original = node.replica.submit_write
+
+    def submit_write(request: WriteRequest) -> None:
+        told.append(request.returns)
+        original(request)
+
+    node.replica.submit_write = submit_write  # type: ignore[method-assign]
+    client, other = node.client(), node.client()
+    client.say(b"SET a 1\r\n")
+    client.say(b"SET a 2\r\n")
+    other.say(b"SET b 1\r\n")
+    client.say(b"SET a 3\r\n")  # the other was answered since
+    node.replica.hold_writes = True
+    client.send(b"SET a 4\r\n")
+    client.send(b"SET a 5\r\n")  # it does not wait for the reply
+    assert told == [False, True, False, False, True, False]
 
 
 def test_an_expensive_read_never_goes_to_the_log() -> None:
