@@ -77,7 +77,8 @@ def _notice_removal(s: State) -> None:
     s.removal_pending = False
     if s.id in configuration.ids():
         s.removed = False
-        s.was_member_at = at
+        if s.is_named_by(configuration):
+            s.was_member_at = at
     elif 0 <= s.was_member_at < at:
         if s.commit >= s.leader_commit and s.configuration_index == at:
             s.removed = True

@@ -432,7 +432,7 @@ class Node:
     def member_at(self) -> int:
         """Index of the newest configuration, committed or not, that names this node; -1 if none that it knows does."""
         s = self._state
-        return next((index for index, known in reversed(s.history) if s.id in known.ids()), s.was_member_at)
+        return next((index for index, known in reversed(s.history) if s.is_named_by(known)), s.was_member_at)
 
     @property
     def uncommitted_bytes(self) -> int:

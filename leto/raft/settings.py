@@ -10,6 +10,7 @@ class Settings:
     """Durations are seconds, sizes are payload bytes."""
 
     id: str
+    incarnation: str | None = None  # of this data directory (leto.raft.configuration.Member); None: any is meant
     election_timeout: float = 0.8  # each timeout is drawn from [1, 1.5) times this
     heartbeat_interval: float = 0.1
     fast_election_delay: float = (

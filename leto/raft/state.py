@@ -181,7 +181,7 @@ class State:
         self.progress: dict[str, Progress] = {}  # leader: of every other member
         self._enforce_last_configuration()
         for index, known in self.history:
-            if index <= self.commit and self.id in known.ids():
+            if index <= self.commit and self.is_named_by(known):
                 self.was_member_at = index
         self.settle_due = True  # a commit passed a configuration, or a joiner may have caught up: see membership
 
@@ -327,6 +327,14 @@ class State:
         self.send_due = True
 
     # who it is ------------------------------------------------------------------------------------
+
+    def is_named_by(self, configuration: Configuration) -> bool:
+        """Whether it means this data directory, and not one that had the id before or has it now."""
+        incarnation = self.settings.incarnation
+        return any(
+            member.id == self.id and (incarnation is None or member.incarnation == incarnation)
+            for member in (*configuration.members, *configuration.outgoing)
+        )
 
     @property
     def votes_itself(self) -> bool:

@@ -86,6 +86,7 @@ class Replica:
         self.node = Node(
             Settings(
                 id=config.id,
+                incarnation=store.identity.incarnation if store.identity is not None else None,
                 election_timeout=config.election_timeout,
                 heartbeat_interval=config.heartbeat_interval,
                 max_uncommitted_bytes=config.max_uncommitted_bytes,

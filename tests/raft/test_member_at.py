@@ -29,14 +29,21 @@ class Log:
         return [entry for entry in self.stored if entry.kind == EntryKind.CONFIGURATION]
 
 
-def node_with(*memberships: str, commit: int) -> Node:
-    """Node c, whose log holds a configuration for each text such as "abc"."""
+def node_with(*memberships: str, commit: int, incarnation: str | None = None) -> Node:
+    """Node c, whose log holds a configuration for each text such as "abc"; a capital has lost its disk once."""
     entries = [
-        Entry(i, 1, int(EntryKind.CONFIGURATION), encode(Configuration(tuple(Member(m, f"{m}:1", True) for m in ids))))
+        Entry(
+            i,
+            1,
+            int(EntryKind.CONFIGURATION),
+            encode(
+                Configuration(tuple(Member(m.lower(), f"{m}:1", True, incarnation="second" * m.isupper()) for m in ids))
+            ),
+        )
         for i, ids in enumerate(memberships, 1)
     ]
     return Node(
-        Settings(id="c"),
+        Settings(id="c", incarnation=incarnation),
         Log(entries),
         hard_state=HardState(term=1, commit=commit),
         snapshot=None,
@@ -61,3 +68,20 @@ def test_the_newest_configuration_that_names_the_node(
     memberships: tuple[str, ...], commit: int, member_at: int
 ) -> None:
     assert node_with(*memberships, commit=commit).member_at == member_at
+
+
+@pytest.mark.parametrize(
+    ("memberships", "commit", "member_at"),
+    [
+        (("abc", "ab"), 1, -1),  # what its lost disk was a member of says nothing of it
+        (("abc", "ab"), 2, -1),
+        (("abc", "ab", "abC"), 1, 3),
+        (("abc", "ab", "abC", "ab"), 4, 3),
+    ],
+)
+def test_a_configuration_that_names_an_earlier_disk_of_the_node_does_not_name_it(
+    memberships: tuple[str, ...], commit: int, member_at: int
+) -> None:
+    node = node_with(*memberships, commit=commit, incarnation="second")
+    node.ready(0)
+    assert node.member_at == member_at
