@@ -254,6 +254,7 @@ class SnapshotReceiver:
             # The store keeps one received snapshot: to begin another would take away what is being installed.
             return SnapshotProgress(refused="the snapshot before this one is still being installed")
         await self._abort(keep_partial=False)
+        self._done = None  # the store lets go of it for the one that begins
         sink = await self._submit(lambda: self._open_sink(message.meta, offer.size, offer.token))
         self._number += 1
         self._transfer = transfer = _Transfer(self._number, sender, offer, sink)

@@ -390,6 +390,17 @@ def test_one_that_is_here_already_is_reported_again_and_not_sent_again():
     assert follower.complete == [message(term=3), message(term=7)]
 
 
+def test_one_that_gave_way_to_another_is_sent_again():
+    follower = Follower()
+    ask(follower, offer(size=5))
+    ask(follower, SnapshotChunk(1, 0, b"01234"))
+    ask(follower, SnapshotFinish(1))  # its leader was deposed meanwhile: nobody installs it
+    assert not ask(follower, offer(size=7, index=20, term=4)).done
+    again = ask(follower, offer(size=5, term=5))
+    assert (again.done, again.offset) == (False, 0)
+    assert follower.complete == [message(term=3)]
+
+
 def test_a_refusal_ends_the_senders_stream():
     cluster = Cluster()
     cluster.follower.receiver = SnapshotReceiver(

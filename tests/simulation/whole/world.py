@@ -323,6 +323,7 @@ class World(Turmoil):
         self.timeline.settle()
         self._advance(ELECTION_TIMEOUT)  # whose connection was reset does not know it yet
         self._wait_until_whole()
+        self._wait_for_echoes()
         self.clients_stop = True
         unanswered = self._wait_for_answers(ANSWERED_WITHIN)
         if unanswered:
@@ -361,6 +362,19 @@ class World(Turmoil):
         leader = self.leader()
         assert leader is not None
         return leader
+
+    def _wait_for_echoes(self) -> None:
+        """Until every member has answered what its leader sends now: what was said to it before, a wish to hand over
+        leadership too, has come by then."""
+        leader = self.leader()
+        assert leader is not None
+        state = leader.replica.node._state
+        term, round_ = state.term, state.round
+        deadline = self.timeline.seconds() + LIVENESS_TIMEOUTS * ELECTION_TIMEOUT
+        while state.term == term and any(each.round <= round_ for each in state.progress.values()):
+            if self.timeline.seconds() > deadline or not leader.is_up:
+                break  # _wait_until_whole says what is wrong
+            self._advance(0.1)
 
     def _wait_for_answers(self, seconds: float) -> list[Operation]:
         """What has no answer after so many seconds, from a process that is alive."""
