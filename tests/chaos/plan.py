@@ -52,7 +52,7 @@ class Plan:
             *("--read-timeout-ms", "1000", "--write-timeout-ms", "1500"),
             *("--snapshot-entries", draws.choice(["150", "500", "5000"]), "--trailing-entries", "20"),
             *("--segment-bytes", draws.choice(["16kb", "64kb", "1mb"])),
-            *("--flush", draws.choice(["thread", "thread", "inline"])),
+            *("--flush", draws.choice(["auto", "auto", "thread", "inline"])),
             *("--on-follower", draws.choice(["refuse", "refuse", "moved", "proxy"])),
             *self.node_options,
         ]
