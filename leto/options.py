@@ -154,8 +154,11 @@ GROUPS: Mapping[str, Sequence[Option]] = {
         _one_of("reads", ("linearizable", "lease", "local"), "how reads are confirmed; local may be stale"),
         _one_of("on-follower", ("refuse", "moved", "proxy"), "a write on a follower: -not leader, -MOVED, forward"),
         _one_of("on-removed", ("exit", "wait"), "what a node does once it is removed from the cluster"),
-        _size("snapshot-bytes", "log size since the last snapshot that starts the next one"),
-        _count("snapshot-entries", "log entries since the last snapshot that start the next one"),
+        _size(
+            "snapshot-bytes",
+            "log since the last snapshot that starts the next (or that one's size, if larger)",
+        ),
+        _count("snapshot-entries", "log entries that start the next one (as many times more, likewise)"),
         _count("trailing-entries", "log entries kept behind a snapshot for slow followers"),
         _size("snapshot-rate", "bytes a second streamed to one follower that needs a snapshot"),
         _size("max-batch-bytes", "one log entry gathers at most this many bytes of commands"),

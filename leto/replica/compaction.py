@@ -46,10 +46,16 @@ class Compaction:
         max_bytes: int,
         max_entries: int,
         trailing_entries: int,
+        snapshot_bytes: int = 0,
         needed_behind: Callable[[], int | None] = lambda: None,
         meter: StallMeter | None = None,
     ) -> None:
-        """`needed_behind`: the index behind which a follower that is being brought a snapshot needs the log."""
+        """A snapshot is due after `max_bytes` of requests or `max_entries`. Where the newest (of `snapshot_bytes` at
+        first) is larger than `max_bytes`, after as many times that as it is larger: then what snapshots write is in
+        proportion to the log, however large the keyspace is.
+
+        `needed_behind`: the index behind which a follower that is being brought a snapshot needs the log.
+        """
         self._clock = clock
         self._store = store
         self._machine = machine
@@ -64,6 +70,7 @@ class Compaction:
         self._needed_behind = needed_behind
         self._meter = meter or StallMeter()
         self._bytes_since = 0
+        self._snapshot_bytes = snapshot_bytes
         self._snapshot_index = store.snapshot.index if store.snapshot else 0
         self._running: list[Deferred[SnapshotMeta]] | None = None
         self._writer: SnapshotWriter | None = None
@@ -76,14 +83,18 @@ class Compaction:
     def applied(self, index: int, payload_bytes: int) -> bool:
         """Account for applied entries up to `index`; True if a snapshot is due."""
         self._bytes_since += payload_bytes
-        return self._running is None and (
-            self._bytes_since >= self._max_bytes or index - self._snapshot_index >= self._max_entries
+        if self._running is not None:
+            return False
+        larger = max(1.0, self._snapshot_bytes / self._max_bytes)
+        return (
+            self._bytes_since >= self._max_bytes * larger or index - self._snapshot_index >= self._max_entries * larger
         )
 
-    def installed(self, index: int) -> None:
-        """A leader's snapshot replaced the state: one of our own in progress is pointless."""
+    def installed(self, index: int, size: int) -> None:
+        """A leader's snapshot of `size` bytes replaced the state: one of our own in progress is pointless."""
         self.cancel()
         self._snapshot_index = index
+        self._snapshot_bytes = size
         self._bytes_since = 0
 
     def cancel(self) -> None:
@@ -149,6 +160,7 @@ class Compaction:
         self._writer = None
         await run_on(self._snapshot_flusher, sink.commit)
         self._snapshot_index = meta.index
+        self._snapshot_bytes = size
         began = seconds()
         self._taken(meta)
         spent("compaction", seconds() - began)

@@ -96,6 +96,7 @@ class Driver:
         self._written_number = 0  # of the last Ready that is durable
         self._to_apply: deque[Entry] = deque()
         self._applies_later = False
+        self.restored_bytes = 0  # of the snapshot that the keyspace was made of last
         self.flushes = 0
         self.entries_applied = 0
 
@@ -181,6 +182,7 @@ class Driver:
             raise RuntimeError("the store names a snapshot that it cannot open")
         try:
             yield from self._machine.restoring(_chunks(source), source.meta.index)
+            self.restored_bytes = source.size
         finally:
             source.close()
 

@@ -132,6 +132,7 @@ class Replica:
             max_bytes=config.snapshot_bytes,
             max_entries=config.snapshot_entries,
             trailing_entries=config.trailing_entries,
+            snapshot_bytes=self.driver.restored_bytes,
             needed_behind=self.peering.needed_behind,
             meter=meter,
         )
@@ -432,7 +433,7 @@ class Replica:
         self.compaction.cancel()
 
     def snapshot_installed(self, meta: SnapshotMeta) -> None:
-        self.compaction.installed(meta.index)
+        self.compaction.installed(meta.index, self.driver.restored_bytes)
         self._proposals.abandon_appended(meta.index)
         self.membership.abandon()
         self._restored(meta)

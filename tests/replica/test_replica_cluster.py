@@ -715,3 +715,24 @@ def test_a_follower_under_load_needs_one_snapshot_and_not_one_after_another():
         cluster.clock.advance(0.005)
     assert leader.status().first_index > held  # and is let go of later
     cluster.assert_equal_state()
+
+
+def test_snapshots_write_in_proportion_to_the_log_however_large_the_keyspace():
+    cluster = Cluster(1, snapshot_bytes=4096, trailing_entries=0)
+    node = cluster.leader
+    taken: list[int] = []
+    log = snapshots = 0
+    for number in range(400):
+        payload = packed("SET", f"key:{number % 100}", "x" * 400)
+        outcome = Outcome(node.replica.write(payload, 1))
+        cluster.until(lambda outcome=outcome: outcome.done)
+        assert outcome.error is None
+        log += len(payload)
+        cluster.until(lambda: not node.replica.compaction.in_progress)
+        if node.store.snapshot is not None and (not taken or taken[-1] != node.store.snapshot.index):
+            taken.append(node.store.snapshot.index)
+            source = node.store.open_snapshot()
+            snapshots += source.size
+            source.close()
+    assert len(taken) >= 4
+    assert 0 < snapshots < 1.5 * log
