@@ -206,11 +206,11 @@ class Database:
                 return found[1]
         return checksum(key, old.value, old.expire_at)
 
-    def delete(self, key: bytes) -> bool:
-        """Delete the key, expired or not; False when there is none."""
+    def delete(self, key: bytes) -> Record | None:
+        """Delete the key, expired or not: the record that goes, None when there is none."""
         old = self.data.pop(key, None)
         if old is None:
-            return False
+            return None
         observer = self.observer
         if observer is not None and old.version <= observer.index:
             observer.save(key, old)
@@ -223,7 +223,7 @@ class Database:
         if len(tombstones) >= TOMBSTONES:
             for oldest in list(islice(tombstones, max(1, TOMBSTONES // 64))):
                 self.floor = tombstones.pop(oldest)
-        return True
+        return old
 
     def clear(self) -> int:
         """Delete every key: how many there were. The tombstones become the floor."""

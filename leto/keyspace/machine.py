@@ -75,7 +75,9 @@ def expired(db: Database, argv: list[bytes]) -> Reply:
     """How many were deleted. Proposed by the leader (Machine.expired); harmless whenever it applies."""
     count = 0
     for key in argv[1:]:
-        if key in db.data and db.touch(key) is None:
+        record = db.data.get(key)
+        if record is not None and 0 < record.expire_at < db.now:
+            db.delete(key)
             count += 1
     return count
 
