@@ -8,7 +8,7 @@ restart: a key that is there from the walk's beginning to its end is met. That i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from zlib import crc32
 
 import msgspec
@@ -74,30 +74,32 @@ class KeyIndex:
     def __len__(self) -> int:
         return sum(self._counts)
 
-    def add(self, key: bytes) -> None:
-        """Add a key that is not there."""
-        number = crc32(key) >> SHIFT
-        head = self._buckets[number]
-        if head is None:
-            self._buckets[number] = _Node(key)
-            self._occupied[number] = 1
-        elif isinstance(head, dict):
-            head[key] = None
-        elif head.b is None:
-            head.b = key
-        elif head.c is None:
-            head.c = key
-        elif head.d is None:
-            head.d = key
-        elif head.depth < DEEPEST:
-            self._buckets[number] = _Node(key, None, None, None, head, head.depth + 1)
-        else:
-            self._buckets[number] = dict.fromkeys([*head.keys(), key])
-        self._counts[number // GROUP] += 1
+    def add(self, keys: Iterable[tuple[bytes, int]]) -> None:
+        """Add keys that are not there, none of them twice, each with its CRC-32, which the caller has at hand."""
+        buckets, counts = self._buckets, self._counts
+        for key, crc in keys:
+            number = crc >> SHIFT
+            head = buckets[number]
+            if head is None:
+                buckets[number] = _Node(key)
+                self._occupied[number] = 1
+            elif isinstance(head, dict):
+                head[key] = None
+            elif head.b is None:
+                head.b = key
+            elif head.c is None:
+                head.c = key
+            elif head.d is None:
+                head.d = key
+            elif head.depth < DEEPEST:
+                buckets[number] = _Node(key, None, None, None, head, head.depth + 1)
+            else:
+                buckets[number] = dict.fromkeys([*head.keys(), key])
+            counts[number // GROUP] += 1
 
-    def discard(self, key: bytes) -> None:
-        """Remove a key that is there. Raises ValueError if it is not."""
-        number = crc32(key) >> SHIFT
+    def discard(self, key: bytes, crc: int) -> None:
+        """Remove a key that is there, whose CRC-32 is `crc`. Raises ValueError if it is not."""
+        number = crc >> SHIFT
         head = self._buckets[number]
         if isinstance(head, dict) and key in head:
             del head[key]

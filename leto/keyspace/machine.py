@@ -17,9 +17,9 @@ from leto.keyspace import batch, snapshot
 from leto.keyspace.commands import KEYSPACE, Command, Registry
 from leto.keyspace.database import Database, Refused
 from leto.keyspace.replies import NULL_ARRAY, OK, Error, Reply
+from leto.keyspace.values import MASK
 
 COMMAND = 1  # leto.raft.messages.EntryKind.COMMAND
-MASK = (1 << 64) - 1
 UNBOUNDED = 1 << 62
 LARGE_BATCH = 1 << 20  # bytes from which hiredis' copies cost more than a plain walk
 
