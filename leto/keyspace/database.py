@@ -18,8 +18,9 @@ from zlib import adler32, crc32
 
 from leto.keyspace.deadlines import Deadlines
 from leto.keyspace.index import KeyIndex
+from leto.keyspace.records import LAST, Records
 from leto.keyspace.replies import WRONG_TYPE, Error
-from leto.keyspace.values import BOUNDARY, LONG_STRING, Expiring, Record, Value, checksum
+from leto.keyspace.values import KEY_OFFSET, LONG_STRING, Expiring, Record, Value, content_sum
 from leto.keyspace.waste import Waste
 
 WORTHWHILE = 1 << 12  # records and what belongs to them that are not freed in one go
@@ -63,14 +64,14 @@ class Database:
     )
 
     def __init__(self, random: Callable[[], float]) -> None:
-        self.data: dict[bytes, Record] = {}
+        self.data = Records()
         self.keys = KeyIndex()
         self.deadlines = Deadlines()
         self.volatile = 0  # keys with an expiry
         self.tombstones: dict[bytes, int] = {}  # deleted key -> version, oldest deletion first
         self.floor = 0
         self.check_sum = 0  # sum of all records' checksums
-        self._announced: dict[bytes, tuple[Record, int]] = {}  # the checksums of values that are being changed in place
+        self._announced: dict[bytes, tuple[Record, int]] = {}  # content sums of values that are being changed in place
         self.now = 0
         self.index = 0
         self.random = random
@@ -81,7 +82,7 @@ class Database:
 
     def find(self, key: bytes) -> Record | None:
         """The live record, None when the key is missing or expired by `now`. Never modifies."""
-        record = self.data.get(key)
+        record = self.data.shards[crc32(key) & LAST].get(key)  # without a call: every read comes here
         if record is not None and record.expire_at and record.expire_at < self.now:
             return None
         return record
@@ -113,7 +114,7 @@ class Database:
 
     def touch(self, key: bytes) -> Record | None:
         """find() for a write command: an expired record is deleted first."""
-        record = self.data.get(key)
+        record = self.data.shards[crc32(key) & LAST].get(key)
         if record is not None and record.expire_at and record.expire_at < self.now:
             self.delete(key)
             return None
@@ -128,35 +129,38 @@ class Database:
 
     def store(self, key: bytes, value: bytes | Value, expire_at: int = 0) -> None:
         """Set the key, its expiry included (milliseconds since the epoch; 0: none)."""
-        if value.__class__ is bytes and not expire_at:  # checksum() without its call: this is the hot path
-            check = crc32(key, (crc32(value) if len(value) < LONG_STRING else adler32(value)) ^ BOUNDARY)
+        if value.__class__ is bytes and not expire_at:  # content_sum() without its call: this is the hot path
+            content = crc32(value) if len(value) < LONG_STRING else adler32(value)
         else:
-            check = checksum(key, value, expire_at)
-        old = self.data.get(key)
+            content = content_sum(value, expire_at)
+        crc = crc32(key)
+        shard = self.data.shards[crc & LAST]
+        old = shard.get(key)
         if old is None:
-            self.keys.add(key)
+            self.keys.add(((key, crc),))
             if self.tombstones:
                 self.tombstones.pop(key, None)
-            self.check_sum += check
+            self.check_sum += (crc + KEY_OFFSET) * (content + 1)
         else:
             observer = self.observer
             if observer is not None and old.version <= observer.index:
                 observer.save(key, old)
-            self.check_sum += check - self._check_of(key, old)
+            was = self._content_of(key, old) if self._announced else content_sum(old.value, old.expire_at)
+            self.check_sum += (crc + KEY_OFFSET) * (content - was)
             if old.expire_at:
                 self.volatile -= 1
         if expire_at:
-            self.data[key] = Expiring(value, self.index, expire_at)
+            shard[key] = Expiring(value, self.index, expire_at)
             self.volatile += 1
             self.deadlines.add(expire_at, key, self)
         else:
-            self.data[key] = Record(value, self.index)
+            shard[key] = Record(value, self.index)
 
     def store_strings(self, commands: list[list[bytes]], start: int) -> int:
         """store() for the SETs of a key and a value that stand one after another from `start` on (at least one): how
         many they are. One by one they cost half as much again, and most of what is applied are such."""
-        data, index, observer, tombstones = self.data, self.index, self.observer, self.tombstones
-        find, add = data.get, self.keys.add
+        shards, index, observer, tombstones = self.data.shards, self.index, self.observer, self.tombstones
+        new: list[tuple[bytes, int]] = []
         total = count = 0
         for argv in islice(commands, start, None) if start else commands:
             if len(argv) != 3:
@@ -165,25 +169,29 @@ class Database:
             if name != b"SET" and name != b"set":
                 break
             count += 1
-            check = crc32(key, (crc32(value) if len(value) < LONG_STRING else adler32(value)) ^ BOUNDARY)
-            old = find(key)
+            crc = crc32(key)
+            content = crc32(value) if len(value) < LONG_STRING else adler32(value)
+            shard = shards[crc & LAST]
+            old = shard.get(key)
             if old is None:
-                add(key)
+                new.append((key, crc))
                 if tombstones:
                     tombstones.pop(key, None)
-                total += check
+                total += (crc + KEY_OFFSET) * (content + 1)
             else:
                 if observer is not None and old.version <= observer.index:
                     observer.save(key, old)
                 was = old.value
                 if old.expire_at or was.__class__ is not bytes:
                     self.volatile -= old.expire_at > 0
-                    total += check - self._check_of(key, old)
+                    content -= self._content_of(key, old)
                 else:
-                    content = crc32(was) if len(was) < LONG_STRING else adler32(was)
-                    total += check - crc32(key, content ^ BOUNDARY)
-            data[key] = Record(value, index)
+                    content -= crc32(was) if len(was) < LONG_STRING else adler32(was)
+                total += (crc + KEY_OFFSET) * content
+            shard[key] = Record(value, index)
         self.check_sum += total
+        if new:
+            self.keys.add(new)
         return count
 
     def announce(self, key: bytes) -> None:
@@ -196,26 +204,27 @@ class Database:
             observer.save(key, record)
         found = self._announced.get(key)
         if found is None or found[0] is not record:
-            self._announced[key] = record, checksum(key, record.value, record.expire_at)
+            self._announced[key] = record, content_sum(record.value, record.expire_at)
 
-    def _check_of(self, key: bytes, old: Record) -> int:
-        """The checksum of a record that goes, as it was before its value was changed in place."""
-        if self._announced:
-            found = self._announced.pop(key, None)
-            if found is not None and found[0] is old:
-                return found[1]
-        return checksum(key, old.value, old.expire_at)
+    def _content_of(self, key: bytes, old: Record) -> int:
+        """The content sum of a record that goes, as it was before its value was changed in place."""
+        found = self._announced.pop(key, None)
+        if found is not None and found[0] is old:
+            return found[1]
+        return content_sum(old.value, old.expire_at)
 
-    def delete(self, key: bytes) -> bool:
-        """Delete the key, expired or not; False when there is none."""
-        old = self.data.pop(key, None)
+    def delete(self, key: bytes) -> Record | None:
+        """Delete the key, expired or not: the record that goes, None when there is none."""
+        crc = crc32(key)
+        old = self.data.shards[crc & LAST].pop(key, None)
         if old is None:
-            return False
+            return None
         observer = self.observer
         if observer is not None and old.version <= observer.index:
             observer.save(key, old)
-        self.keys.discard(key)
-        self.check_sum -= self._check_of(key, old)
+        self.keys.discard(key, crc)
+        was = self._content_of(key, old) if self._announced else content_sum(old.value, old.expire_at)
+        self.check_sum -= (crc + KEY_OFFSET) * (was + 1)
         if old.expire_at:
             self.volatile -= 1
         tombstones = self.tombstones
@@ -223,14 +232,14 @@ class Database:
         if len(tombstones) >= TOMBSTONES:
             for oldest in list(islice(tombstones, max(1, TOMBSTONES // 64))):
                 self.floor = tombstones.pop(oldest)
-        return True
+        return old
 
     def clear(self) -> int:
         """Delete every key: how many there were. The tombstones become the floor."""
         count = len(self.data)
         if count:
             self.discard_all()  # a snapshot being taken goes on with the old objects
-            self.data = {}
+            self.data = Records()
             self.keys = KeyIndex()
             self.deadlines = Deadlines()
             self.volatile = 0
@@ -244,7 +253,7 @@ class Database:
         """The records and all that belongs to them are needed no more, but maybe by the snapshot being taken."""
         if len(self.data) + len(self.deadlines) + len(self.tombstones) < WORTHWHILE:
             return
-        self.waste.add(self.data)
+        self.data.discard_all(self.waste)
         self.waste.add(self.tombstones)
         self.keys.discard_all(self.waste)
         self.deadlines.discard_all(self.waste)

@@ -8,7 +8,7 @@ restart: a key that is there from the walk's beginning to its end is met. That i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from zlib import crc32
 
 import msgspec
@@ -45,7 +45,11 @@ class _Node(msgspec.Struct, gc=False):
 
     def keys(self) -> list[bytes]:
         """Those of this node and all behind it."""
-        found = [key for key in (self.a, self.b, self.c, self.d) if key is not None]
+        found = [self.a]
+        for key in (self.b, self.c, self.d):
+            if key is None:
+                break
+            found.append(key)
         node = self.next
         while node is not None:
             found += (node.a, node.b, node.c, node.d)  # type: ignore[arg-type]  # it is full
@@ -60,42 +64,42 @@ class KeyIndex:
     have it so) becomes a dictionary: a chain is freed by recursion. Neither is known to the cyclic collector.
     """
 
-    __slots__ = ("_buckets", "_counts", "_occupied", "_size")
+    __slots__ = ("_buckets", "_counts", "_occupied")
 
     def __init__(self) -> None:
         self._buckets: list[_Node | dict[bytes, None] | None] = [None] * BUCKETS
         self._occupied = bytearray(BUCKETS)  # 1 where the bucket holds a key; searched with memchr
         self._counts = [0] * (BUCKETS // GROUP)
-        self._size = 0
 
     def __len__(self) -> int:
-        return self._size
+        return sum(self._counts)
 
-    def add(self, key: bytes) -> None:
-        """Add a key that is not there."""
-        number = crc32(key) >> SHIFT
-        head = self._buckets[number]
-        if head is None:
-            self._buckets[number] = _Node(key)
-            self._occupied[number] = 1
-        elif isinstance(head, dict):
-            head[key] = None
-        elif head.b is None:
-            head.b = key
-        elif head.c is None:
-            head.c = key
-        elif head.d is None:
-            head.d = key
-        elif head.depth < DEEPEST:
-            self._buckets[number] = _Node(key, None, None, None, head, head.depth + 1)
-        else:
-            self._buckets[number] = dict.fromkeys([*head.keys(), key])
-        self._counts[number // GROUP] += 1
-        self._size += 1
+    def add(self, keys: Iterable[tuple[bytes, int]]) -> None:
+        """Add keys that are not there, none of them twice, each with its CRC-32, which the caller has at hand."""
+        buckets, counts = self._buckets, self._counts
+        for key, crc in keys:
+            number = crc >> SHIFT
+            head = buckets[number]
+            if head is None:
+                buckets[number] = _Node(key)
+                self._occupied[number] = 1
+            elif isinstance(head, dict):
+                head[key] = None
+            elif head.b is None:
+                head.b = key
+            elif head.c is None:
+                head.c = key
+            elif head.d is None:
+                head.d = key
+            elif head.depth < DEEPEST:
+                buckets[number] = _Node(key, None, None, None, head, head.depth + 1)
+            else:
+                buckets[number] = dict.fromkeys([*head.keys(), key])
+            counts[number // GROUP] += 1
 
-    def discard(self, key: bytes) -> None:
-        """Remove a key that is there. Raises ValueError if it is not."""
-        number = crc32(key) >> SHIFT
+    def discard(self, key: bytes, crc: int) -> None:
+        """Remove a key that is there, whose CRC-32 is `crc`. Raises ValueError if it is not."""
+        number = crc >> SHIFT
         head = self._buckets[number]
         if isinstance(head, dict) and key in head:
             del head[key]
@@ -107,7 +111,6 @@ class KeyIndex:
         else:
             raise ValueError(f"{key!r} is not in the index")
         self._counts[number // GROUP] -= 1
-        self._size -= 1
 
     def _take(self, number: int, head: _Node, node: _Node, key: bytes) -> None:
         """Remove a key of that node: the last key of the bucket's first node takes its place."""
@@ -144,7 +147,7 @@ class KeyIndex:
 
     def discard_all(self, waste: Waste) -> None:
         """Nobody needs it any more, but for a snapshot that goes on with it until it is complete."""
-        waste.add(self._buckets, 1 + self._size // BUCKETS)
+        waste.add(self._buckets, 1 + len(self) // BUCKETS)
 
     def page(self, cursor: int, count: int) -> tuple[int, list[bytes]]:
         """From `cursor` (0: the beginning) whole buckets until there are `count` keys: (next cursor, keys).
@@ -162,7 +165,7 @@ class KeyIndex:
 
     def choose(self, random: Callable[[], float]) -> bytes | None:
         """A key, each exactly as likely; random() is in [0, 1). Depends on the keys and random() alone."""
-        rank, number = int(random() * self._size), -1
+        rank, number = int(random() * len(self)), -1
         for count in self._counts:
             if rank < count:
                 break

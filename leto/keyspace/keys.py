@@ -51,8 +51,8 @@ def delete(db: Database, argv: list[bytes]) -> Reply:
     """redis.io/commands/del"""
     count = 0
     for key in argv[1:]:
-        if db.touch(key) is not None:
-            db.delete(key)
+        record = db.delete(key)
+        if record is not None and not 0 < record.expire_at < db.now:  # else it was as good as gone
             count += 1
     return count
 

@@ -17,9 +17,9 @@ from leto.keyspace import batch, snapshot
 from leto.keyspace.commands import KEYSPACE, Command, Registry
 from leto.keyspace.database import Database, Refused
 from leto.keyspace.replies import NULL_ARRAY, OK, Error, Reply
+from leto.keyspace.values import MASK
 
 COMMAND = 1  # leto.raft.messages.EntryKind.COMMAND
-MASK = (1 << 64) - 1
 UNBOUNDED = 1 << 62
 LARGE_BATCH = 1 << 20  # bytes from which hiredis' copies cost more than a plain walk
 
@@ -75,7 +75,9 @@ def expired(db: Database, argv: list[bytes]) -> Reply:
     """How many were deleted. Proposed by the leader (Machine.expired); harmless whenever it applies."""
     count = 0
     for key in argv[1:]:
-        if key in db.data and db.touch(key) is None:
+        record = db.data.get(key)
+        if record is not None and 0 < record.expire_at < db.now:
+            db.delete(key)
             count += 1
     return count
 

@@ -6,7 +6,7 @@ The payload is a sequence of frames:
     byte 4      kind
     bytes 5-    body: MessagePack, an array
 
-    kind 1, header, the first frame    [format (1), index, time_ms, floor, keys, check_sum]
+    kind 1, header, the first frame    [format (2), index, time_ms, floor, keys, check_sum]
     kind 2, tombstones, any number     [key, version, key, version, ...] oldest first
     kind 3, records, any number        [[key, version, expire_at, type code, value], ...]
     kind 4, end, the last frame        [records written]
@@ -14,8 +14,14 @@ The payload is a sequence of frames:
 `index`, `time_ms`: the last entry applied and the log's time at the instant. `floor`, the tombstones and the
 records' versions are what WATCH needs (leto.keyspace.database). `expire_at` is in milliseconds since the epoch,
 0 for never; type code 0 is a string, whose value is its bytes; the others are leto.keyspace.values' types.
-`check_sum` is the sum of the records' checksums; a reader computes it anew and refuses the snapshot if it, or
-the number of keys, differs.
+`check_sum` is the sum of the records' checksums, its lowest 64 bits; a reader computes it anew and refuses the
+snapshot if it, or the number of keys, differs. A record's checksum is
+
+    (crc32(key) + 0x5BD1E995) * (content + 1)
+
+where content is crc32(value) of a string shorter than 32 bytes, adler32(value) of a longer one, and for another type
+crc32(type code in decimal, started from the value's digest); with an expiry, crc32(expire_at in decimal, started from
+that). Format 1, which is read as well, differs in the checksum alone: crc32(key, started from content ^ 0x5BD1E995).
 
 No copy is made: the writer walks the key index, and a record that is about to be replaced, deleted or changed
 in place, and that the instant holds (its version is not above the snapshot's index), is handed to `save` first.
@@ -28,6 +34,8 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import compress
+from operator import is_, mul
 from zlib import adler32, crc32
 
 import msgspec
@@ -35,9 +43,21 @@ import msgspec
 from leto.errors import CorruptStorage
 from leto.keyspace.database import Database
 from leto.keyspace.index import bucket_of
-from leto.keyspace.values import BOUNDARY, LONG_STRING, STRING_CODE, Record, checksum, decode, encode, record_of
+from leto.keyspace.records import LAST
+from leto.keyspace.values import (
+    KEY_OFFSET,
+    LONG_STRING,
+    MASK,
+    STRING_CODE,
+    Record,
+    content_sum,
+    decode,
+    encode,
+    record_of,
+)
 
-FORMAT = 1
+FORMAT = 2
+FORMER = 1  # a format that is read, too
 HEADER, TOMBSTONES, RECORDS, END = 1, 2, 3, 4
 PREFIX = struct.Struct(">IB")
 MAX_FRAME = (1 << 32) - 1
@@ -75,15 +95,16 @@ class Writer:
     def __init__(self, database: Database, time_ms: int) -> None:
         self.index = database.index
         self._database = database
-        self._data = database.data  # FLUSHALL puts new objects in their place
+        self._shards = database.data.shards  # FLUSHALL puts new objects in their place
         self._keys = database.keys
         self._saved: deque[RecordItem] = deque()
         self._tombstones = list(database.tombstones.items())
         self._bucket = 0
         self._waiting: Iterator[bytes] = iter(())
         self._written = 0
+        check_sum = database.check_sum & MASK
         self._frames: list[bytes] = [
-            _frame(HEADER, (FORMAT, self.index, time_ms, database.floor, len(database.data), database.check_sum))
+            _frame(HEADER, (FORMAT, self.index, time_ms, database.floor, len(database.data), check_sum))
         ]
         self._complete = False
         database.observer = self
@@ -149,22 +170,22 @@ class Writer:
     def _walk(self, max_bytes: int) -> list[RecordItem]:
         """The next records of the walk through the index, as the instant holds them."""
         items: list[RecordItem] = []
-        size, index, data = 0, self.index, self._data
-        while size < max_bytes:
-            key = next(self._waiting, None)
-            if key is None:
-                found = self._keys.bucket(self._bucket)
-                if found is None:
-                    break
-                self._bucket, self._waiting = found[0] + 1, iter(found[1])
-                continue
-            record = data.get(key)
-            if record is None or record.version > index:
-                continue  # changed since: it was saved, or it is newer than the instant
-            code, value = encode(record.value)
-            items.append((key, record.version, record.expire_at, code, value))
-            size += len(key) + len(value) + 16
-        return items
+        size, index, shards = 0, self.index, self._shards
+        while True:
+            for key in self._waiting:
+                record = shards[crc32(key) & LAST].get(key)
+                if record is None or record.version > index:
+                    continue  # changed since: it was saved, or it is newer than the instant
+                value = record.value
+                code, data = (STRING_CODE, value) if value.__class__ is bytes else encode(value)  # most need no call
+                items.append((key, record.version, record.expire_at, code, data))
+                size += len(key) + len(data) + 16
+                if size >= max_bytes:
+                    return items
+            found = self._keys.bucket(self._bucket)
+            if found is None:
+                return items
+            self._bucket, self._waiting = found[0] + 1, iter(found[1])
 
 
 def read(
@@ -190,8 +211,8 @@ def _read(chunks: Iterable[bytes], random: Callable[[], float]) -> Generator[Non
     if kind != HEADER:
         raise ValueError("it does not begin with a header")
     version, index, time_ms, floor, keys, check_sum = _decode_header(body)
-    if version != FORMAT:
-        raise ValueError(f"its format is {version}; this version reads format {FORMAT}")
+    if version not in (FORMER, FORMAT):
+        raise ValueError(f"its format is {version}; this version reads formats {FORMER} and {FORMAT}")
     database = Database(random)
     database.index, database.now, database.floor = index, time_ms, floor
     versions: dict[int, int] = {}
@@ -216,11 +237,10 @@ def _read(chunks: Iterable[bytes], random: Callable[[], float]) -> Generator[Non
         yield
     if not complete:
         raise ValueError("its end is missing")
-    data = database.data
-    if len(data) != keys or database.check_sum != check_sum:
-        raise ValueError(
-            f"its digest does not match: {len(data)} keys of sum {database.check_sum}, not {keys} of {check_sum}"
-        )
+    found = len(database.data)
+    found_sum = database.check_sum if version == FORMAT else (yield from _former_sum(database))
+    if found != keys or found_sum & MASK != check_sum:
+        raise ValueError(f"its digest does not match: {found} keys, sum {found_sum & MASK}, not {keys}, {check_sum}")
     database.volatile = len(volatile)
     database.deadlines.load(volatile)
     return database, time_ms
@@ -234,28 +254,41 @@ def _load(
         return
     if len(versions) > 1 << 16:
         versions.clear()
-    share = versions.setdefault
-    data, add = database.data, database.keys.add
     keys, stamps, expiries, codes, contents = zip(*items, strict=True)
-    if not (any(codes) or any(expiries)) and len(set(keys)) == len(keys) and data.keys().isdisjoint(keys):
-        # Plain strings, each met once: column by column, in C.
-        sums = [(crc32(content) if len(content) < LONG_STRING else adler32(content)) ^ BOUNDARY for content in contents]
-        database.check_sum += sum(map(crc32, keys, sums))
-        data.update(zip(keys, map(Record, contents, map(share, stamps, stamps)), strict=True))
-        for key in keys:
-            add(key)
-        return
+    shared = map(versions.setdefault, stamps, stamps)
+    if any(codes) or any(expiries):
+        values = [
+            content if code == STRING_CODE else decode(code, content)
+            for code, content in zip(codes, contents, strict=True)
+        ]
+        sums = list(map(content_sum, values, expiries))
+        records = list(map(record_of, values, shared, expiries))
+    else:  # plain strings: without calls
+        sums = [crc32(content) if len(content) < LONG_STRING else adler32(content) for content in contents]
+        records = list(map(Record, contents, shared))
+    crcs = list(map(crc32, keys))
+    data = database.data
+    before = len(data)
+    stored = list(map(dict.setdefault, [data.shards[crc & LAST] for crc in crcs], keys, records))
+    if len(data) - before < len(keys):  # some are written twice: the same content
+        new = list(map(is_, stored, records))
+        keys, expiries = tuple(compress(keys, new)), tuple(compress(expiries, new))
+        crcs, sums = list(compress(crcs, new)), list(compress(sums, new))
+    database.keys.add(zip(keys, crcs, strict=True))
+    # The sum of (crc + KEY_OFFSET) * (content + 1), multiplied out so that it is made in C.
+    database.check_sum += sum(map(mul, crcs, sums)) + sum(crcs) + KEY_OFFSET * (sum(sums) + len(sums))
+    if any(expiries):
+        volatile += [(expire_at, key) for expire_at, key in zip(expiries, keys, strict=True) if expire_at]
+
+
+def _former_sum(database: Database) -> Generator[None, None, int]:
+    """The sum of the records' checksums as they were in the former format, made step by step."""
     total = 0
-    for key, version, expire_at, code, content in items:
-        if key in data:
-            continue  # written twice: the same content
-        value = content if code == STRING_CODE else decode(code, content)
-        total += checksum(key, value, expire_at)
-        data[key] = record_of(value, share(version, version), expire_at)
-        add(key)
-        if expire_at:
-            volatile.append((expire_at, key))
-    database.check_sum += total
+    for number, (key, record) in enumerate(database.data.items()):
+        if number % 1024 == 1023:
+            yield
+        total += crc32(key, content_sum(record.value, record.expire_at) ^ KEY_OFFSET)
+    return total
 
 
 def _bury(database: Database, pairs: list[bytes | int]) -> None:

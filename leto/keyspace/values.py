@@ -14,8 +14,9 @@ from zlib import adler32, crc32
 import msgspec
 
 STRING_CODE = 0
-BOUNDARY = 0x5BD1E995  # keeps the end of a value apart from the beginning of its key in a checksum
-LONG_STRING = 32  # bytes from which a string's checksum is Adler-32, three times cheaper there than CRC-32
+MASK = (1 << 64) - 1  # what the sum of all checksums is cut to where it leaves the database
+KEY_OFFSET = 0x5BD1E995  # makes a key's part of its checksum another than an equal value's, and never zero
+LONG_STRING = 32  # bytes from which a string's content sum is Adler-32, three times cheaper there than CRC-32
 
 
 @runtime_checkable
@@ -88,8 +89,8 @@ def record_of(value: bytes | Value, version: int, expire_at: int) -> Record:
     return Expiring(value, version, expire_at) if expire_at else Record(value, version)
 
 
-def checksum(key: bytes, value: bytes | Value, expire_at: int) -> int:
-    """32 bits of key, value and expiry: the record's share of the state digest. Independent of PYTHONHASHSEED.
+def content_sum(value: bytes | Value, expire_at: int) -> int:
+    """32 bits of value and expiry. Independent of PYTHONHASHSEED.
 
     It is computed anew when a record goes: remembering it would take 48 bytes a key.
     """
@@ -97,9 +98,16 @@ def checksum(key: bytes, value: bytes | Value, expire_at: int) -> int:
         content = crc32(value) if len(value) < LONG_STRING else adler32(value)
     else:
         content = crc32(b"%d" % value.type_code, value.digest())  # type: ignore[union-attr]
-    if expire_at:
-        content = crc32(b"%d" % expire_at, content)
-    return crc32(key, content ^ BOUNDARY)
+    return crc32(b"%d" % expire_at, content) if expire_at else content
+
+
+def checksum(key: bytes, value: bytes | Value, expire_at: int) -> int:
+    """The record's share of the state digest, below 2^65.
+
+    A product, so that a record which takes another's place adds (crc32(key) + KEY_OFFSET) * (new content sum - old
+    content sum), and two keys' exchange of values shows, as it would not in a sum of sums. Neither factor is zero.
+    """
+    return (crc32(key) + KEY_OFFSET) * (content_sum(value, expire_at) + 1)
 
 
 def type_name(value: bytes | Value) -> bytes:

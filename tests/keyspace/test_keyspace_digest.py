@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from batches import Bench
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from tally import Tally
 
-from leto.keyspace.values import LONG_STRING, checksum, size
+from leto.keyspace.values import LONG_STRING, MASK, checksum, content_sum, size
 
 
 def digest(*requests):
@@ -20,7 +20,7 @@ def test_the_digest_of_a_known_state_is_this_number():
     assert digest("SET a 1", "SET b 2 PX 1000", "DEL c") == (1, KNOWN)
 
 
-KNOWN = 4418789319122846277
+KNOWN = 17187116683269530927
 
 
 def test_order_does_not_matter_and_overwritten_values_leave_no_trace():
@@ -63,7 +63,7 @@ def test_a_stored_records_checksum_is_the_functions(key, value, expire_at):
     bench = Bench()
     bench.machine.database.store(key, value, expire_at)
     record = bench.machine.database.data[key]
-    assert bench.machine.database.check_sum == checksum(key, value, expire_at) < 2**32
+    assert 0 < bench.machine.database.check_sum == checksum(key, value, expire_at) < 2**65
     assert (record.value, record.expire_at) == (value, expire_at)
 
 
@@ -75,6 +75,81 @@ def test_an_overwritten_record_takes_its_checksum_with_it(old, old_expiry, new, 
     assert database.check_sum == checksum(b"k", new, new_expiry)
     database.delete(b"k")
     assert database.check_sum == 0
+
+
+STRINGS = st.binary(max_size=3) | st.binary(min_size=LONG_STRING - 2, max_size=LONG_STRING + 2)
+EXPIRIES = st.just(0) | st.integers(1, 2**62)
+
+
+@given(st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c"]), STRINGS, EXPIRIES), max_size=20), st.booleans())
+def test_the_sum_is_that_of_the_records_however_they_came(writes, one_by_one):
+    bench = Bench(now=0)
+    requests = [(b"SET", key, value, *([b"PXAT", expiry] if expiry else [])) for key, value, expiry in writes]
+    for group in [[request] for request in requests] if one_by_one else [requests]:
+        bench.batch(*group)
+    last = {key: (value, expiry) for key, value, expiry in writes}
+    assert bench.machine.database.check_sum == sum(checksum(key, *record) for key, record in last.items())
+
+
+def shows(before, after):
+    """Whether the digest, which takes 64 bits of the sum, tells the one set of (key, value, expiry) from the other."""
+    return sum(checksum(*record) for record in before) & MASK != sum(checksum(*record) for record in after) & MASK
+
+
+def differ(one, other):
+    """CRC-32 and Adler-32 tell nearly all short strings apart: not the digest's doing if they do not."""
+    assume(content_sum(*one) != content_sum(*other))
+
+
+@given(st.binary(max_size=5), st.binary(max_size=5), STRINGS, STRINGS, EXPIRIES, EXPIRIES)
+@example(b"", b"a", b"", b"a", 0, 0)
+def test_two_keys_that_exchange_values_or_expiries_show(key, other_key, value, other_value, expiry, other_expiry):
+    differ((key, 0), (other_key, 0))
+    before = [(key, value, expiry), (other_key, other_value, other_expiry)]
+    for one, other in (
+        ((value, other_expiry), (other_value, expiry)),
+        ((other_value, expiry), (value, other_expiry)),
+        ((other_value, other_expiry), (value, expiry)),
+    ):
+        after = [(key, *one), (other_key, *other)]
+        if set(before) != set(after):
+            differ((value, expiry), (other_value, other_expiry))
+            differ((value, expiry), one)
+            differ((other_value, other_expiry), other)
+            assert shows(before, after)
+
+
+@given(st.binary(max_size=5), st.binary(max_size=5), STRINGS, EXPIRIES)
+def test_a_renamed_key_shows(key, new_key, value, expiry):
+    differ((key, 0), (new_key, 0))
+    assert shows([(key, value, expiry)], [(new_key, value, expiry)])
+
+
+@given(st.binary(max_size=5), st.binary(max_size=5), EXPIRIES)
+def test_key_and_value_that_change_places_show(key, value, expiry):
+    differ((key, 0), (value, 0))
+    assert shows([(key, value, expiry)], [(value, key, expiry)])
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60), EXPIRIES, st.data())
+def test_one_bit_shows(key, value, expiry, data):
+    which = data.draw(
+        st.sampled_from([part for part in ("key", "value") if {"key": key, "value": value}[part]] or [""])
+    )
+    if which:
+        old = {"key": key, "value": value}[which]
+        bit = data.draw(st.integers(0, 8 * len(old) - 1))
+        new = (int.from_bytes(old, "big") ^ 1 << bit).to_bytes(len(old), "big")
+        after = (new, value, expiry) if which == "key" else (key, new, expiry)
+    else:
+        after = (key, value, expiry ^ 1)
+    assert shows([(key, value, expiry)], [after])
+
+
+@given(st.binary(max_size=5), STRINGS, EXPIRIES)
+def test_a_record_more_shows_and_so_does_one_without_expiry(key, value, expiry):
+    assert shows([], [(key, value, expiry)])
+    assert not expiry or shows([(key, value, 0)], [(key, value, expiry)])
 
 
 def test_a_value_changed_in_place_takes_the_checksum_it_had_with_it():

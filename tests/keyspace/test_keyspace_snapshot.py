@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from zlib import adler32, crc32
 
 import msgspec
 import pytest
@@ -143,18 +144,18 @@ def filled():
     return bench
 
 
+def frame(kind, body):
+    body = msgspec.msgpack.encode(body)
+    return struct.pack(">IB", len(body) + 1, kind) + body
+
+
 def test_the_payload_is_as_documented():
     bench = filled()
     db = bench.machine.database
-
-    def frame(kind, body):
-        body = msgspec.msgpack.encode(body)
-        return struct.pack(">IB", len(body) + 1, kind) + body
-
     records = [[b"b", 1, NOW + 1000, 0, b"2"], [b"a", 1, 0, 0, b"1"]]
     records.sort(key=lambda record: [key for _, keys in [db.keys.page(0, 9)] for key in keys].index(record[0]))
     assert payload_of(bench) == (
-        frame(1, [1, 1, NOW, 0, 2, db.check_sum]) + frame(2, [b"gone", 1]) + frame(3, records) + frame(4, [2])
+        frame(1, [2, 1, NOW, 0, 2, db.check_sum % 2**64]) + frame(2, [b"gone", 1]) + frame(3, records) + frame(4, [2])
     )
 
 
@@ -165,8 +166,8 @@ def test_the_payload_of_a_known_state_is_these_bytes():
 
 
 GOLDEN = (
-    "0000001401"  # header
-    "960101cf0000018bcfe568000002ce55c19261"
+    "0000001801"  # header
+    "960201cf0000018bcfe568000002cfe95290bed03ac222"
     "0000000902"  # tombstones
     "92c404676f6e6501"
     "0000001e03"  # records: b, a
@@ -253,25 +254,100 @@ def test_damage_is_refused_and_nothing_is_replaced(data):
     ("frames", "complaint"),
     [
         ([(3, [])], "does not begin with a header"),
-        ([(1, [2, 1, 0, 0, 0, 0])], "its format is 2"),
-        ([(1, [1, 1, 0, 0, 0, 0])], "its end is missing"),
-        ([(1, [1, 1, 0, 0, 0, 0]), (9, [])], "unknown kind 9"),
-        ([(1, [1, 1, 0, 0, 0, 0]), (4, [0]), (4, [0])], "goes on after its end"),
-        ([(1, [1, 1, 0, 0, 0, 0]), (4, [1])], "0 records where its end says 1"),
-        ([(1, [1, 1, 0, 0, 1, 0]), (4, [0])], "its digest does not match"),
-        ([(1, [1, 1, 0, 0, 0, 0]), (2, [b"a"]), (4, [0])], "argument"),
-        ([(1, [1, 1, 0, 0, 0, 0]), (2, [1, b"a"]), (4, [0])], "no pair"),
-        ([(1, [1, 1, 0, 0, 1, 0]), (3, [[b"a", 1, 0, 77, b""]]), (4, [1])], "data type 77 is unknown"),
-        ([(1, [1, 1, 0, 0, 1, 0]), (3, [[b"a", 1, 0, 255, b"\xc1"]]), (4, [1])], "malformed|Malformed|MessagePack"),
+        ([(1, [0, 1, 0, 0, 0, 0])], "its format is 0"),
+        ([(1, [3, 1, 0, 0, 0, 0])], "its format is 3"),
+        ([(1, [2, 1, 0, 0, 0, 0])], "its end is missing"),
+        ([(1, [2, 1, 0, 0, 0, 0]), (9, [])], "unknown kind 9"),
+        ([(1, [2, 1, 0, 0, 0, 0]), (4, [0]), (4, [0])], "goes on after its end"),
+        ([(1, [2, 1, 0, 0, 0, 0]), (4, [1])], "0 records where its end says 1"),
+        ([(1, [2, 1, 0, 0, 1, 0]), (4, [0])], "its digest does not match"),
+        ([(1, [2, 1, 0, 0, 0, 0]), (2, [b"a"]), (4, [0])], "argument"),
+        ([(1, [2, 1, 0, 0, 0, 0]), (2, [1, b"a"]), (4, [0])], "no pair"),
+        ([(1, [2, 1, 0, 0, 1, 0]), (3, [[b"a", 1, 0, 77, b""]]), (4, [1])], "data type 77 is unknown"),
+        ([(1, [2, 1, 0, 0, 1, 0]), (3, [[b"a", 1, 0, 255, b"\xc1"]]), (4, [1])], "malformed|Malformed|MessagePack"),
     ],
 )
 def test_what_a_reader_refuses(frames, complaint):
-    chunks = []
-    for kind, body in frames:
-        data = msgspec.msgpack.encode(body)
-        chunks.append(struct.pack(">IB", len(data) + 1, kind) + data)
     with pytest.raises(CorruptStorage, match=complaint):
-        list(snapshot.read(chunks, 1, lambda: 0.5))
+        list(snapshot.read([frame(*each) for each in frames], 1, lambda: 0.5))
+
+
+STORED = st.dictionaries(
+    st.binary(max_size=4),
+    st.tuples(st.integers(1, 9), st.just(0) | st.integers(1, 2**62), st.binary(max_size=40)),
+    max_size=12,
+)
+
+
+@given(STORED, st.integers(1, 5), st.booleans())
+def test_a_record_may_be_written_more_than_once(stored, size, plain):
+    """In one frame or another, and among records of either kind."""
+    items = [[key, version, 0 if plain else expiry, 0, value] for key, (version, expiry, value) in stored.items()]
+    check_sum = sum(checksum(key, value, expiry) for key, _, expiry, _, value in items) % 2**64
+    twice = [*items, *items[::2]]
+    twice.sort(key=lambda item: item[0][-1:])
+    groups = [twice[start : start + size] for start in range(0, len(twice), size)]
+    frames = [frame(3, group) for group in [*groups, items]]
+    header, end = frame(1, [2, 9, NOW, 0, len(items), check_sum]), frame(4, [len(twice) + len(items)])
+    machine = Machine(random=lambda: 0.5)
+    machine.restore([header, *frames, end], 9)
+    db = machine.database
+    found = [[key, record.version, record.expire_at, 0, record.value] for key, record in db.data.items()]
+    assert sorted(found) == sorted(items)
+    assert sorted(state(machine)[-1]) == sorted(stored)  # the index has each once
+    assert db.volatile == len(db.deadlines) == sum(item[2] > 0 for item in items)
+
+
+def former_checksum(key, expire_at, code, value):
+    """What format 1 has the sum of."""
+    if code:
+        content = crc32(b"%d" % code, Tally.decode(value).digest())
+    else:
+        content = crc32(value) if len(value) < 32 else adler32(value)
+    if expire_at:
+        content = crc32(b"%d" % expire_at, content)
+    return crc32(key, content ^ 0x5BD1E995)
+
+
+FORMER = [
+    [b"", 1, 0, 0, b""],
+    [b"short", 2, 0, 0, b"1"],
+    [b"long", 2, 0, 0, b"v" * 32],
+    [b"volatile", 3, NOW + 1000, 0, b"2"],
+    [b"tally", 3, 0, 255, Tally({b"n": 2}).encode()],
+    [b"both", 3, NOW + 2000, 255, Tally({b"m": 1}).encode()],
+    *([b"key:%d" % number, 3, 0, 0, b"v"] for number in range(5000)),  # more than one step adds up
+]
+
+
+def former_payload(change=0):
+    check_sum = sum(former_checksum(key, *rest) for key, _, *rest in FORMER) + change
+    frames = [frame(3, FORMER[start : start + 700]) for start in range(0, len(FORMER), 700)]
+    header, end = frame(1, [1, 3, NOW, 0, len(FORMER), check_sum]), frame(4, [len(FORMER)])
+    return [header, frame(2, [b"gone", 1]), *frames, end]
+
+
+def test_the_former_format_is_read_and_written_anew_in_this_one():
+    bench = Bench()
+    bench.machine.restore(former_payload(), 3)
+    records = state(bench.machine)[0]
+    assert records == {key: ((code, value), version, expiry) for key, version, expiry, code, value in FORMER}
+    assert (bench.read("GET short"), bench.read("PTTL volatile"), bench.read("DBSIZE")) == (b"1", 1000, len(FORMER))
+    payload = payload_of(bench)
+    assert payload[5:7] == bytes([0x96, 2])
+    again = Bench()
+    again.machine.restore([payload], 3)
+    assert state(again.machine) == state(bench.machine)
+
+
+def test_the_former_formats_own_sum_is_held_against_it():
+    machine = Machine(random=lambda: 0.5)
+    with pytest.raises(CorruptStorage, match="its digest does not match"):
+        machine.restore(former_payload(change=1), 3)
+    changed = former_payload()
+    changed[2] = changed[2].replace(b"short", b"shirt")
+    with pytest.raises(CorruptStorage, match="its digest does not match"):
+        machine.restore(changed, 3)
 
 
 def test_slices_are_about_as_long_as_asked():
