@@ -1,7 +1,7 @@
 """The table of all records: a few dictionaries, of which a key's is chosen by the CRC-32 of its bytes.
 
 Python's dictionaries grow in one go: one that held everything took 35 ms of everybody's time at 700 thousand keys.
-Of these each takes a sixteenth of that, at its own time. Which one a key is in depends on the key alone, never on
+Of these each takes a 64th of that, at its own time. Which one a key is in depends on the key alone, never on
 hash(), so that the order of a walk is the same in every process of the same history.
 """
 
@@ -14,7 +14,7 @@ from zlib import crc32
 from leto.keyspace.values import Record
 from leto.keyspace.waste import Waste
 
-LAST = 15  # the highest number of a dictionary; its bits are those of the CRC-32 that choose
+LAST = 63  # the highest number of a dictionary; its bits are those of the CRC-32 that choose
 
 
 class Records:

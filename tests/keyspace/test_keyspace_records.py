@@ -1,4 +1,4 @@
-"""The table of records: one mapping to those who ask, dictionaries of a sixteenth each underneath."""
+"""The table of records: one mapping to those who ask, many dictionaries underneath."""
 
 from __future__ import annotations
 
