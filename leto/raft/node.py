@@ -257,7 +257,8 @@ class Node:
         snapshot = s.snapshot_to_install
         last = s.commit if s.commit < log.persisted else log.persisted
         committed: list[Entry] = []
-        if s.applying < last and snapshot is None and not s.writes.installing:
+        # One slice at a time: a log of gigabytes that is applied anew must not all be in memory.
+        if s.applied == s.applying < last and snapshot is None and not s.writes.installing:
             committed = list(log.slice(s.applying + 1, last + 1, COMMITTED_BYTES))
             s.applying = committed[-1].index
         hard_state = None

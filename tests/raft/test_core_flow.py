@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from leto.errors import (
-    Overloaded,
-)
-from leto.raft.messages import (
-    InstallSnapshot,
-)
+from leto.errors import Overloaded
+from leto.raft import node as node_module
+from leto.raft.messages import Entry, EntryKind, HardState, InstallSnapshot
 from leto.raft.replication import APPENDS_AT_ONCE
 from tests.raft.small_cluster import Cluster
 
@@ -141,3 +138,24 @@ def test_a_leader_takes_no_more_than_its_bound_without_a_quorum():
     leader.propose(bytes(1000), cluster.now)  # one entry may exceed it
     cluster.run()
     assert leader.uncommitted_bytes == 0
+
+
+def test_committed_entries_are_handed_out_by_the_slice_and_the_next_when_the_last_is_applied(monkeypatch):
+    """A long log that is applied anew must not be in memory all at once."""
+    monkeypatch.setattr(node_module, "COMMITTED_BYTES", 1000)
+    cluster = Cluster(["a"])
+    cluster.advance(1)
+    alone = cluster.leader()
+    cluster.disks["a"].stored += [
+        Entry(cluster.disks["a"].last_index + 1 + n, alone.term, EntryKind.COMMAND, b"x" * 100) for n in range(35)
+    ]
+    cluster.disks["a"].hard_state = HardState(alone.term, "", cluster.disks["a"].last_index)
+    cluster.boot("a", cluster.disks["a"])
+    again = cluster.nodes["a"]
+    handed = []
+    while ready := again.ready(0):
+        again.persisted(ready.number)
+        assert again.ready(0) is None, "more was handed out before the first was applied"
+        handed.append(len(ready.committed))
+        again.applied(ready.committed[-1].index)
+    assert sum(handed) == cluster.disks["a"].last_index and max(handed) <= 12 and len(handed) >= 3
