@@ -27,6 +27,7 @@ from leto.raft.ready import ReadState
 from leto.raft.settings import Settings
 from leto.raft.state import Role
 from leto.replica.compaction import Compaction
+from leto.replica.dialling import Dialling
 from leto.replica.disposal import Disposal
 from leto.replica.driver import Driver
 from leto.replica.expiry import Expiry
@@ -44,7 +45,6 @@ from leto.stalls import StallMeter
 CONFIGURATION = int(EntryKind.CONFIGURATION)
 MAX_REQUEST_BYTES = 1000 << 20  # what peers take in one message is 1 GiB
 SLOW_DISK_BYTES_PER_SECOND = 8 << 20  # a disk at least so fast is not taken for a hanging one
-FAREWELL_SECONDS = 3.0  # how long a removed peer stays connected, to hear of its removal
 
 
 class Replica:
@@ -154,7 +154,7 @@ class Replica:
         self._said_removed = False
         self._seen_leadership: tuple[int, str, Role] = (-1, "", Role.FOLLOWER)
         self._seen_configuration: Configuration | None = None
-        self._farewell = Configuration()  # of before: those whom it names may still hear of their removal
+        self._dialling = Dialling(reactor, config.id, transport)
         self._counters = dict.fromkeys(("writes", "entries_proposed", "reads", "elections_won", "snapshots_sent"), 0)
 
     # life ----------------------------------------------------------------------------------
@@ -191,6 +191,7 @@ class Replica:
             except LetoError as error:
                 self.log.warn("stopping without handing leadership over: {error}", error=error)
         self._started = False
+        self._dialling.stop()
         self.driver.stop()
         self.compaction.cancel()
         self._expiry.stop()
@@ -486,28 +487,9 @@ class Replica:
     def _configuration_changed(self) -> None:
         before, configuration = self._seen_configuration, self.node.configuration
         self._seen_configuration = configuration
-        if before is not None and set(before.ids()) - set(configuration.ids()):
-            self._farewell = before
-            self._dial(configuration, before)
-            self._reactor.callLater(FAREWELL_SECONDS, self._dial_current)
-        else:
-            self._dial(configuration)
+        self._dialling.follow(configuration)
         if before is not None:
             self.log.info("members: {members}", members=", ".join(map(in_words, configuration.members)))
-
-    def _dial_current(self) -> None:
-        self._farewell = Configuration()
-        if self._started:
-            self._dial(self.node.configuration)
-
-    def _dial(self, *configurations: Configuration) -> None:
-        """Connect to the members of all these; where one has two addresses, the first one's counts."""
-        addresses: dict[str, str] = {}
-        for configuration in configurations:
-            for member in (*configuration.members, *configuration.outgoing):
-                addresses.setdefault(member.id, member.address)
-        addresses.pop(self.node.id, None)
-        self._transport.set_peers(addresses)
 
     def _removed(self, reason: str) -> None:
         if not self._said_removed:
@@ -581,7 +563,7 @@ class Replica:
 
     def admits(self, server_id: str, incarnation: str) -> bool:
         current = self.node.configuration
-        known = (current, self._farewell, self._applied_configuration)
+        known = (current, self._dialling.farewell, self._applied_configuration)
         return not current.members or names(known, server_id, incarnation)
 
     @property

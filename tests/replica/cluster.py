@@ -95,6 +95,7 @@ class Node:
         replica, self.replica = self.replica, None
         replica.driver.stop()  # silence: the process is gone
         replica._started = False
+        replica._dialling.stop()
         self.transport.stop()
         self.store = self.store.crashed()
 
