@@ -41,7 +41,7 @@ from leto.raft.settings import Settings
 from leto.raft.state import Role, State
 from leto.raft.validation import check_message
 
-COMMITTED_BYTES = 8 << 20  # one Ready hands out about so much to be applied; the next one goes on
+COMMITTED_BYTES = 512 << 10  # one Ready hands out about so much to be applied, and reads it back if it must: some ms
 COMMIT_HINT_ENTRIES = 256  # the hard state's commit hint is refreshed about so often
 
 
