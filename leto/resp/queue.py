@@ -33,6 +33,36 @@ class RunQueue:
     """`reading` are the read runs under way, in order; `writing` counts the write runs under way.
     `silent`: the request at hand gets no reply (CLIENT REPLY)."""
 
+    # More attributes than the interpreter keeps in an object without a dictionary of its own (30): each look at one of
+    # them, and each call of a method, would go through that.
+    __slots__ = (
+        "_backlog",
+        "_flush_planned",
+        "_is_read",
+        "_pending",
+        "_proceeding",
+        "_receiving",
+        "_set_reading",
+        "_stall_timer",
+        "_stalled_at",
+        "_unstarted",
+        "blocked",
+        "closed",
+        "closing",
+        "half_closed",
+        "id",
+        "output",
+        "peer",
+        "pending_bytes",
+        "read_by",
+        "reading",
+        "resp3",
+        "silent",
+        "state",
+        "writing",
+        "written_by",
+    )
+
     def __init__(self, state: ServerState, output: Output, set_reading: Callable[[bool], None]) -> None:
         self.state = state
         self.output = output

@@ -38,6 +38,28 @@ class Session(RunQueue):
     `peer` and `local` are the connection's two ends as text.
     """
 
+    __slots__ = (
+        "compat_leto",
+        "created",
+        "descriptor",
+        "last_active",
+        "last_command",
+        "library_name",
+        "library_version",
+        "local",
+        "local_host",
+        "name",
+        "no_evict",
+        "no_touch",
+        "peer_host",
+        "query",
+        "reader",
+        "readonly",
+        "reply_mode",
+        "transaction",
+        "watch",
+    )
+
     def __init__(self, state: ServerState, output: Output, set_reading: Callable[[bool], None]) -> None:
         super().__init__(state, output, set_reading)
         self.local = ""
