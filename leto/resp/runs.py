@@ -155,7 +155,7 @@ class MixedRun(WriteRun):
 class ReadRun(Run):
     """Requests that only read: one leto.interfaces.ReadRequest, then one query each."""
 
-    __slots__ = ("at", "clock_ms", "commands", "error", "resp3", "returns", "session", "silent", "tally")
+    __slots__ = ("at", "clock_ms", "commands", "error", "ready", "resp3", "returns", "session", "silent", "tally")
 
     def __init__(self, session: Session, commands: Sequence[Request], size: int, tally: Tally) -> None:
         self.size = size + _OVERHEAD
@@ -165,13 +165,9 @@ class ReadRun(Run):
         self.tally = tally
         self.resp3 = session.resp3
         self.silent = session.silent
-        self.clock_ms = -1  # until the read is confirmed
+        self.ready = False  # it may be evaluated: `clock_ms` is known, or the `error`
         self.error: Exception | None = None
         self.at = 0  # commands before it are answered
-
-    @property
-    def ready(self) -> bool:
-        return self.clock_ms >= 0 or self.error is not None
 
     def start(self) -> None:
         session = self.session
@@ -185,6 +181,7 @@ class ReadRun(Run):
 
     def confirmed(self, clock_ms: int) -> None:
         self.clock_ms = clock_ms
+        self.ready = True
         session = self.session
         session.read_by = session.state.replica.answered_reads
         if type(self) is ReadRun and len(self.commands) == 1 and session.is_alone(self):
@@ -197,6 +194,7 @@ class ReadRun(Run):
 
     def refused(self, error: Exception) -> None:
         self.error = error
+        self.ready = True
         self.session.proceed()
 
     def _answer_at_once(self) -> None:
