@@ -87,7 +87,12 @@ class RequestReader:
         if len(parts) == _PARTS.get(parts[0]) and not parts[-1] and len(data) < _KNOWN_LENGTHS:
             # One request, whole and alone: what a client sends that waits for each reply.
             request = parts[2::2]
-            if [_LENGTHS[len(argument)] for argument in request] == parts[1:-1:2]:
+            header = 1
+            for argument in request:
+                if _LENGTHS[len(argument)] != parts[header]:
+                    break
+                header += 2
+            else:
                 self.raw = data
                 return [request]
         requests, consumed = split_requests(data, parts)
