@@ -26,6 +26,8 @@ from zope.interface import implementer
 
 IS_AVAILABLE = hasattr(select, "epoll")
 _PIECE: Final = 1 << 16  # bytes read at once, as Twisted's transports do
+_SMALL: Final = 479  # bytes read at once where little comes: what the interpreter's own allocator gives memory for
+_EAGER: Final = 16  # reads of no more than that until a connection that brought more counts as one of them
 _ROUNDS: Final = 8  # how often what has come is served before the reactor has its turn (timers, new connections) ...
 _ROUNDS_SECONDS: Final = 0.008  # ... unless that takes longer than this
 
@@ -46,7 +48,8 @@ class SocketReaders:
         self._reactor = reactor
         self._poll = select.epoll()
         self._readers: dict[int, Any] = {}
-        self._receivers: dict[int, tuple[Callable[[int], bytes], Callable[[bytes], object]]] = {}
+        # What receives, what takes it, and for how many more reads much is expected.
+        self._receivers: dict[int, list[Any]] = {}
         self._watched: dict[int, Callable[[], object]] = {}
         self._serving = False
         self._due: list[Callable[[], object]] = []
@@ -86,7 +89,7 @@ class SocketReaders:
             return
         self._poll.register(fd, select.EPOLLIN)
         readers[fd] = reader
-        self._receivers[fd] = reader.socket.recv, reader.protocol.dataReceived
+        self._receivers[fd] = [reader.socket.recv, reader.protocol.dataReceived, 0]
         self._watch_self()
 
     def removeReader(self, reader: Any) -> None:
@@ -148,10 +151,16 @@ class SocketReaders:
                 if fd in watched:
                     watched[fd]()  # else one before it closed this one
                 continue
-            receive, take = found
+            receive, take, eager = found
             why: Exception
             try:
-                data = receive(self._piece)
+                data = receive(self._piece if eager else _SMALL)
+                if len(data) >= _SMALL:
+                    found[2] = _EAGER
+                    if not eager:
+                        data += self._receive_rest(receive)
+                elif eager:
+                    found[2] = eager - 1
             except BlockingIOError:
                 continue
             except OSError:
@@ -167,6 +176,13 @@ class SocketReaders:
                 else:
                     why = CONNECTION_DONE
             self._disconnect(fd, why)
+
+    def _receive_rest(self, receive: Callable[[int], bytes]) -> bytes:
+        """What there is behind _SMALL bytes. An error, or the end, shows again when this connection is next read."""
+        try:
+            return receive(self._piece - _SMALL)
+        except OSError:
+            return b""
 
     def _disconnect(self, fd: int, why: Exception) -> None:
         reader = self._readers.get(fd)

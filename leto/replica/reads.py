@@ -31,7 +31,7 @@ class Reads:
     def __init__(self, timeout: float, retry: float) -> None:
         self._timeout = timeout
         self._retry = retry
-        self._gathering: _Batch | None = None
+        self.gathering: _Batch | None = None  # open: the next turn asks for it, if there is a leader to ask
         self._unasked: list[_Batch] = []  # to be asked at the next chance
         self._refused: list[_Batch] = []  # to be asked when the leader changes or the retry is due
         self._asked: dict[int, _Batch] = {}  # context -> batch, in the order asked
@@ -40,11 +40,11 @@ class Reads:
 
     @property
     def is_empty(self) -> bool:
-        return not (self._gathering or self._unasked or self._refused or self._asked or self._confirmed)
+        return not (self.gathering or self._unasked or self._refused or self._asked or self._confirmed)
 
     @property
     def wants_to_ask(self) -> bool:
-        return self._gathering is not None or bool(self._unasked)
+        return self.gathering is not None or bool(self._unasked)
 
     @property
     def must_ask(self) -> bool:
@@ -54,37 +54,32 @@ class Reads:
     @property
     def gathered(self) -> int:
         """Reads that are not asked for yet."""
-        return len(self._gathering.waiting) if self._gathering is not None else 0
+        return len(self.gathering.waiting) if self.gathering is not None else 0
 
     @property
     def gathered_returning(self) -> int:
         """Those of them whose clients were answered just now."""
-        return self._gathering.returning if self._gathering is not None else 0
+        return self.gathering.returning if self.gathering is not None else 0
 
     @property
     def asked(self) -> int:
         """Reads that wait for the leader's answer."""
         return sum([len(batch.waiting) for batch in self._asked.values()])
 
-    @property
-    def is_gathering(self) -> bool:
-        """A batch is open that the next turn asks for, if there is a leader to ask."""
-        return self._gathering is not None
-
     def begin(self, now: float) -> None:
         """Open a batch: none is open."""
-        self._gathering = _Batch(now + self._timeout)
+        self.gathering = _Batch(now + self._timeout)
 
     def submit(self, request: ReadRequest) -> None:
         """One more read of the open batch: confirmed when it may be served."""
-        assert self._gathering is not None
-        self._gathering.waiting.append(request)
+        assert self.gathering is not None
+        self.gathering.waiting.append(request)
         if request.returns:
-            self._gathering.returning += 1
+            self.gathering.returning += 1
 
     def gather(self, now: float) -> Deferred[int]:
         """One more read; fires with clock_ms when it may be served."""
-        if self._gathering is None:
+        if self.gathering is None:
             self.begin(now)
         request = DeferredRead()
         self.submit(request)
@@ -93,9 +88,9 @@ class Reads:
     def ask(self, now: float) -> Iterator[int]:
         """The contexts to hand to the core now, one a batch."""
         batches, self._unasked = self._unasked, []
-        if self._gathering is not None:
-            batches.append(self._gathering)
-            self._gathering = None
+        if self.gathering is not None:
+            batches.append(self.gathering)
+            self.gathering = None
         for batch in batches:
             context = self._next_context
             self._next_context += 1
@@ -142,17 +137,17 @@ class Reads:
         late += [item[3] for item in self._confirmed if item[3].deadline <= now]
         self._confirmed = [item for item in self._confirmed if item[3].deadline > now]
         heapq.heapify(self._confirmed)
-        if self._gathering is not None and self._gathering.deadline <= now:
-            late.append(self._gathering)
-            self._gathering = None
+        if self.gathering is not None and self.gathering.deadline <= now:
+            late.append(self.gathering)
+            self.gathering = None
         for batch in late:
             _fail(batch, NoQuorum("no quorum confirmed the read in time; nothing was read"))
 
     def fail_all(self, error: LetoError) -> None:
         batches = [*self._unasked, *self._refused, *self._asked.values(), *(item[3] for item in self._confirmed)]
-        if self._gathering is not None:
-            batches.append(self._gathering)
-        self._gathering = None
+        if self.gathering is not None:
+            batches.append(self.gathering)
+        self.gathering = None
         self._unasked, self._refused, self._confirmed = [], [], []
         self._asked.clear()
         for batch in batches:

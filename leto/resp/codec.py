@@ -47,11 +47,12 @@ class RequestReader:
     """feed() it what has come. Until `authenticated` it gives at most one request a call (the request may change
     what the next one is allowed) and small limits apply: call feed(b"") until it gives none."""
 
-    __slots__ = ("_max_bulk_bytes", "_strict", "authenticated", "error", "raw")
+    __slots__ = ("_is_cut", "_max_bulk_bytes", "_strict", "authenticated", "error", "raw")
 
     def __init__(self, max_bulk_bytes: int, authenticated: bool = True) -> None:
         self._max_bulk_bytes = max_bulk_bytes
         self._strict = StrictReader(max_bulk_bytes)
+        self._is_cut = False  # a request has begun to arrive, or bytes wait
         self.authenticated = authenticated
         self.error: str | None = None  # a protocol error's words: nothing more will be read
         self.raw = b""  # the requests of the last feed() as canonical RESP
@@ -66,14 +67,14 @@ class RequestReader:
         if self.error is not None:
             self.raw = b""
             return []
-        strict = self._strict
         if not self.authenticated:
             return self._feed_strictly(data, 1)
-        if strict.busy:
+        if self._is_cut:
             requests = self._feed_strictly(data, 1)
             if not requests:
                 return requests
-            data = strict.take_rest()
+            data = self._strict.take_rest()
+            self._is_cut = False
             if not data:
                 return requests
             first = self.raw
@@ -86,7 +87,12 @@ class RequestReader:
         if len(parts) == _PARTS.get(parts[0]) and not parts[-1] and len(data) < _KNOWN_LENGTHS:
             # One request, whole and alone: what a client sends that waits for each reply.
             request = parts[2::2]
-            if [_LENGTHS[len(argument)] for argument in request] == parts[1:-1:2]:
+            header = 1
+            for argument in request:
+                if _LENGTHS[len(argument)] != parts[header]:
+                    break
+                header += 2
+            else:
                 self.raw = data
                 return [request]
         requests, consumed = split_requests(data, parts)
@@ -110,6 +116,7 @@ class RequestReader:
                 requests.append(request)
         except ProtocolError as error:
             self.error = str(error)
+        self._is_cut = strict.busy
         self.raw = b"".join(map(pack, requests))
         return requests
 

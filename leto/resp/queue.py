@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from leto.keyspace.replies import Reply
 from leto.resp.codec import Request, encode
-from leto.resp.runs import ReadRun, Run, Task
+from leto.resp.runs import ReadRun, Run, Task, WriteRun
 from leto.resp.transport import Output
 
 if TYPE_CHECKING:
@@ -32,6 +32,36 @@ STALL_SECONDS = 10.0  # how long a client with too much unread may take nothing 
 class RunQueue:
     """`reading` are the read runs under way, in order; `writing` counts the write runs under way.
     `silent`: the request at hand gets no reply (CLIENT REPLY)."""
+
+    # More attributes than the interpreter keeps in an object without a dictionary of its own (30): each look at one of
+    # them, and each call of a method, would go through that.
+    __slots__ = (
+        "_backlog",
+        "_flush_planned",
+        "_is_read",
+        "_pending",
+        "_proceeding",
+        "_receiving",
+        "_set_reading",
+        "_stall_timer",
+        "_stalled_at",
+        "_unstarted",
+        "blocked",
+        "closed",
+        "closing",
+        "half_closed",
+        "id",
+        "output",
+        "peer",
+        "pending_bytes",
+        "read_by",
+        "reading",
+        "resp3",
+        "silent",
+        "state",
+        "writing",
+        "written_by",
+    )
 
     def __init__(self, state: ServerState, output: Output, set_reading: Callable[[bool], None]) -> None:
         self.state = state
@@ -81,18 +111,6 @@ class RunQueue:
             except Exception:  # noqa: BLE001 - as in proceed()
                 self.fault()
 
-    def _waits_for_replica(self) -> bool:
-        """One run is all that there is, it is under way, and the client may send more: there is nothing to do."""
-        pending = self._pending
-        return (
-            len(pending) == 1
-            and pending[0].output is None
-            and not self.closing
-            and self.pending_bytes <= self.state.pending_bytes
-            and not (self.reading and self.reading[0].ready)
-            and not self.blocked
-        )
-
     def proceed(self) -> None:
         """Start what may start, evaluate what may be evaluated, send what is answered. Called whenever a run ends.
         A fault of ours is logged, and ends this connection only."""
@@ -129,20 +147,19 @@ class RunQueue:
         if not self._receiving:
             self._flush()
 
-    def is_alone(self, run: ReadRun) -> bool:
-        """Whether that read is all that the client waits for, and its reply may be made and sent at once."""
+    def is_alone(self, run: Run) -> bool:
+        """Whether that run, which is answered now, is all that the client waits for: its reply may be sent at once."""
+        pending = self._pending
         return (
-            len(self._pending) == 1
-            and self._pending[0] is run
+            len(pending) == 1
+            and pending[0] is run
             and not (self._receiving or self._proceeding or self.closing or self.half_closed or self._backlog)
             and self._is_read
             and not self.output.unsent
-            and not self.state.turns.is_over
         )
 
-    def answer_alone(self, run: ReadRun, output: bytes) -> None:
-        """Send the reply of a read that is_alone()."""
-        self.reading.popleft()
+    def answer_alone(self, run: ReadRun | WriteRun, output: bytes) -> None:
+        """Send the reply of a run that is_alone(): what proceed() comes to for it."""
         self._pending.popleft()
         self.pending_bytes -= run.size
         if not run.silent:

@@ -8,8 +8,8 @@ is congested nobody is read from: what clients send then waits with the kernel, 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, Final
 
 from leto.readers import SocketReaders
@@ -18,6 +18,8 @@ SLICE_SECONDS: Final = 0.008  # how long clients may be read from, and what they
 ROUND_BYTES: Final = 1 << 20  # about so much is read in one round over all clients that have something
 MOST_BYTES: Final = 1 << 16  # read from one client at a time
 LEAST_BYTES: Final = 1 << 11
+QUICK_SECONDS: Final = 0.0005  # clients that took no longer have sent little: twice as many are served in one go ...
+MOST_AT_ONCE: Final = 16  # ... up to so many
 REST_SECONDS: Final = 0.002  # between two looks whether the congestion is over
 
 
@@ -31,9 +33,10 @@ class ClientReaders(SocketReaders):
         super().__init__(sockets)
         self._sockets = sockets
         self._is_congested = is_congested
-        self._ready: deque[tuple[int, int]] = deque()  # those of the round under way that have not had their turn
+        self._ready: Iterator[tuple[int, int]] = iter(())  # those of the round under way that have not had their turn
+        self._left = 0  # how many these are
         self._rest: Any = None  # the call that ends a pause
-        self._group = 1  # clients that are served between two looks at the clock
+        self._least = 1  # clients that are served between two looks at the clock
         self._is_watched = False
         sockets.dependents.append(self)
 
@@ -45,7 +48,7 @@ class ClientReaders(SocketReaders):
     def _rest_if_idle(self) -> None:
         if self._readers:
             return
-        self._ready.clear()
+        self._left = 0
         self._unwatch_self()
         if self._rest is not None:
             self._rest.cancel()
@@ -58,20 +61,29 @@ class ClientReaders(SocketReaders):
 
     def doRead(self) -> None:
         """Some clients have sent something, or ended."""
-        ready, is_congested, seconds = self._ready, self._is_congested, self._reactor.seconds
-        if not ready:
-            ready.extend(self._poll.poll(0, len(self._readers) or 1))
+        is_congested, seconds = self._is_congested, self._reactor.seconds
+        if not self._left:
+            ready = self._poll.poll(0, len(self._readers) or 1)
+            self._ready = iter(ready)
+            self._left = len(ready)
             self._piece = min(MOST_BYTES, max(LEAST_BYTES, ROUND_BYTES // (len(ready) or 1)))
-            self._group = max(1, MOST_BYTES // self._piece)
-        until = seconds() + SLICE_SECONDS
-        while ready:
+            self._least = max(1, MOST_BYTES // self._piece)
+        group = 1
+        began = seconds()
+        until = began + SLICE_SECONDS
+        while self._left:
             if is_congested():
                 self._unwatch_self()
                 self._rest = self._reactor.callLater(REST_SECONDS, self._look_again)
                 return
-            self._serve([ready.popleft() for _ in range(min(self._group, len(ready)))])
-            if seconds() > until:
+            group = min(max(group, self._least), self._left)
+            self._left -= group
+            self._serve(islice(self._ready, group))
+            ended = seconds()
+            if ended > until:
                 return  # the sockets that are left are readable still: this is called again soon
+            group = min(2 * group, MOST_AT_ONCE) if ended - began <= QUICK_SECONDS else 1
+            began = ended
 
     def _look_again(self) -> None:
         self._rest = None

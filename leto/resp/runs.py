@@ -107,10 +107,13 @@ class WriteRun(Run):
         self._end(b"".join([encode(reply, self.resp3) for reply in replies]))
 
     def _end(self, output: bytes) -> None:
-        self.output = b"" if self.silent else output
         session = self.session
         session.writing -= 1
-        session.proceed()
+        if session.is_alone(self):
+            session.answer_alone(self, output)
+        else:
+            self.output = b"" if self.silent else output
+            session.proceed()
 
 
 class MixedRun(WriteRun):
@@ -155,7 +158,7 @@ class MixedRun(WriteRun):
 class ReadRun(Run):
     """Requests that only read: one leto.interfaces.ReadRequest, then one query each."""
 
-    __slots__ = ("at", "clock_ms", "commands", "error", "resp3", "returns", "session", "silent", "tally")
+    __slots__ = ("at", "clock_ms", "commands", "error", "ready", "resp3", "returns", "session", "silent", "tally")
 
     def __init__(self, session: Session, commands: Sequence[Request], size: int, tally: Tally) -> None:
         self.size = size + _OVERHEAD
@@ -165,13 +168,9 @@ class ReadRun(Run):
         self.tally = tally
         self.resp3 = session.resp3
         self.silent = session.silent
-        self.clock_ms = -1  # until the read is confirmed
+        self.ready = False  # it may be evaluated: `clock_ms` is known, or the `error`
         self.error: Exception | None = None
         self.at = 0  # commands before it are answered
-
-    @property
-    def ready(self) -> bool:
-        return self.clock_ms >= 0 or self.error is not None
 
     def start(self) -> None:
         session = self.session
@@ -185,44 +184,15 @@ class ReadRun(Run):
 
     def confirmed(self, clock_ms: int) -> None:
         self.clock_ms = clock_ms
+        self.ready = True
         session = self.session
         session.read_by = session.state.replica.answered_reads
-        if type(self) is ReadRun and len(self.commands) == 1 and session.is_alone(self):
-            try:
-                self._answer_at_once()
-            except Exception:  # noqa: BLE001 - as in proceed()
-                session.fault()
-        else:
-            session.proceed()
+        session.proceed()
 
     def refused(self, error: Exception) -> None:
         self.error = error
+        self.ready = True
         self.session.proceed()
-
-    def _answer_at_once(self) -> None:
-        """What proceed() comes to for a client that waits for this one reply: most reads are such."""
-        session = self.session
-        state, argv, known = session.state, self.commands[0], self.tally[0][0]
-        seconds = state.seconds
-        started = seconds()
-        reply = session.query(argv, self.clock_ms)
-        if type(reply) is bytes:
-            if len(reply) > _SLICE:
-                session.proceed()  # sends it without a copy
-                return
-            output = b"$%d\r\n%b\r\n" % (len(reply), reply)
-        else:
-            output = encode(reply, self.resp3)
-        spent = seconds() - started
-        state.turns.spent(spent)
-        microseconds = spent * 1e6
-        known.calls += 1
-        known.microseconds += microseconds
-        if microseconds >= state.slowlog.threshold >= 0:
-            session.note_slow(argv, microseconds)
-        if type(reply) is Error:
-            session.count_error(reply, argv)
-        session.answer_alone(self, output)
 
     def evaluate(self) -> bool:
         """Answer what is asked; False if it stopped: the client must take its replies first, or others have their turn.
@@ -279,6 +249,44 @@ class ReadRun(Run):
             session.note_slow(self.commands[0], share)  # not worth a clock each: the average tells
         self.output = b"" if self.silent else parts[0] if len(parts) == 1 else b"".join(parts)
         return True
+
+
+class LoneRead(ReadRun):
+    """One request that was all that had come: most reads are such, of clients that wait for each reply."""
+
+    __slots__ = ()
+
+    def confirmed(self, clock_ms: int) -> None:
+        session = self.session
+        state = session.state
+        if state.turns.is_over or not session.is_alone(self):
+            super().confirmed(clock_ms)
+            return
+        session.read_by = state.replica.answered_reads
+        try:
+            argv, known, seconds = self.commands[0], self.tally[0][0], state.seconds
+            started = seconds()
+            reply = session.query(argv, clock_ms)
+            if type(reply) is bytes:
+                if len(reply) > _SLICE:
+                    super().confirmed(clock_ms)  # sends it without a copy
+                    return
+                output = b"$%d\r\n%b\r\n" % (len(reply), reply)
+            else:
+                output = encode(reply, self.resp3)
+            spent = seconds() - started
+            state.turns.spent(spent)
+            microseconds = spent * 1e6
+            known.calls += 1
+            known.microseconds += microseconds
+            if microseconds >= state.slowlog.threshold >= 0:
+                session.note_slow(argv, microseconds)
+            if type(reply) is Error:
+                session.count_error(reply, argv)
+            session.reading.popleft()
+            session.answer_alone(self, output)
+        except Exception:  # noqa: BLE001 - as in proceed()
+            session.fault()
 
 
 class Task(Run):

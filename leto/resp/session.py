@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from leto.keyspace.replies import QUEUED, Error, Reply
 from leto.resp.codec import Request, RequestReader, pack
 from leto.resp.queue import RunQueue
-from leto.resp.runs import MixedRun, ReadRun, Run, Tally, Task, WriteRun, compat_reply
+from leto.resp.runs import LoneRead, MixedRun, ReadRun, Run, Tally, Task, WriteRun, compat_reply
 from leto.resp.state import ServerState
 from leto.resp.table import LOCAL, NO_REPLY, READ, WRITE, Known
 from leto.resp.transaction import Transaction, Watch
@@ -37,6 +37,28 @@ class Session(RunQueue):
 
     `peer` and `local` are the connection's two ends as text.
     """
+
+    __slots__ = (
+        "compat_leto",
+        "created",
+        "descriptor",
+        "last_active",
+        "last_command",
+        "library_name",
+        "library_version",
+        "local",
+        "local_host",
+        "name",
+        "no_evict",
+        "no_touch",
+        "peer_host",
+        "query",
+        "reader",
+        "readonly",
+        "reply_mode",
+        "transaction",
+        "watch",
+    )
 
     def __init__(self, state: ServerState, output: Output, set_reading: Callable[[bool], None]) -> None:
         super().__init__(state, output, set_reading)
@@ -67,7 +89,7 @@ class Session(RunQueue):
 
     def receive(self, data: bytes) -> None:
         """Take what has come, all in this turn."""
-        if self.closing or self.closed:
+        if self.closing:
             return
         state, reader = self.state, self.reader
         state.input_bytes += len(data)
@@ -86,8 +108,17 @@ class Session(RunQueue):
             self._receiving = False
         if reader.error is not None and not self.closing:
             self._protocol_error(reader.error)
-        if not self._waits_for_replica():
-            self.proceed()
+        pending = self._pending
+        if (
+            len(pending) == 1
+            and pending[0].output is None
+            and not self.closing
+            and not self.blocked
+            and self.pending_bytes <= state.pending_bytes
+            and not (self.reading and self.reading[0].ready)
+        ):
+            return  # one run is all that there is, it is under way, and the client may send more: nothing is to be done
+        self.proceed()
 
     def _protocol_error(self, words: str) -> None:
         self.state.protocol_errors += 1
@@ -140,7 +171,7 @@ class Session(RunQueue):
             else:
                 tally = [(spelled[name], calls) for name, calls in Counter(names).items()]
         if kinds == READ:
-            self._add(ReadRun(self, requests, len(raw), tally))
+            self._add((LoneRead if count == 1 else ReadRun)(self, requests, len(raw), tally))
         elif kinds == WRITE:
             self._add(WriteRun(self, requests, raw, tally))
         else:

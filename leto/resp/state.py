@@ -81,6 +81,7 @@ class ServerState:
         self._sampled_rate = 0
 
         # CLIENT PAUSE
+        self.paused = False
         self._pause_all = False
         self._pause_timer: Any = None
 
@@ -113,13 +114,9 @@ class ServerState:
 
     # CLIENT PAUSE ----------------------------------------------------------------------------------
 
-    @property
-    def paused(self) -> bool:
-        return self._pause_timer is not None
-
     def pauses(self, is_write: bool) -> bool:
         """Whether a command must wait for the pause to end."""
-        return self._pause_timer is not None and (self._pause_all or is_write)
+        return self.paused and (self._pause_all or is_write)
 
     def pause(self, seconds: float, pause_all: bool) -> None:
         """Hold back all commands, or writes only. As in Redis a pause never makes a running one shorter or weaker."""
@@ -128,6 +125,7 @@ class ServerState:
             seconds = max(seconds, timer.getTime() - self.reactor.seconds())
             pause_all = pause_all or self._pause_all
             timer.cancel()
+        self.paused = True
         self._pause_all = pause_all
         self._pause_timer = self.reactor.callLater(min(seconds, LONGEST_PAUSE), self._pause_over)
 
@@ -137,6 +135,7 @@ class ServerState:
             self._pause_over()
 
     def _pause_over(self) -> None:
+        self.paused = False
         self._pause_timer = None
         for session in tuple(self.sessions.values()):
             session.resume("pause")
@@ -147,3 +146,4 @@ class ServerState:
         if self._pause_timer is not None:
             self._pause_timer.cancel()
             self._pause_timer = None
+            self.paused = False

@@ -24,13 +24,8 @@ PIECE = 256 * 1024  # bytes handed to Twisted at a time
 class Output(Protocol):
     """One client's way out."""
 
-    @property
-    def unsent(self) -> int:
-        """Bytes that wait here because the client does not take them."""
-
-    @property
-    def taken(self) -> int:
-        """Bytes that waited here once and were handed on: it grows while the client takes anything."""
+    unsent: int  # bytes that wait here because the client does not take them
+    taken: int  # bytes that waited here once and were handed on: it grows while the client takes anything
 
     def write(self, data: bytes) -> None:
         """Send, in order. Never blocks or raises."""
@@ -43,19 +38,19 @@ class Output(Protocol):
 
 
 class _Waiting:
-    """Bytes that wait, given out in pieces."""
+    """What the outputs share: bytes that wait, given out in pieces."""
 
     def __init__(self) -> None:
         self._blocks: deque[memoryview] = deque()
-        self.size = 0
+        self.unsent = 0
         self.taken = 0
 
-    def put(self, data: bytes | memoryview) -> None:
+    def _put(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
         self._blocks.append(view)
-        self.size += len(view)
+        self.unsent += len(view)
 
-    def take(self) -> bytes:
+    def _take(self) -> bytes:
         """Up to PIECE bytes."""
         taken: list[memoryview] = []
         room = PIECE
@@ -67,42 +62,34 @@ class _Waiting:
             taken.append(block)
             room -= len(block)
         piece = b"".join(taken)
-        self.size -= len(piece)
+        self.unsent -= len(piece)
         self.taken += len(piece)
         return piece
 
-    def clear(self) -> None:
+    def _clear(self) -> None:
         self._blocks.clear()
-        self.size = 0
+        self.unsent = 0
 
 
 @implementer(IPullProducer)
-class SocketOutput:
+class SocketOutput(_Waiting):
     """For a plain TCP or UNIX connection of Twisted's. `drained` is called whenever all has been sent."""
 
     def __init__(self, transport: Any, drained: Callable[[], None]) -> None:
+        super().__init__()
         self._transport = transport
         self._drained = drained
         self._send: Callable[[bytes], int] = transport.getHandle().send
-        self._waiting = _Waiting()
         self._producing = False  # Twisted has bytes of ours and will ask for more
         self._registering = False
         self._closing = False
         self._gone = False
 
-    @property
-    def unsent(self) -> int:
-        return self._waiting.size
-
-    @property
-    def taken(self) -> int:
-        return self._waiting.taken
-
     def write(self, data: bytes) -> None:
         if self._gone or self._closing:
             return
         if self._producing:
-            self._waiting.put(data)
+            self._put(data)
             return
         try:
             sent = self._send(data)
@@ -112,9 +99,9 @@ class SocketOutput:
             self._transport.write(data)  # Twisted meets the same error, and ends the connection its way
             return
         if sent < len(data):
-            self._waiting.put(memoryview(data)[sent:])
+            self._put(memoryview(data)[sent:])
             self._producing = True
-            self._transport.write(self._waiting.take())
+            self._transport.write(self._take())
             self._registering = True  # a pull producer is asked at once; Twisted has its piece already
             self._transport.registerProducer(self, False)
             self._registering = False
@@ -125,7 +112,7 @@ class SocketOutput:
             self._transport.loseConnection()
 
     def abort(self) -> None:
-        self._waiting.clear()
+        self._clear()
         self._gone = True
         self._transport.abortConnection()
 
@@ -133,8 +120,8 @@ class SocketOutput:
         """Twisted has sent what it had."""
         if self._registering:
             return
-        if self._waiting.size:
-            self._transport.write(self._waiting.take())
+        if self.unsent:
+            self._transport.write(self._take())
             return
         self._transport.unregisterProducer()
         self._producing = False
@@ -147,46 +134,38 @@ class SocketOutput:
         """The connection is lost."""
         self._gone = True
         self._producing = False
-        self._waiting.clear()
+        self._clear()
 
 
 @implementer(IPushProducer)
-class BufferedOutput:
+class BufferedOutput(_Waiting):
     """For any other transport."""
 
     def __init__(self, transport: Any, drained: Callable[[], None]) -> None:
+        super().__init__()
         self._transport = transport
         self._drained = drained
-        self._waiting = _Waiting()
         self._paused = False
         self._closing = False
         self._gone = False
         transport.registerProducer(self, True)
 
-    @property
-    def unsent(self) -> int:
-        return self._waiting.size
-
-    @property
-    def taken(self) -> int:
-        return self._waiting.taken
-
     def write(self, data: bytes) -> None:
         if self._gone or self._closing:
             return
         if self._paused or len(data) > PIECE:
-            self._waiting.put(data)
+            self._put(data)
             self._pour()
         else:
             self._transport.write(data)
 
     def close(self) -> None:
         self._closing = True
-        if not self._waiting.size:
+        if not self.unsent:
             self._lose()
 
     def abort(self) -> None:
-        self._waiting.clear()
+        self._clear()
         self._gone = True
         self._transport.abortConnection()
 
@@ -196,7 +175,7 @@ class BufferedOutput:
     def resumeProducing(self) -> None:
         self._paused = False
         self._pour()
-        if not self._waiting.size and not self._gone:
+        if not self.unsent and not self._gone:
             if self._closing:
                 self._lose()
             else:
@@ -204,11 +183,11 @@ class BufferedOutput:
 
     def stopProducing(self) -> None:
         self._gone = True
-        self._waiting.clear()
+        self._clear()
 
     def _pour(self) -> None:
-        while self._waiting.size and not self._paused:
-            self._transport.write(self._waiting.take())
+        while self.unsent and not self._paused:
+            self._transport.write(self._take())
 
     def _lose(self) -> None:
         if not self._gone:

@@ -21,21 +21,19 @@ class Turns:
         self._reactor = reactor
         self._meter = meter
         self._spent = 0.0
+        self.is_over = False  # nothing more is to be evaluated in this turn
         self._waiting: deque[RunQueue] = deque()
         self._call: Any = None
-
-    @property
-    def is_over(self) -> bool:
-        """Nothing more is to be evaluated in this turn."""
-        return self._spent > SLICE_SECONDS
 
     def spent(self, seconds: float) -> None:
         """So long an evaluation took."""
         self._spent += seconds
         if seconds > SHORT:
             self._meter.spent("command", seconds)
-        if self._spent > SLICE_SECONDS and self._call is None:
-            self._call = self._reactor.callLater(0, self._next)
+        if self._spent > SLICE_SECONDS:
+            self.is_over = True
+            if self._call is None:
+                self._call = self._reactor.callLater(0, self._next)
 
     def wait(self, client: RunQueue) -> None:
         """Its proceed() is called in the next slice."""
@@ -53,6 +51,7 @@ class Turns:
     def _next(self) -> None:
         self._call = None
         self._spent = 0.0
+        self.is_over = False
         waiting, self._waiting = self._waiting, deque()
         while waiting and not self.is_over:
             waiting.popleft().proceed()

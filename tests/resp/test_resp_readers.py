@@ -7,12 +7,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from leto.readers import SocketReaders
-from leto.resp.readers import LEAST_BYTES, MOST_BYTES, REST_SECONDS, ROUND_BYTES, SLICE_SECONDS, ClientReaders
+from leto.resp.readers import (
+    LEAST_BYTES,
+    MOST_BYTES,
+    QUICK_SECONDS,
+    REST_SECONDS,
+    ROUND_BYTES,
+    SLICE_SECONDS,
+    ClientReaders,
+)
 
 
 class Reactor(Clock):
@@ -125,6 +133,42 @@ def test_the_more_clients_have_something_the_less_is_read_from_each(place: Place
     place.readers.doRead()
     assert len(clients[0].heard[1]) == MOST_BYTES
     assert LEAST_BYTES < ROUND_BYTES // 40 < MOST_BYTES
+
+
+def test_what_has_come_is_taken_in_one_piece_whatever_came_before(place: Place) -> None:
+    client = place.client()
+    sizes = [1, 478, 479, 480, 5000, 1, 479, *[1] * 20, 5000, MOST_BYTES]
+    for size in sizes:
+        client.theirs.send(b"x" * size)
+        place.sockets.doRead()
+    assert [len(data) for data in client.heard] == sizes
+
+
+def test_an_end_behind_what_was_sent_is_seen_after_it(place: Place) -> None:
+    for size in (1, 479, 480, 5000):
+        client = place.client()
+        client.theirs.send(b"x" * size)
+        client.theirs.shutdown(socket.SHUT_WR)
+        place.sockets.doRead()
+        assert ([len(data) for data in client.heard], client.lost) == ([size], [ConnectionDone])
+
+
+def test_congestion_is_looked_for_between_clients_and_seldom_where_they_send_little(place: Place) -> None:
+    looks: list[int] = []
+    readers = ClientReaders(place.sockets, lambda: looks.append(1) is not None)
+    clients = [Client(readers, place.reactor) for _ in range(40)]
+    for cost, most in ((QUICK_SECONDS / 40, 8), (QUICK_SECONDS * 1.01, 40)):
+        looks.clear()
+        for client in clients:
+            client.cost = cost
+            client.theirs.send(b"x")
+        while sum(len(client.heard) for client in clients) < 40:
+            readers.doRead()
+        assert most / 4 < len(looks) <= most
+        for client in clients:
+            client.heard.clear()
+    for client in clients:
+        client.close()
 
 
 def test_while_the_node_is_congested_nobody_is_read_from(place: Place) -> None:
