@@ -16,7 +16,7 @@ from leto.config import Address
 RUN_TIMEOUT = 300.0  # seconds after which a run is given up
 PILOT_SECONDS = 0.2  # a pilot run that is shorter is repeated with more requests
 _DISTRIBUTION = re.compile(r"^([0-9.]+)% <= ([0-9.]+) milliseconds \(cumulative count [0-9]+\)$", re.MULTILINE)
-_THROUGHPUT = re.compile(r"throughput summary: ([0-9.]+) requests per second")
+_THROUGHPUT = re.compile(r"throughput summary: ([0-9.]+|inf) requests per second")  # inf: within a millisecond
 _HEADING = "Latency by percentile distribution:"
 
 
@@ -99,6 +99,6 @@ def calibrate(address: Address, workload: Workload, seconds: float, keys: int, p
         took = operations / throughput
         if took >= min(PILOT_SECONDS, seconds):
             break
-        operations = int(operations * min(20.0, 1.5 * PILOT_SECONDS / took)) + 1
+        operations = int(operations * (min(20.0, 1.5 * PILOT_SECONDS / took) if took else 20.0)) + 1
     rounds = max(1, round(throughput * seconds / workload.group))
     return rounds * workload.group

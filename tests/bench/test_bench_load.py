@@ -5,7 +5,8 @@ from __future__ import annotations
 import hiredis
 import pytest
 
-from leto.bench.load import arguments, parse
+from leto.bench import load
+from leto.bench.load import Outcome, arguments, parse
 from leto.bench.loop import pipelines
 from leto.bench.sweeps import sweeps_called
 from leto.bench.usage import Usage, parse_io
@@ -40,6 +41,20 @@ def test_a_report_is_read() -> None:
     outcome = parse(REPORT, 20000)
     assert (outcome.operations, outcome.throughput) == (20000, 66006.6)
     assert (outcome.p50, outcome.p99, outcome.p999) == (0.479, 9.383, 11.727)
+
+
+def test_a_pilot_run_that_is_over_within_a_millisecond_is_repeated_with_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """redis-benchmark then reports an infinite throughput."""
+    asked: list[int] = []
+
+    def run(address: Address, workload: Workload, operations: int, keys: int, password: str | None) -> Outcome:
+        asked.append(operations)
+        throughput = "inf" if len(asked) == 1 else "10000.00"
+        return parse(REPORT.replace("66006.60", throughput), operations)
+
+    monkeypatch.setattr(load, "run", run)
+    assert load.calibrate(Address("", 7), Workload("w", 1, 1, 100), 3.0, 99) == 30_000
+    assert asked[:2] == [20, 401]
 
 
 @pytest.mark.parametrize("text", ["", "Error: no", REPORT.partition("Summary")[0], REPORT.partition("Latency")[2]])
