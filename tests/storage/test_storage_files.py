@@ -227,7 +227,7 @@ def test_a_limit_on_file_sizes_is_an_error_like_a_full_disk(tmp_path):
         "resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, 700_000))\n"
         "try:\n"
         "    for index in range(2, 100):\n"
-        "        store.write(None, [Entry(index, 1, 1, bytes(100_000))], True)\n"
+        "        store.write(None, [Entry(index, 1, 1, bytes(200_000))], True)\n"
         "except StorageError as error:\n"
         "    print(store.last_index, error)\n"
         "store.close()\n"
