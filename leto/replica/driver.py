@@ -213,7 +213,7 @@ class Driver:
                     self._start_flush()
                 goes_on = self._written_number != number  # what is durable may commit, and lead to more
             if self._to_apply and not self._applies_later:
-                goes_on = self._apply()
+                goes_on = self._apply(now + APPLY_SECONDS)
         owner.end_turn(now)
         self._meter.spent("turn", self._clock.seconds() - now)
 
@@ -303,12 +303,12 @@ class Driver:
         if ready.messages_after_persist:
             self._transport.send(ready.messages_after_persist)
 
-    def _apply(self) -> bool:
-        """Apply what is committed; True when all of it was, False when others must have their turn first."""
+    def _apply(self, until: float) -> bool:
+        """Apply what is committed; True when all of it was and there is time for more, False when others must have
+        their turn first."""
         queue, apply, applied = self._to_apply, self._machine.apply, self._owner.entry_applied
         seconds = self._clock.seconds
-        began = started = seconds()
-        until = started + APPLY_SECONDS
+        began = started = ended = seconds()
         size = 0
         while queue:
             entry = queue.popleft()
@@ -320,13 +320,15 @@ class Driver:
             if queue:
                 started = seconds()
                 if started > until:
-                    self._applies_later = True
-                    self._clock.callLater(0, self._yielded)
                     break
         self._node.applied(self._machine.applied)
         self._owner.applied_up_to(self._machine.applied, size)
         self._meter.spent("apply", seconds() - began)
-        return not queue
+        if ended <= until and not queue:
+            return True
+        self._applies_later = True  # even if nothing is left: more may be committed, and is handed out by the slice
+        self._clock.callLater(0, self._yielded)
+        return False
 
     def _yielded(self) -> None:
         # A call made here comes behind the next look at the sockets; one made while they were served came before it.

@@ -18,7 +18,9 @@ from leto.errors import (
     TransferFailed,
 )
 from leto.keyspace.replies import OK
+from leto.raft import node as node_module
 from leto.raft.messages import SnapshotMeta
+from leto.replica.driver import APPLY_SECONDS
 from tests.replica.cluster import Cluster, Outcome, packed
 
 
@@ -736,3 +738,30 @@ def test_snapshots_write_in_proportion_to_the_log_however_large_the_keyspace():
             source.close()
     assert len(taken) >= 4
     assert 0 < snapshots < 1.5 * log
+
+
+def test_no_turn_applies_for_long_however_much_is_committed(monkeypatch):
+    """Slice after slice is handed out: whoever else waits has their turn between them."""
+    monkeypatch.setattr(node_module, "COMMITTED_BYTES", 200)
+    cluster = Cluster(1)
+    for number in range(60):
+        cluster.do("SET", f"key:{number}", "x" * 100)
+    node = cluster.leader
+    node.crash()
+    replica = node.start()
+    machine, apply, longest = replica.machine, replica.machine.apply, [0.0]
+
+    def slow(entry):
+        cluster.clock.rightNow += 0.001
+        return apply(entry)
+
+    turn = replica.driver._run
+
+    def timed():
+        began = cluster.clock.seconds()
+        turn()
+        longest[0] = max(longest[0], cluster.clock.seconds() - began)
+
+    machine.apply, replica.driver._run = slow, timed
+    cluster.until(lambda: cluster.get(b"key:59", node) == b"x" * 100)
+    assert 0.002 <= longest[0] <= APPLY_SECONDS + 0.002
