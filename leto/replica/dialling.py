@@ -18,14 +18,14 @@ class Dialling:
         self._clock = clock
         self._id = server_id
         self._transport = transport
-        self._current = Configuration()
         self._running = True
+        self.current: Configuration | None = None  # the one in force, once one was told
         self.farewell = Configuration()
 
     def follow(self, configuration: Configuration) -> None:
         """It is the one in force from now on."""
-        before, self._current = self._current, configuration
-        if set(before.ids()) - set(configuration.ids()):
+        before, self.current = self.current, configuration
+        if before is not None and set(before.ids()) - set(configuration.ids()):
             self.farewell = before
             self._dial(configuration, before)
             self._clock.callLater(FAREWELL_SECONDS, self._farewell_over)
@@ -38,8 +38,8 @@ class Dialling:
 
     def _farewell_over(self) -> None:
         self.farewell = Configuration()
-        if self._running:
-            self._dial(self._current)
+        if self._running and self.current is not None:
+            self._dial(self.current)
 
     def _dial(self, *configurations: Configuration) -> None:
         """Connect to the members of all these; where one has two addresses, the first one's counts."""

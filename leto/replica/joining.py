@@ -22,7 +22,7 @@ from leto.errors import ConfigError
 from leto.interfaces import Identity, Store
 from leto.raft.configuration import Configuration, Member, encode
 from leto.raft.messages import Entry, EntryKind, HardState
-from leto.replica.membership import advertised, advertised_client
+from leto.replica.addresses import advertised, advertised_client
 
 NOT_THE_LEADER = "node is not the leader"
 RETRY_SECONDS = 0.5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,29 +14,9 @@ from leto.errors import ConfigurationRefused, NotLeader, OutcomeUnknown
 from leto.raft.configuration import Configuration, Member, demoted, promoted, with_member, without_member
 from leto.raft.node import Node
 from leto.raft.state import Role
+from leto.replica.addresses import UNSPECIFIED, is_loopback, with_host
 
 UNKNOWN = "the membership change was appended, but leadership was lost before it committed: it may or may not happen"
-UNSPECIFIED = ("", "0.0.0.0", "::")
-
-
-def advertised(config: Config) -> Address:
-    """What peers dial, as far as this node can tell by itself: an unspecified host stays empty."""
-    return _named(config.advertise or config.raftbind)
-
-
-def advertised_client(config: Config) -> Address:
-    """What clients dial, likewise."""
-    return _named(config.advertise_client or config.listen)
-
-
-def _named(address: Address) -> Address:
-    return Address("", address.port) if address.host in UNSPECIFIED else address
-
-
-def with_host(address: str, host: str) -> str:
-    """`address` (host:port) with `host` in the place of an unspecified one."""
-    parsed = Address.parse(address)
-    return str(Address(host, parsed.port)) if parsed.host in UNSPECIFIED else address
 
 
 def names(configurations: Iterable[Configuration], server_id: str, incarnation: str) -> bool:
@@ -53,15 +32,6 @@ def in_words(member: Member) -> str:
     """A member, for the log."""
     kind = "voter" if member.voter else "joining" if member.joining else "learner"
     return f"{member.id} {member.address} ({kind})"
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Membership:

@@ -143,7 +143,7 @@ class Peering:
         if self._replica.is_leader:
             waiter = self._replica.write(request.payload, request.count)
         else:
-            waiter = fail(NotLeader(self._replica.node.leader_id, self._replica.leader_address()))  # never twice
+            waiter = fail(NotLeader(self._replica.node.leader_id, self._replica.addresses.of_leader()))  # never twice
         return waiter.addCallbacks(done, refused).addCallback(requests.encode)
 
     # snapshots ---------------------------------------------------------------------------------------------

@@ -16,23 +16,23 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from leto.config import Address, Config
+from leto.config import Config
 from leto.errors import LetoError, NothingToSnapshot, NotLeader, Overloaded, RequestTooLarge, Stopping
 from leto.interfaces import Flusher, ReadRequest, ReplicaStatus, StateMachine, Store, Transport, WriteRequest
-from leto.keyspace import batch
 from leto.raft.configuration import Configuration, decode
 from leto.raft.messages import Entry, EntryKind, InstallSnapshot, Message, SnapshotMeta
 from leto.raft.node import Node
 from leto.raft.ready import ReadState
 from leto.raft.settings import Settings
 from leto.raft.state import Role
+from leto.replica.addresses import AddressBook
 from leto.replica.compaction import Compaction
 from leto.replica.dialling import Dialling
 from leto.replica.disposal import Disposal
 from leto.replica.driver import Driver
 from leto.replica.expiry import Expiry
-from leto.replica.membership import UNSPECIFIED, Membership, advertised, advertised_client, in_words, names, with_host
-from leto.replica.patience import Patience
+from leto.replica.intake import Intake
+from leto.replica.membership import Membership, in_words, names
 from leto.replica.peering import Peering
 from leto.replica.proposals import Proposals
 from leto.replica.reads import Reads
@@ -142,21 +142,19 @@ class Replica:
         self._disposal = Disposal(reactor, machine, meter)
         self._proposals = Proposals(config.max_batch_bytes, config.max_uncommitted_bytes // 2)
         self.answered_writes = self.answered_reads = 0
-        self._patience = Patience()
-        self._read_patience = Patience()
         self._reads = Reads(config.read_timeout, retry=config.election_timeout)
+        self._intake = Intake(reactor, self.node, machine, self.driver, self._proposals, self._reads, self._not_leader)
         self._election_timer = LazyTimer(reactor, self.driver.tick)
         self._heartbeat_timer = LazyTimer(reactor, self._heartbeat_due)
         self._reads_timer = LazyTimer(reactor, self._reads_due)
         self._fate_timer = LazyTimer(reactor, self._fate_overdue)
-        self._patience_timer = LazyTimer(reactor, self.driver.turn)
         self._started = False
         self._stopping = False
         self._said_removed = False
         self._seen_leadership: tuple[int, str, Role] = (-1, "", Role.FOLLOWER)
-        self._seen_configuration: Configuration | None = None
+        self.addresses = AddressBook(config, self.node, transport)
         self._dialling = Dialling(reactor, config.id, transport)
-        self._counters = dict.fromkeys(("writes", "entries_proposed", "reads", "elections_won", "snapshots_sent"), 0)
+        self._counters = dict.fromkeys(("writes", "reads", "elections_won", "snapshots_sent"), 0)
 
     # life ----------------------------------------------------------------------------------
 
@@ -197,11 +195,11 @@ class Replica:
         self.compaction.cancel()
         self._expiry.stop()
         self._disposal.stop()
+        self._intake.stop()
         self.peering.stop()
         for timer in (
             self._election_timer,
             self._heartbeat_timer,
-            self._patience_timer,
             self._reads_timer,
             self._fate_timer,
         ):
@@ -323,39 +321,21 @@ class Replica:
             self.machine,
             self._transport,
             now=self._reactor.seconds(),
-            client_address_of=self.client_address_of,
+            client_address_of=self.addresses.of_client,
             snapshot_in_progress=self.compaction.in_progress,
-            counters=self._counters | {"flushes": self.driver.flushes, "entries_applied": self.driver.entries_applied},
+            counters=self._counters
+            | {
+                "flushes": self.driver.flushes,
+                "entries_applied": self.driver.entries_applied,
+                "entries_proposed": self._intake.entries_proposed,
+            },
         )
 
     def cluster_status(self) -> Deferred[dict[str, Any]]:
         return self.peering.cluster_status()
 
-    # addresses --------------------------------------------------------------------------------
-
-    def leader_address(self) -> str:
-        """The leader's client address, "" when unknown."""
-        return self.client_address_of(self.node.leader_id) if self.node.leader_id else ""
-
-    def client_address_of(self, server_id: str) -> str:
-        """What clients dial at that member: what it said in its handshake, else what the log says."""
-        member = self.node.configuration.member(server_id)
-        address = member.client_address if member else ""
-        if server_id == self.node.id:
-            address = address or str(advertised_client(self.config))
-        else:
-            address = self._transport.client_address(server_id) or address
-        if address and member is not None and Address.parse(address).host in UNSPECIFIED:
-            address = with_host(address, Address.parse(member.address).host)
-        return address
-
-    def advertised_address(self) -> str:
-        """What peers dial at this node: what the configuration says, else what it can tell by itself."""
-        member = self.node.configuration.member(self.node.id)
-        return member.address if member else str(advertised(self.config))
-
     def _not_leader(self) -> NotLeader:
-        return NotLeader(self.node.leader_id or None, self.leader_address() or None)
+        return NotLeader(self.node.leader_id or None, self.addresses.of_leader() or None)
 
     def _name_leader(self, failure: Failure) -> Failure:
         """A change of members was refused here: say where to ask."""
@@ -364,41 +344,7 @@ class Replica:
     # what the driver tells (Owner) ---------------------------------------------------------------
 
     def begin_turn(self, now: float) -> None:
-        node = self.node
-        if self._proposals.is_gathering and not self.driver.is_flushing and not node.transferring_to:
-            proposals, patience = self._proposals, self._patience
-            gathered, waiting = proposals.gathered_requests, proposals.waiting_requests
-            returning = proposals.gathered_returning
-            if patience.is_over(now, gathered, proposals.gathered_bytes, waiting):
-                patience.sent(now, gathered, returning)
-                self._propose(now)
-            else:
-                self._patience_timer.expect(patience.hold_until)
-        reads = self._reads
-        if reads.wants_to_ask and node.leader_id:
-            patience = self._read_patience
-            if reads.must_ask or patience.is_over(now, reads.gathered, 0, reads.gathered + reads.asked):
-                patience.sent(now, reads.gathered, reads.gathered_returning)
-                for context in reads.ask(now):
-                    node.read(context, now)
-            else:
-                self._patience_timer.expect(patience.hold_until)
-
-    def _propose(self, now: float) -> None:
-        node = self.node
-        while self._proposals.is_gathering:
-            if node.role is not Role.LEADER:
-                self._proposals.refuse_gathered(self._not_leader)
-                return
-            requests, count, waiting = self._proposals.next_batch()
-            stamp = max(self.driver.wall_ms(), node.clock_ms, self.machine.time_ms)
-            try:
-                index = node.propose(batch.encode(stamp, count, requests), now)
-            except (NotLeader, Overloaded) as error:
-                self._proposals.refuse(waiting, lambda error=error: error)  # type: ignore[misc]
-                continue
-            self._counters["entries_proposed"] += 1
-            self._proposals.appended(index, node.term, waiting)
+        self._intake.begin_turn(now)
 
     def entry_applied(self, entry: Entry, replies: list[Any], seconds: float) -> None:
         self._applied_term = entry.term
@@ -411,7 +357,7 @@ class Replica:
         self.answered_writes += 1
         self._proposals.applied(entry, replies, seconds * 1e6)
         if self._seen_leadership[2] is Role.LEADER:
-            self._patience.answered(self._reactor.seconds())
+            self._intake.writes_answered()
 
     def applied_up_to(self, index: int, payload_bytes: int) -> None:
         self._reads.applied(index)
@@ -425,7 +371,7 @@ class Replica:
     def read_answered(self, state: ReadState) -> None:
         self.answered_reads += 1
         self._reads.answered(state, self.machine.applied)
-        self._read_patience.answered(self._reactor.seconds())
+        self._intake.reads_answered()
 
     def snapshot_wanted(self, message: InstallSnapshot) -> None:
         self._counters["snapshots_sent"] += 1
@@ -444,7 +390,7 @@ class Replica:
         node = self.node
         if (node.term, node.leader_id, node.role) != self._seen_leadership:
             self._leadership_changed()
-        if node.configuration is not self._seen_configuration:
+        if node.configuration is not self._dialling.current:
             self._configuration_changed()
         self._election_timer.expect(node.election_deadline)
         self._heartbeat_timer.expect(node.heartbeat_deadline)
@@ -486,8 +432,7 @@ class Replica:
         self._handover.changed()
 
     def _configuration_changed(self) -> None:
-        before, configuration = self._seen_configuration, self.node.configuration
-        self._seen_configuration = configuration
+        before, configuration = self._dialling.current, self.node.configuration
         self._dialling.follow(configuration)
         if before is not None:
             self.log.info("members: {members}", members=", ".join(map(in_words, configuration.members)))

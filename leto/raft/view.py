@@ -1,0 +1,149 @@
+"""What a node tells of itself: all that may be read of it between two inputs. Nothing here changes anything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from leto.raft import election, membership, reads
+from leto.raft.configuration import Configuration
+from leto.raft.messages import SnapshotMeta
+from leto.raft.progress import Progress
+from leto.raft.state import Role, State
+
+
+class NodeView:
+    """The part of leto.raft.node.Node that is looked at."""
+
+    _state: State
+
+    @property
+    def id(self) -> str:
+        return self._state.id
+
+    @property
+    def term(self) -> int:
+        return self._state.term
+
+    @property
+    def vote(self) -> str:
+        """Whom this node voted for in its term, "" for nobody."""
+        return self._state.vote
+
+    @property
+    def role(self) -> Role:
+        return self._state.role
+
+    @property
+    def leader_id(self) -> str:
+        """ "" while unknown."""
+        return self._state.leader_id
+
+    @property
+    def commit(self) -> int:
+        return self._state.commit
+
+    @property
+    def applied_index(self) -> int:
+        return self._state.applied
+
+    @property
+    def persisted_index(self) -> int:
+        """Last index that is durable here and matches the log in memory."""
+        return self._state.log.persisted
+
+    @property
+    def last_index(self) -> int:
+        return self._state.log.last_index
+
+    @property
+    def first_index(self) -> int:
+        return self._state.log.first_index
+
+    @property
+    def configuration(self) -> Configuration:
+        """The one in force: the last in the log, committed or not."""
+        return self._state.configuration
+
+    @property
+    def configuration_index(self) -> int:
+        return self._state.configuration_index
+
+    @property
+    def clock_ms(self) -> int:
+        """The cluster clock, milliseconds since the epoch: never behind that of any confirmed read."""
+        return self._state.clock_ms
+
+    @property
+    def transferring_to(self) -> str:
+        """Whom leadership is being handed to, "" for nobody."""
+        return self._state.transferring_to
+
+    @property
+    def progress(self) -> Mapping[str, Progress]:
+        """Leader: every other member's. Empty elsewhere."""
+        return self._state.progress
+
+    @property
+    def election_deadline(self) -> float:
+        """When to tick at the latest for the next election, seconds; inf if none can be due."""
+        return election.deadline(self._state)
+
+    @property
+    def heartbeat_deadline(self) -> float:
+        """When to tick at the latest for a leader's heartbeat or notice, a follower's repeated question; else inf."""
+        s = self._state
+        if s.role is Role.LEADER:
+            due = s.heartbeat_deadline if s.heartbeat_deadline < s.notice_at else s.notice_at
+            return min(due, s.transfer_deadline) if s.transferring_to else due
+        repeat = reads.repeat_deadline(s)
+        return math.inf if repeat is None else repeat
+
+    @property
+    def removed(self) -> bool:
+        """A committed configuration no longer names this node, after one that did."""
+        return self._state.removed
+
+    @property
+    def member_at(self) -> int:
+        """Index of the newest configuration, committed or not, that names this node; -1 if none that it knows does."""
+        s = self._state
+        return next((index for index, known in reversed(s.history) if s.is_named_by(known)), s.was_member_at)
+
+    @property
+    def uncommitted_bytes(self) -> int:
+        """Leader: payload of its own entries that wait for a quorum."""
+        return self._state.uncommitted_bytes
+
+    @property
+    def snapshot(self) -> SnapshotMeta | None:
+        """The newest durable snapshot that followers are offered."""
+        return self._state.snapshot
+
+    @property
+    def is_installing(self) -> bool:
+        """A leader's snapshot was stepped in, and is not yet known to be durable."""
+        s = self._state
+        return s.snapshot_to_install is not None or s.writes.installing
+
+    @property
+    def can_change_configuration(self) -> bool:
+        """Whether this node leads and no change is in flight: propose_configuration would weigh the target itself."""
+        return membership.is_settled(self._state)
+
+    def has_quorum(self, now: float) -> bool:
+        """Leader: a quorum was heard within the election timeout. Others: a leader was."""
+        return election.has_quorum(self._state, now)
+
+    def snapshot_meta(self, index: int) -> SnapshotMeta:
+        """What a snapshot of the state machine at `index`, between the last snapshot and applied_index, stands for.
+
+        Raises Compacted if the log no longer holds that index, ValueError if it is not in that range.
+        """
+        s = self._state
+        if index > s.applied:
+            raise ValueError(f"only {s.applied} is applied, not {index}")
+        at, configuration = s.configuration_at(index)
+        if not configuration.members:
+            raise ValueError(f"the configuration in force at {index} is forgotten: a later snapshot was taken")
+        return SnapshotMeta(index, s.log.term(index), configuration, at)

@@ -1,0 +1,70 @@
+"""Where members are dialled, by their peers and by clients: what a node says of itself, and what it knows of others."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from leto.config import Address, Config
+from leto.interfaces import Transport
+from leto.raft.node import Node
+
+UNSPECIFIED = ("", "0.0.0.0", "::")
+
+
+def advertised(config: Config) -> Address:
+    """What peers dial, as far as this node can tell by itself: an unspecified host stays empty."""
+    return _named(config.advertise or config.raftbind)
+
+
+def advertised_client(config: Config) -> Address:
+    """What clients dial, likewise."""
+    return _named(config.advertise_client or config.listen)
+
+
+def _named(address: Address) -> Address:
+    return Address("", address.port) if address.host in UNSPECIFIED else address
+
+
+def with_host(address: str, host: str) -> str:
+    """`address` (host:port) with `host` in the place of an unspecified one."""
+    parsed = Address.parse(address)
+    return str(Address(host, parsed.port)) if parsed.host in UNSPECIFIED else address
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class AddressBook:
+    """One node's, by what the configuration in force and the handshakes say."""
+
+    def __init__(self, config: Config, node: Node, transport: Transport) -> None:
+        self._config = config
+        self._node = node
+        self._transport = transport
+
+    def of_leader(self) -> str:
+        """The leader's client address, "" when unknown."""
+        return self.of_client(self._node.leader_id) if self._node.leader_id else ""
+
+    def of_client(self, server_id: str) -> str:
+        """What clients dial at that member: what it said in its handshake, else what the log says; "" if neither."""
+        member = self._node.configuration.member(server_id)
+        address = member.client_address if member else ""
+        if server_id == self._node.id:
+            address = address or str(advertised_client(self._config))
+        else:
+            address = self._transport.client_address(server_id) or address
+        if address and member is not None and Address.parse(address).host in UNSPECIFIED:
+            address = with_host(address, Address.parse(member.address).host)
+        return address
+
+    def of_peer(self) -> str:
+        """What peers dial at this node: what the configuration says, else what it can tell by itself."""
+        member = self._node.configuration.member(self._node.id)
+        return member.address if member else str(advertised(self._config))

@@ -1,0 +1,94 @@
+"""Where what was gathered is handed to the core: writes become entries, reads rounds, each when it is worth one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from leto.errors import NotLeader, Overloaded
+from leto.interfaces import StateMachine
+from leto.keyspace import batch
+from leto.raft.node import Node
+from leto.raft.state import Role
+from leto.replica.driver import Driver
+from leto.replica.patience import Patience
+from leto.replica.proposals import Proposals
+from leto.replica.reads import Reads
+from leto.replica.timers import LazyTimer
+
+
+class Intake:
+    """Empties `proposals` and `reads`, as patiently as their clients make worthwhile (leto.replica.patience)."""
+
+    def __init__(
+        self,
+        clock: Any,
+        node: Node,
+        machine: StateMachine,
+        driver: Driver,
+        proposals: Proposals,
+        reads: Reads,
+        not_leader: Callable[[], NotLeader],
+    ) -> None:
+        """`not_leader` says where to ask instead."""
+        self._clock = clock
+        self._node = node
+        self._machine = machine
+        self._driver = driver
+        self._proposals = proposals
+        self._reads = reads
+        self._not_leader = not_leader
+        self._patience = Patience()
+        self._read_patience = Patience()
+        self._timer = LazyTimer(clock, driver.turn)  # for whatever is held longest
+        self.entries_proposed = 0
+
+    def begin_turn(self, now: float) -> None:
+        """Hand over what is not to be held any longer; the timer sees to the rest."""
+        node = self._node
+        if self._proposals.is_gathering and not self._driver.is_flushing and not node.transferring_to:
+            proposals, patience = self._proposals, self._patience
+            gathered, waiting = proposals.gathered_requests, proposals.waiting_requests
+            returning = proposals.gathered_returning
+            if patience.is_over(now, gathered, proposals.gathered_bytes, waiting):
+                patience.sent(now, gathered, returning)
+                self._propose(now)
+            else:
+                self._timer.expect(patience.hold_until)
+        reads = self._reads
+        if reads.wants_to_ask and node.leader_id:
+            patience = self._read_patience
+            if reads.must_ask or patience.is_over(now, reads.gathered, 0, reads.gathered + reads.asked):
+                patience.sent(now, reads.gathered, reads.gathered_returning)
+                for context in reads.ask(now):
+                    node.read(context, now)
+            else:
+                self._timer.expect(patience.hold_until)
+
+    def _propose(self, now: float) -> None:
+        node = self._node
+        while self._proposals.is_gathering:
+            if node.role is not Role.LEADER:
+                self._proposals.refuse_gathered(self._not_leader)
+                return
+            requests, count, waiting = self._proposals.next_batch()
+            stamp = max(self._driver.wall_ms(), node.clock_ms, self._machine.time_ms)
+            try:
+                index = node.propose(batch.encode(stamp, count, requests), now)
+            except (NotLeader, Overloaded) as error:
+                self._proposals.refuse(waiting, lambda error=error: error)  # type: ignore[misc]
+                continue
+            self.entries_proposed += 1
+            self._proposals.appended(index, node.term, waiting)
+
+    def writes_answered(self) -> None:
+        """An entry of this leader's was applied, and its clients have their replies."""
+        self._patience.answered(self._clock.seconds())
+
+    def reads_answered(self) -> None:
+        """A round was confirmed, or refused."""
+        self._read_patience.answered(self._clock.seconds())
+
+    def stop(self) -> None:
+        """Nothing that is held will be handed over by itself."""
+        self._timer.cancel()
