@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from leto.errors import NothingToSnapshot, Stopping
-from leto.interfaces import Flusher, SnapshotWriter, StateMachine, Store
+from leto.interfaces import Flusher, SnapshotSink, SnapshotWriter, StateMachine, Store
 from leto.raft.messages import SnapshotMeta
 from leto.stalls import StallMeter
 
 T = TypeVar("T")
 
-PIECE_BYTES = 1 << 20  # a slice with a large value is larger than this
-SLICE_BYTES = 64 << 10  # a slice is about a millisecond of the reactor's time
+SLICE_BYTES = 32 << 10  # a slice is about half a millisecond of the reactor's time ...
+REST = 1.0  # ... after which others have it for as many times as long
+WRITE_BYTES = 128 << 10  # handed to the writer's thread at once: a hand-over costs both threads a wake-up
+PIECE_BYTES = 1 << 20  # of a large value: the thread copies it, and nobody else can run meanwhile
 
 
 async def run_on(flusher: Flusher, job: Callable[[], T]) -> T:
@@ -25,6 +28,11 @@ async def run_on(flusher: Flusher, job: Callable[[], T]) -> T:
     result: list[T] = []
     await flusher.submit(lambda: result.append(job()))
     return result[0]
+
+
+def _write_parts(sink: SnapshotSink, parts: list[bytes]) -> None:
+    for part in parts:
+        sink.write(part)
 
 
 class Compaction:
@@ -131,6 +139,35 @@ class Compaction:
         for waiter in waiting:
             waiter.errback(reason)
 
+    async def _write(self, writer: SnapshotWriter, sink: SnapshotSink) -> int:
+        """All that `writer` has to `sink`, in slices with rests between them. Gives its bytes."""
+        seconds, submit = self._clock.seconds, self._snapshot_flusher.submit
+        parts: list[bytes] = []
+        size = waiting = 0
+        writing: Deferred[None] = succeed(None)  # one write is on its way while the next slices are taken
+        while not self._cancelled:
+            began = seconds()
+            data = writer.next_slice(SLICE_BYTES)
+            taken = seconds() - began
+            self._meter.spent("snapshot", taken)
+            if not data:
+                break
+            size += len(data)
+            for start in range(0, len(data), PIECE_BYTES):
+                if start:
+                    await deferLater(self._clock, 0)  # others' turn, also where the flusher is inline
+                parts.append(data[start : start + PIECE_BYTES])
+                waiting += len(parts[-1])
+                if waiting >= WRITE_BYTES:
+                    await writing
+                    writing = submit(partial(_write_parts, sink, parts))
+                    parts, waiting = [], 0
+            await deferLater(self._clock, taken * REST)
+        await writing
+        if not self._cancelled:
+            await submit(partial(_write_parts, sink, parts))
+        return size
+
     async def _take(self) -> SnapshotMeta:
         seconds, spent = self._clock.seconds, self._meter.spent
         meta = self._begin()
@@ -140,19 +177,7 @@ class Compaction:
         writer = self._writer = self._machine.snapshot()
         spent("snapshot", seconds() - started)
         sink = await run_on(self._snapshot_flusher, lambda: self._store.create_snapshot(meta))
-        size = 0
-        while not self._cancelled:
-            began = seconds()
-            data = writer.next_slice(SLICE_BYTES)
-            spent("snapshot", seconds() - began)
-            if not data:
-                break
-            size += len(data)
-            # In pieces: the writer's thread copies what it is given, and nobody else can run meanwhile.
-            for start in range(0, len(data), PIECE_BYTES):
-                piece = data[start : start + PIECE_BYTES]
-                await run_on(self._snapshot_flusher, lambda piece=piece: sink.write(piece))  # type: ignore[misc]
-                await deferLater(self._clock, 0)  # others' turn, also where the flusher is inline
+        size = await self._write(writer, sink)
         if self._cancelled:
             await run_on(self._snapshot_flusher, sink.abort)
             raise Stopping("the snapshot was abandoned: the keyspace is being replaced, or the node stops")

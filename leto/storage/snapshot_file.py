@@ -50,7 +50,7 @@ _END = 0xFFFFFFFF
 _MAX_META = 16 << 20
 _TRAILER_BYTES = _TRAILER.size + _CRC.size
 SYNC_BYTES = 1 << 20  # at a time: while the disk takes 8 MiB in one go, the log's flushes wait for up to 5 ms
-_SCAN_FRAMES = 32
+_SCAN_FRAMES = 4  # read at once, beside the log's flushes
 RESTORE = "restore the file, or move the data directory away and start the node with --join: it joins its cluster anew"
 
 
