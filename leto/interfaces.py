@@ -101,6 +101,10 @@ class Store(LogReader, Protocol):
     def compact(self, index: int) -> None:
         """Drop the log up to and including `index`, by whole segments. Refuses to go beyond the snapshot."""
 
+    def free_compacted(self) -> None:
+        """Give the room of what compact() dropped back. Takes long, and may run beside the mutators: not a job for
+        the thread that flushes the log."""
+
     def log_bytes(self) -> int:
         """Size of the stored log."""
 

@@ -194,6 +194,7 @@ class Compaction:
         if needed is not None:
             behind = min(behind, needed)
         await run_on(self._log_flusher, lambda: self._store.compact(behind))
+        await self._snapshot_flusher.submit(self._store.free_compacted)
         began = seconds()
         self._compacted(self._store.first_index)
         spent("compaction", seconds() - began)

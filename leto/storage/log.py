@@ -49,6 +49,7 @@ class Log:
         self.written = written  # records in the log, voided ones too
         self.durable = written  # of them durable
         self._staged: list[tuple[Entry, int]] = []
+        self._dropped: list[Segment] = []  # unlinked, and their room not freed yet
         self._durable_lock = threading.Lock()
 
     # writing ---------------------------------------------------------------------------------------
@@ -175,6 +176,7 @@ class Log:
         self.index = LogIndex(index + 1, term)
         for sequence in old:
             self._unlink(sequence, "reset.old-unlinked")
+        self.free_dropped()
         reach("reset.done")
 
     def _unlink(self, sequence: int, point: str) -> None:
@@ -182,7 +184,11 @@ class Log:
         self._disk.unlink(self._segments[sequence].file.path)
         reach(point)
         self._disk.sync_directory(self._directory)
-        del self._segments[sequence]
+        self._dropped.append(self._segments.pop(sequence))
+
+    def free_dropped(self) -> None:
+        """Let go of the files that were dropped. In any thread: it is long work for the kernel, 20 ms for 64 MiB."""
+        self._dropped.clear()
 
     # reading (any thread: see log_index) -----------------------------------------------------------
 

@@ -296,6 +296,9 @@ class MemoryStore:
             self._image.index = self._image.index.after(index)
             self._sync()
 
+    def free_compacted(self) -> None:
+        """Nothing is left of it."""
+
     def close(self) -> None:
         if not self._closed:
             self._closed = True

@@ -413,6 +413,10 @@ class FileStore:
         except OSError as error:
             raise self._fail(error, "compact the log") from error
 
+    def free_compacted(self) -> None:
+        if self._log is not None:
+            self._log.free_dropped()
+
     def close(self) -> None:
         """Fine to call twice. A poisoned store is only unlocked."""
         if self._closed:

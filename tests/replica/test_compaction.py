@@ -1,11 +1,19 @@
-"""When a snapshot is due."""
+"""When a snapshot is due, and how it is written."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from leto.errors import Stopping
 from leto.keyspace.machine import Machine
-from leto.replica.compaction import Compaction
+from leto.raft.configuration import Configuration
+from leto.raft.messages import SnapshotMeta
+from leto.replica.compaction import PIECE_BYTES, SLICE_BYTES, WRITE_BYTES, Compaction
 from leto.storage.flush import InlineFlusher
 from leto.storage.memory import MemoryStore
 
@@ -57,3 +65,160 @@ def test_an_installed_snapshot_counts_as_ones_own():
     assert entries_until_due(found, 100, start=600) == 30
     found.installed(700, 10)
     assert entries_until_due(found, 100, start=700) == 10
+
+
+class Keyspace:
+    """Gives these slices, each of which takes it `seconds`."""
+
+    applied = 7
+
+    def __init__(self, clock: Clock, slices: list[bytes], seconds: float) -> None:
+        self._clock, self._slices, self._seconds = clock, slices, seconds
+        self.given: list[tuple[float, float]] = []  # from when to when each was taken
+
+    def snapshot(self) -> Keyspace:
+        return self
+
+    def next_slice(self, max_bytes: int) -> bytes:
+        began = self._clock.seconds()
+        self._clock.rightNow += self._seconds
+        self.given.append((began, self._clock.seconds()))
+        return self._slices.pop(0) if self._slices else b""
+
+    def close(self) -> None:
+        pass
+
+
+class SlowDisk:
+    """A flusher whose jobs run when told."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Callable[[], None], Deferred[None]]] = []
+
+    def submit(self, job: Callable[[], None], *, brief: bool = False) -> Deferred[None]:
+        done: Deferred[None] = Deferred()
+        self.jobs.append((job, done))
+        return done
+
+    def work(self) -> None:
+        while self.jobs:
+            job, done = self.jobs.pop(0)
+            job()
+            done.callback(None)
+
+
+class Files:
+    """The store, and its one snapshot's sink."""
+
+    snapshot = None
+    first_index = 1
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.did: list[str] = []
+
+    def create_snapshot(self, meta: SnapshotMeta) -> Files:
+        return self
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def commit(self) -> None:
+        self.did.append("commit")
+
+    def abort(self) -> None:
+        self.did.append("abort")
+
+    def compact(self, index: int) -> None:
+        self.did.append(f"compact {index}")
+
+    def free_compacted(self) -> None:
+        self.did.append("free")
+
+
+class Subject:
+    """A Compaction at work."""
+
+    def __init__(self, slices: list[bytes], slice_seconds: float = 0.001) -> None:
+        self.clock, self.disk, self.files = Clock(), SlowDisk(), Files()
+        self.keyspace = Keyspace(self.clock, list(slices), slice_seconds)
+        self.compaction = Compaction(
+            self.clock,
+            cast("Any", self.files),
+            cast("Any", self.keyspace),
+            InlineFlusher(),
+            cast("Any", self.disk),
+            begin=lambda: SnapshotMeta(7, 1, Configuration()),
+            taken=lambda meta: None,
+            compacted=lambda first: None,
+            max_bytes=1000,
+            max_entries=50,
+            trailing_entries=0,
+        )
+        self.done = self.compaction.take()
+
+    def go_on(self) -> None:
+        """Until it is over."""
+        for _ in range(10_000):
+            if self.done.called:
+                return
+            self.disk.work()
+            self.clock.advance(0.0005)
+        raise AssertionError("the snapshot is never over")
+
+
+def test_all_slices_are_written_in_order_and_what_is_not_needed_any_more_is_freed_last():
+    slices = [bytes([number]) * (SLICE_BYTES + number) for number in range(1, 20)]
+    subject = Subject(slices)
+    subject.go_on()
+    assert subject.done.result == SnapshotMeta(7, 1, Configuration())
+    assert b"".join(subject.files.written) == b"".join(slices)
+    assert subject.files.did == ["commit", "compact 7", "free"]
+
+
+def test_others_have_as_much_time_between_slices_as_each_took():
+    subject = Subject([b"x" * SLICE_BYTES] * 10, slice_seconds=0.003)
+    subject.go_on()
+    given = subject.keyspace.given
+    assert len(given) == 11
+    assert all(later - ended >= 0.003 for (_, ended), (later, _) in pairwise(given))
+
+
+def test_slices_are_taken_while_one_write_is_on_its_way_and_no_more():
+    subject = Subject([b"x" * SLICE_BYTES] * 40)
+    subject.disk.work()  # the snapshot's file is there
+    for _ in range(1000):
+        subject.clock.advance(0.001)
+    assert len(subject.disk.jobs) == 1
+    assert len(subject.keyspace.given) == 2 * WRITE_BYTES // SLICE_BYTES
+    subject.go_on()
+    assert len(b"".join(subject.files.written)) == 40 * SLICE_BYTES
+
+
+def test_a_large_value_is_written_piece_by_piece():
+    value = b"v" * (5 * PIECE_BYTES + 1)
+    subject = Subject([b"small", value, b"small"])
+    subject.go_on()
+    assert b"".join(subject.files.written) == b"small" + value + b"small"
+    assert max(map(len, subject.files.written)) == PIECE_BYTES
+
+
+def test_a_snapshot_that_is_cancelled_leaves_nothing_behind():
+    subject = Subject([b"x" * SLICE_BYTES] * 40)
+    subject.disk.work()
+    for _ in range(1000):
+        subject.clock.advance(0.001)
+    assert subject.disk.jobs, "a write is on its way"
+    subject.compaction.cancel()
+    kinds = kinds_of_failure(subject.done)
+    subject.go_on()
+    assert kinds == [Stopping]
+    assert subject.files.did == ["abort"]
+    assert not subject.compaction.in_progress
+
+
+def kinds_of_failure(done: Deferred[Any]) -> list[type[BaseException] | None]:
+    """Gets what it ends with, if that is a failure."""
+    kinds: list[type[BaseException] | None] = []
+    done.addErrback(lambda failure: kinds.append(failure.type))
+    return kinds

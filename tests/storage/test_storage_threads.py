@@ -81,6 +81,33 @@ def test_a_descriptor_is_kept_for_a_reader_of_a_dropped_segment(ram_path):
     store.close()
 
 
+def test_what_was_compacted_is_freed_when_asked_for(ram_path):
+    """So that the thread that flushes the log need not wait for it."""
+    store = FileStore.open(str(ram_path / "data"), segment_bytes=4096)
+    store.identify(Identity("0" * 32, "id1"))
+    store.write(HardState(1), commands(1, 60, size=300), True)
+    take(store, 50)
+    before = deleted_files_held(ram_path)
+    store.compact(50)
+    assert len(deleted_files_held(ram_path)) > len(before) + 2
+    store.free_compacted()
+    assert deleted_files_held(ram_path) == before
+    store.close()
+
+
+def deleted_files_held(directory):
+    """Those of this process, of this directory, that have no name any more."""
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{number}")
+        except OSError:
+            continue  # the directory's own
+        if target.startswith(os.path.realpath(directory)) and target.endswith(" (deleted)"):
+            found.append(target)
+    return sorted(found)
+
+
 def test_a_snapshot_is_written_beside_the_log(ram_path):
     store = FileStore.open(str(ram_path / "data"), segment_bytes=4096)
     store.identify(Identity("0" * 32, "id1"))
