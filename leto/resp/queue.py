@@ -72,7 +72,7 @@ class RunQueue:
         self.peer = ""
         self.resp3 = False
         self.silent = False
-        self.blocked = ""  # "" | "task" | "pause": why the backlog waits
+        self.blocked = ""  # "" | "task" | "exec" | "pause": why the backlog waits
         self.closed = False  # the connection is gone
         self.closing = False  # nothing more is taken; the connection closes once all is answered
         self.half_closed = False  # the client has sent all it wants to
@@ -144,8 +144,14 @@ class RunQueue:
                 self.fault()
             finally:
                 self._proceeding = False
-        if not self._receiving:
+        if self.blocked == "exec" and (not self._pending or self._pending[-1].output is not None):
+            self.resume("exec")
+        elif not self._receiving:
             self._flush()
+
+    def resume(self, reason: str) -> None:
+        """What blocked is over: go on with what waited behind it."""
+        raise NotImplementedError
 
     def is_alone(self, run: Run) -> bool:
         """Whether that run, which is answered now, is all that the client waits for: its reply may be sent at once."""
@@ -153,7 +159,8 @@ class RunQueue:
         return (
             len(pending) == 1
             and pending[0] is run
-            and not (self._receiving or self._proceeding or self.closing or self.half_closed or self._backlog)
+            and not (self._receiving or self._proceeding or self.closing or self.half_closed or self.blocked)
+            and not self._backlog
             and self._is_read
             and not self.output.unsent
         )

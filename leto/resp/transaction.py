@@ -216,6 +216,8 @@ def exec_(session: Session, argv: Request) -> Reply | Run:
     session.transaction = None
     if transaction.failed:
         return ABORTED
+    if any(known.kind == LOCAL for _, known in transaction.items):
+        session.blocked = "exec"  # it may change how what follows is answered (HELLO, READONLY)
     return exec_run(session, argv, transaction.items, watch)
 
 

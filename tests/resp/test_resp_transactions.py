@@ -219,3 +219,16 @@ def test_optimistic_locking_keeps_a_counter_exact() -> None:
             done += heard.endswith(b"*1\r\n+OK\r\n")
     assert 0 < done < 30
     assert int(clients[0].call("GET", "n")) == done
+
+
+@pytest.mark.parametrize("transaction", [b"MULTI\r\nHELLO 3\r\nEXEC\r\n", b"MULTI\r\nSET b 1\r\nHELLO 3\r\nEXEC\r\n"])
+def test_what_follows_an_exec_that_changed_the_protocol_is_answered_in_the_new_one(transaction: bytes) -> None:
+    node = Node()
+    node.replica.hold_reads = node.replica.hold_writes = True
+    client = node.client()
+    client.send(transaction + b"GETSET a 5\r\nGET c\r\n")
+    for _ in range(3):
+        node.replica.release_writes()
+        node.replica.release_reads()
+    assert client.hear().endswith(b"_\r\n_\r\n")
+    assert client.say(b"PING\r\n") == b"+PONG\r\n"
