@@ -1,14 +1,16 @@
 """The payload of a COMMAND entry: a batch of requests, stamped with the leader's time.
 
-    byte 0      format, 1
+    byte 0      format, 1 or 2
     bytes 1-8   leader's wall time, milliseconds since the epoch, big-endian unsigned
     bytes 9-12  number of requests (replies), big-endian unsigned
-    bytes 13-   the requests, each a RESP array of bulk strings, back to back
+    bytes 13-   format 1: the requests, each a RESP array of bulk strings, back to back
+                format 2: all requests are a SET of a key and a value, and nothing but these two is written of each,
+                as RESP bulk strings, back to back: most of what is written is such, and shorter by a tenth so
 
 A transaction is ONE request of several arrays: MULTI [index key ...], the queued commands, EXEC.
 `MULTI 17 a 19 b` is a transaction that watches: it aborts (a null array) if key a was modified by an entry
 after index 17, or key b by one after 19.
-So the payload after its 13 bytes can be read by any RESP tool, and replayed into a Redis but for MULTI's arguments.
+So format 1 after its 13 bytes can be read by any RESP tool, and replayed into a Redis but for MULTI's arguments.
 """
 
 from __future__ import annotations
@@ -16,29 +18,35 @@ from __future__ import annotations
 import struct
 
 HEADER = struct.Struct(">BQI")
-FORMAT = 1
+REQUESTS, PAIRS = 1, 2  # formats
+SET_HEADS = {b"SET": b"*3\r\n$3\r\nSET\r\n", b"set": b"*3\r\n$3\r\nset\r\n"}  # what such a SET begins with, by its name
+LARGE = 1 << 20  # bytes from which a batch of few long arguments is likely
 _STAR, _DOLLAR = b"*$"
 
 
-def encode(time_ms: int, count: int, requests: bytes) -> bytes:
-    """Frame `requests` (RESP bytes holding `count` requests) for the log."""
-    return HEADER.pack(FORMAT, time_ms, count) + requests
+def set_head(requests: bytes, count: int) -> bytes:
+    """The one of SET_HEADS that a single request, canonical RESP, begins with. Empty for another command, and for more
+    than one, of which the first tells nothing."""
+    return next((head for head in SET_HEADS.values() if requests.startswith(head)), b"") if count == 1 else b""
 
 
-def decode_header(payload: bytes) -> tuple[int, int]:
-    """(time_ms, count). Raises ValueError for another format or a short payload."""
+def encode(time_ms: int, count: int, requests: bytes, head: bytes = b"") -> bytes:
+    """Frame `requests` (canonical RESP holding `count` requests) for the log. `head`: the one of SET_HEADS that each of
+    them begins with, if all are a SET of a key and a value."""
+    # Where it is found no more often than that, it is nowhere but at their beginnings.
+    if head and len(requests) < LARGE and requests.count(head) == count:
+        return HEADER.pack(PAIRS, time_ms, count) + requests.replace(head, b"")
+    return HEADER.pack(REQUESTS, time_ms, count) + requests
+
+
+def decode_header(payload: bytes) -> tuple[int, int, int]:
+    """(format, time_ms, count). Raises ValueError for another format or a short payload."""
     if len(payload) < HEADER.size:
         raise ValueError(f"batch of {len(payload)} bytes is shorter than its header")
     version, time_ms, count = HEADER.unpack_from(payload)
-    if version != FORMAT:
-        raise ValueError(f"batch format {version} is unknown; this is format {FORMAT}")
-    return time_ms, count
-
-
-def decode(payload: bytes) -> tuple[int, int, bytes]:
-    """(time_ms, count, requests). Raises ValueError for another format or a short payload."""
-    time_ms, count = decode_header(payload)
-    return time_ms, count, payload[HEADER.size :]
+    if version not in (REQUESTS, PAIRS):
+        raise ValueError(f"batch format {version} is unknown; this version reads formats {REQUESTS} and {PAIRS}")
+    return version, time_ms, count
 
 
 def split(payload: bytes) -> list[list[bytes]] | None:

@@ -156,19 +156,14 @@ class Database:
         else:
             shard[key] = Record(value, self.index)
 
-    def store_strings(self, commands: list[list[bytes]], start: int) -> int:
-        """store() for the SETs of a key and a value that stand one after another from `start` on (at least one): how
-        many they are. One by one they cost half as much again, and most of what is applied are such."""
+    def store_strings(self, pairs: list[bytes]) -> None:
+        """store() for SETs of a key and a value: key, value, key, value, ... One by one they cost half as much again,
+        and most of what is applied are such."""
         shards, index, observer, tombstones = self.data.shards, self.index, self.observer, self.tombstones
         new: list[tuple[bytes, int]] = []
-        total = count = 0
-        for argv in islice(commands, start, None) if start else commands:
-            if len(argv) != 3:
-                break
-            name, key, value = argv
-            if name != b"SET" and name != b"set":
-                break
-            count += 1
+        total = 0
+        rest = iter(pairs)
+        for key, value in zip(rest, rest, strict=True):
             crc = crc32(key)
             content = crc32(value) if len(value) < LONG_STRING else adler32(value)
             shard = shards[crc & LAST]
@@ -192,7 +187,6 @@ class Database:
         self.check_sum += total
         if new:
             self.keys.add(new)
-        return count
 
     def announce(self, key: bytes) -> None:
         """The value under `key` is about to be changed in place; store() must follow."""

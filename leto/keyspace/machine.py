@@ -8,6 +8,7 @@ entry is applied, from a generator seeded by the entry's index.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Protocol
 
 import hiredis
@@ -21,7 +22,6 @@ from leto.keyspace.values import MASK
 
 COMMAND = 1  # leto.raft.messages.EntryKind.COMMAND
 UNBOUNDED = 1 << 62
-LARGE_BATCH = 1 << 20  # bytes from which hiredis' copies cost more than a plain walk
 
 Watched = list[tuple[int, bytes]]  # (index, key)
 Request = tuple[Watched | None, list[list[bytes]]]  # what a transaction watches (None: no transaction), its commands
@@ -111,16 +111,28 @@ class Machine:
             self.applied = db.index = index
             return []
         payload = entry.payload
-        time_ms, count = batch.decode_header(payload)
-        commands = parse(payload, count)
-        transactions = None if len(commands) == count else group(commands, count)
+        form, time_ms, count = batch.decode_header(payload)
+        pairs: list[bytes] = []
+        commands: list[list[bytes]] = []
+        transactions = None
+        if form == batch.PAIRS:
+            pairs = parse_pairs(payload, count)
+        else:
+            commands = parse(payload, count)
+            transactions = None if len(commands) == count else group(commands, count)
         if time_ms > self.time_ms:
             self.time_ms = time_ms
         self.applied = db.index = index
         db.now = self.time_ms
         self._draws.state = index
         db.random = self._draws
-        replies = self._run(commands) if transactions is None else self._run_transactions(transactions)
+        if pairs:
+            db.store_strings(pairs)
+            replies: list[Reply] = [OK] * count
+        elif transactions is None:
+            replies = self._run(commands)
+        else:
+            replies = self._run_transactions(transactions)
         db.random = self._random
         return replies
 
@@ -132,12 +144,17 @@ class Machine:
             argv = commands[done]
             name = argv[0]
             count = len(argv)
-            if count == 3 and (name == b"SET" or name == b"set"):  # the commonest write, straight to its work
-                stored = db.store_strings(commands, done)
-                replies += [OK] * stored
-                done += stored
-                continue
             done += 1
+            if count == 3 and (name == b"SET" or name == b"set"):  # the commonest write, straight to its work
+                pairs = argv[1:]
+                for argv in islice(commands, done, None):
+                    if len(argv) != 3 or (argv[0] != b"SET" and argv[0] != b"set"):
+                        break
+                    pairs += argv[1:]
+                    done += 1
+                db.store_strings(pairs)
+                replies += [OK] * (len(pairs) // 2)
+                continue
             found = table.get(name)
             if found is None or not found[1] <= count <= found[2]:
                 replies.append(self._run_resolved(argv))
@@ -269,7 +286,7 @@ def _spellings(commands: Iterable[Command]) -> dict[bytes, tuple[Callable[..., R
 
 def parse(payload: bytes, count: int) -> list[list[bytes]]:
     """The commands of a batch of `count` requests. Raises ValueError if the payload does not hold exactly that."""
-    if len(payload) >= LARGE_BATCH:
+    if len(payload) >= batch.LARGE:  # hiredis' copies cost more than a plain walk
         commands = batch.split(payload)
         if commands is not None:
             return commands
@@ -296,6 +313,21 @@ def parse(payload: bytes, count: int) -> list[list[bytes]]:
     except hiredis.ProtocolError as error:
         raise ValueError(f"batch is not made of RESP arrays: {error}") from error
     raise ValueError(f"batch does not hold {count} whole requests")
+
+
+def parse_pairs(payload: bytes, count: int) -> list[bytes]:
+    """Key, value, key, value, ... of a batch of `count` SETs. Raises ValueError as parse() does."""
+    reader = hiredis.Reader()
+    reader.feed(b"*%d\r\n" % (2 * count))  # as in parse()
+    reader.feed(payload, batch.HEADER.size)
+    reader.feed(b":0\r\n")
+    try:
+        pairs, end = reader.gets(), reader.gets()
+        if isinstance(pairs, list) and end == 0 and end is not False and set(map(type, pairs)) == {bytes}:
+            return pairs
+    except hiredis.ProtocolError as error:
+        raise ValueError(f"batch is not made of RESP strings: {error}") from error
+    raise ValueError(f"batch does not hold {count} whole pairs of key and value")
 
 
 def group(commands: list[list[bytes]], count: int) -> list[Request]:

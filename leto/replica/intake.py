@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from leto.errors import NotLeader, Overloaded
-from leto.interfaces import StateMachine
+from leto.interfaces import StateMachine, WriteRequest
 from leto.keyspace import batch
 from leto.raft.node import Node
 from leto.raft.state import Role
@@ -74,7 +74,7 @@ class Intake:
             requests, count, waiting = self._proposals.next_batch()
             stamp = max(self._driver.wall_ms(), node.clock_ms, self._machine.time_ms)
             try:
-                index = node.propose(batch.encode(stamp, count, requests), now)
+                index = node.propose(batch.encode(stamp, count, requests, _common_head(waiting)), now)
             except (NotLeader, Overloaded) as error:
                 self._proposals.refuse(waiting, lambda error=error: error)  # type: ignore[misc]
                 continue
@@ -92,3 +92,9 @@ class Intake:
     def stop(self) -> None:
         """Nothing that is held will be handed over by itself."""
         self._timer.cancel()
+
+
+def _common_head(waiting: list[WriteRequest]) -> bytes:
+    """What all the requests of all of them begin with, if it is the same."""
+    head = waiting[0].head
+    return head if head and [request.head for request in waiting].count(head) == len(waiting) else b""

@@ -10,7 +10,6 @@ from twisted.internet.defer import Deferred
 
 from leto.errors import LetoError, OutcomeUnknown
 from leto.interfaces import WriteRequest
-from leto.keyspace import batch
 from leto.raft.messages import Entry
 from leto.requests import DeferredWrite
 
@@ -103,12 +102,13 @@ class Proposals:
                 self.refuse(waiting, lambda: OutcomeUnknown(UNCERTAIN))
                 continue
             self.waiting_requests -= len(replies)
-            self.waiting_bytes -= len(entry.payload) - batch.HEADER.size
             each = microseconds / (len(replies) or 1)
-            start = 0
+            start = size = 0
             for request in waiting:
+                size += len(request.payload)
                 request.applied(replies, start, each)
                 start += request.count
+            self.waiting_bytes -= size
 
     def refuse_gathered(self, error: Callable[[], LetoError]) -> None:
         """Nothing of this was appended, and none of it will be."""

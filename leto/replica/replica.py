@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from leto.config import Config
 from leto.errors import LetoError, NothingToSnapshot, NotLeader, Overloaded, RequestTooLarge, Stopping
 from leto.interfaces import Flusher, ReadRequest, ReplicaStatus, StateMachine, Store, Transport, WriteRequest
+from leto.keyspace import batch
 from leto.raft.configuration import Configuration, decode
 from leto.raft.messages import Entry, EntryKind, InstallSnapshot, Message, SnapshotMeta
 from leto.raft.node import Node
@@ -227,7 +228,7 @@ class Replica:
         return self._proposals.is_congested if self.is_leader else self.peering.is_congested  # a lost leader only waits
 
     def write(self, payload: bytes, count: int) -> Deferred[list[Any]]:
-        request = DeferredWrite(payload, count)
+        request = DeferredWrite(payload, count, batch.set_head(payload, count))
         self.submit_write(request)
         return request.done
 

@@ -15,6 +15,7 @@ from operator import itemgetter
 
 from twisted.internet.defer import Deferred
 
+from leto.keyspace.batch import SET_HEADS
 from leto.keyspace.replies import QUEUED, Error, Reply
 from leto.resp.codec import Request, RequestReader, pack
 from leto.resp.queue import RunQueue
@@ -151,13 +152,17 @@ class Session(RunQueue):
                 return
             kinds = known.kind
             tally = known.once
+            head = SET_HEADS.get(argv[0], b"") if len(argv) == 3 else b""
         else:
             names = list(map(_NAME, requests))
             sizes = list(map(len, requests))
             kinds = 0
+            head = b""
             shapes: Collection[tuple[bytes, int]]
             if names.count(names[0]) == count and sizes.count(sizes[0]) == count:
                 shapes = ((names[0], sizes[0]),)  # what most pipelines are
+                if sizes[0] == 3:
+                    head = SET_HEADS.get(names[0], b"")
             else:
                 shapes = set(zip(names, sizes, strict=True))
             for name, words in shapes:
@@ -173,7 +178,7 @@ class Session(RunQueue):
         if kinds == READ:
             self._add((LoneRead if count == 1 else ReadRun)(self, requests, len(raw), tally))
         elif kinds == WRITE:
-            self._add(WriteRun(self, requests, raw, tally))
+            self._add(WriteRun(self, requests, raw, tally, head))
         else:
             self._submit([(argv, spelled[argv[0]]) for argv in requests])
         self.last_command = tally[-1][0].full_name
@@ -303,7 +308,7 @@ class Session(RunQueue):
         return ReadRun(self, commands, sum(sum(map(len, argv)) for argv in commands), _tally(group))
 
     def resume(self, reason: str) -> None:
-        """The "pause" is over, or the "task" is done: go on with what waited behind it."""
+        """The "pause" is over, the "task" or the "exec" done: go on with what waited behind it."""
         if self.blocked == reason and not self.closed:
             self.blocked = ""
             backlog = list(self._backlog)

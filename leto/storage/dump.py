@@ -22,7 +22,7 @@ from leto.storage.segments import decode_header, scan
 from leto.storage.snapshot_file import RECEIVED, SnapshotReader
 from leto.storage.snapshots import COMPLETE, SNAPSHOT, parse_name
 
-_BATCH_HEADER = 13  # leto.keyspace.batch: the count of requests ends it, the requests follow
+_BATCH_HEADER, _PAIRS = 13, 2  # leto.keyspace.batch: the format begins it, the count of requests ends it
 
 
 def dump(disk: Disk, directory: str, width: int) -> Iterator[tuple[str, bool]]:
@@ -136,7 +136,8 @@ def _words(kind: int, payload: bytes, width: int) -> str:
         return ", ".join(voters + leaving)
     count = ""
     if kind == EntryKind.COMMAND and len(payload) >= _BATCH_HEADER:
-        count = f"{int.from_bytes(payload[9:13], 'big')} requests: "
+        what = "SETs" if payload[0] == _PAIRS else "requests"
+        count = f"{int.from_bytes(payload[9:13], 'big')} {what}: "
         payload = payload[_BATCH_HEADER:]
     text = "".join(
         chr(byte) if 32 <= byte < 127 else " " if byte in b"\r\n" else f"\\x{byte:02x}" for byte in payload[:width]

@@ -43,7 +43,14 @@ def test_an_entry_is_never_applied_twice():
     [
         b"",
         b"\x01" + bytes(11),
+        b"\x03" + batch.encode(NOW, 1, pack("SET a b"))[1:],
         b"\x02" + batch.encode(NOW, 1, pack("SET a b"))[1:],
+        b"\x02" + batch.encode(NOW, 2, b"$1\r\na\r\n$1\r\nb\r\n")[1:],
+        b"\x02" + batch.encode(NOW, 1, b"$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n")[1:],
+        b"\x02" + batch.encode(NOW, 1, b"$1\r\na\r\n$1\r\nb\r")[1:],
+        b"\x02" + batch.encode(NOW, 1, b"$1\r\na\r\n$-1\r\n")[1:],
+        b"\x02" + batch.encode(NOW, 1, b"$1\r\na\r\n:1\r\n")[1:],
+        b"\x02" + batch.encode(NOW, 0, b"")[1:],
         batch.encode(NOW, 2, pack("SET a b")),
         batch.encode(NOW, 1, pack("SET a b", "SET a c")),
         batch.encode(NOW, 1, pack("SET a b")[:-3]),
@@ -171,8 +178,8 @@ def test_a_large_batch_is_applied_like_a_small_one(monkeypatch):
         pack((b"STRLEN", b"a")),
     ]
     replies = []
-    for limit in (machine.LARGE_BATCH, 1 << 40):
-        monkeypatch.setattr(machine, "LARGE_BATCH", limit)
+    for limit in (batch.LARGE, 1 << 40):
+        monkeypatch.setattr(batch, "LARGE", limit)
         one = machine.Machine(random=lambda: 0.5)
         payload = batch.encode(NOW, 3, b"".join(requests))
         replies.append((one.apply(Entry(1, 1, EntryKind.COMMAND, payload)), one.digest()))
@@ -180,3 +187,32 @@ def test_a_large_batch_is_applied_like_a_small_one(monkeypatch):
             one.apply(Entry(2, 1, EntryKind.COMMAND, batch.encode(NOW, 4, b"".join(requests))))
     assert replies[0] == replies[1]
     assert replies[0][0] == [OK, NULL_ARRAY, 1 << 20]  # a was modified after index 0
+
+
+names = st.sampled_from([b"SET", b"set"])
+texts = st.one_of(st.binary(max_size=40), st.sampled_from([*batch.SET_HEADS.values(), b"\r\n$1\r\nx", b"v" * 200]))
+
+
+@settings(max_examples=300, deadline=None)
+@given(names, st.lists(st.tuples(st.sampled_from([b"a", b"b", b"*3\r\n$3\r\nSET\r\n"]), texts), min_size=1, max_size=6))
+def test_sets_written_as_pairs_do_what_they_do_written_whole(name, pairs):
+    """Whatever keys and values hold, also what a request begins with."""
+    requests = b"".join(pack((name, key, value)) for key, value in pairs)
+    found = []
+    for head in (b"", batch.SET_HEADS[name]):
+        one = machine.Machine(random=lambda: 0.5)
+        one.apply(entry(1, "SET a before PX 5000"))
+        payload = batch.encode(NOW, len(pairs), requests, head)
+        replies = one.apply(Entry(2, 1, EntryKind.COMMAND, payload))
+        found.append((replies, one.digest(), [one.query((b"GET", key), NOW) for key, _ in pairs]))
+    assert found[0] == found[1]
+    assert found[0][0] == [OK] * len(pairs)
+
+
+def test_sets_written_as_pairs_are_shorter_by_what_says_that_they_are_sets():
+    requests = [pack(("SET", f"key:{number}", "v" * 64)) for number in range(10)]
+    head = batch.SET_HEADS[b"SET"]
+    whole = batch.encode(NOW, 10, b"".join(requests))
+    assert len(batch.encode(NOW, 10, b"".join(requests), head)) == len(whole) - 10 * len(head)
+    requests[3] = pack(("SET", "key:3", head))  # where it is elsewhere too, nothing is cut
+    assert batch.encode(NOW, 10, b"".join(requests), head)[0] == batch.REQUESTS

@@ -4,7 +4,6 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from leto.errors import LetoError, NotLeader, OutcomeUnknown, Overloaded
-from leto.keyspace import batch
 from leto.raft.messages import Entry
 from leto.replica.proposals import CONGESTED_REQUESTS, Proposals
 
@@ -93,7 +92,7 @@ def test_what_waits_is_counted_until_its_fate_is_told_whatever_that_is():
     assert (proposals.waiting_requests, proposals.waiting_bytes) == (12, 24)
     for index in (1, 2):
         proposals.appended(index, 1, proposals.next_batch()[2])  # two runs each
-    proposals.applied(Entry(1, 1, 1, batch.encode(0, 4, b"abcdabcd")), ["r"] * 4)
+    proposals.applied(Entry(1, 1, 1, b"however the entry holds them"), ["r"] * 4)
     assert (proposals.waiting_requests, proposals.waiting_bytes) == (8, 16)
     proposals.applied(Entry(2, 2, 0), [])  # overwritten
     assert (proposals.waiting_requests, proposals.waiting_bytes) == (4, 8)

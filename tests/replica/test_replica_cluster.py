@@ -17,9 +17,10 @@ from leto.errors import (
     Stopping,
     TransferFailed,
 )
+from leto.keyspace import batch
 from leto.keyspace.replies import OK
 from leto.raft import node as node_module
-from leto.raft.messages import SnapshotMeta
+from leto.raft.messages import EntryKind, SnapshotMeta
 from leto.replica.driver import APPLY_SECONDS
 from tests.replica.cluster import Cluster, Outcome, packed
 
@@ -46,6 +47,22 @@ def test_writes_of_one_turn_share_one_entry():
     cluster.until(lambda: all(outcome.done for outcome in outcomes))
     assert [outcome.value for outcome in outcomes] == [[i] for i in range(1, 51)]
     assert cluster.leader.replica.node.last_index == before + 1
+
+
+@pytest.mark.parametrize(("last", "form"), [("SET", batch.PAIRS), ("set", batch.REQUESTS), ("GETSET", batch.REQUESTS)])
+def test_an_entry_of_nothing_but_sets_holds_their_keys_and_values_only(last, form):
+    cluster = Cluster(3)
+    outcomes = [cluster.write("SET", f"k{i}", "v") for i in range(20)]
+    outcomes.append(cluster.write(last, "k3", "w"))
+    cluster.until(lambda: all(outcome.done for outcome in outcomes))
+    assert [outcome.value for outcome in outcomes] == [[OK]] * 20 + [[b"v" if last == "GETSET" else OK]]
+    for node in cluster.nodes.values():
+        assert cluster.get(b"k3", node) == b"w"
+        assert cluster.get(b"k19", node) == b"v"
+    store = cluster.leader.store
+    *_, entry = [e for e in store.entries(1, store.last_index + 1, 1 << 20) if e.kind == EntryKind.COMMAND]
+    assert batch.decode_header(entry.payload)[::2] == (form, 21)
+    cluster.assert_equal_state()
 
 
 def test_a_follower_refuses_a_write_and_names_the_leader():

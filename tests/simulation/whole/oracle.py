@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from zlib import crc32
 
 from leto.errors import StorageError
-from leto.keyspace.machine import Machine, group, parse
+from leto.keyspace import batch
+from leto.keyspace.machine import Machine, group, parse, parse_pairs
 from leto.raft import invariants
 from leto.raft.configuration import Configuration, Member, decode
 from leto.raft.messages import (
@@ -431,10 +432,15 @@ class Oracle:
 
 def tokens_of(payload: bytes) -> list[tuple[tuple[int, int], int]]:
     """((operation, request), position of the request in the batch) for every request with a token."""
-    count = int.from_bytes(payload[9:13], "big")
+    form, _, count = batch.decode_header(payload)
+    if form == batch.PAIRS:
+        pairs = iter(parse_pairs(payload, count))
+        requests = [[b"SET", key, value] for key, value in zip(pairs, pairs, strict=True)]
+    else:
+        requests = parse(payload, count)
     found: list[tuple[tuple[int, int], int]] = []
     position = 0
-    for watched, commands in group(parse(payload, count), count):
+    for watched, commands in group(requests, count):
         runs = [[command] for command in commands] if watched is None else [commands]
         for run in runs:
             match = next((m for argv in run for word in argv[1:] if (m := TOKEN.search(word[:64]))), None)
