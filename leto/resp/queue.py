@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ UNREAD_BYTES = 256 << 10  # of replies that a client has not taken; beyond it no
 STALL_SECONDS = 10.0  # how long a client with too much unread may take nothing of it
 
 
-class RunQueue:
+class RunQueue(ABC):
     """`reading` are the read runs under way, in order; `writing` counts the write runs under way.
     `silent`: the request at hand gets no reply (CLIENT REPLY)."""
 
@@ -149,9 +150,9 @@ class RunQueue:
         elif not self._receiving:
             self._flush()
 
+    @abstractmethod
     def resume(self, reason: str) -> None:
         """What blocked is over: go on with what waited behind it."""
-        raise NotImplementedError
 
     def is_alone(self, run: Run) -> bool:
         """Whether that run, which is answered now, is all that the client waits for: its reply may be sent at once."""
