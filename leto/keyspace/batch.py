@@ -20,7 +20,8 @@ import struct
 HEADER = struct.Struct(">BQI")
 REQUESTS, PAIRS = 1, 2  # formats
 SET_HEADS = {b"SET": b"*3\r\n$3\r\nSET\r\n", b"set": b"*3\r\n$3\r\nset\r\n"}  # what such a SET begins with, by its name
-LARGE = 1 << 20  # bytes from which a batch of few long arguments is likely
+SHORT = 4096  # bytes; for longer requests what is left out is not worth a copy of the rest
+LARGE = 1 << 20  # bytes of a batch from which its arguments are taken to be few and long
 _STAR, _DOLLAR = b"*$"
 
 
@@ -34,7 +35,7 @@ def encode(time_ms: int, count: int, requests: bytes, head: bytes = b"") -> byte
     """Frame `requests` (canonical RESP holding `count` requests) for the log. `head`: the one of SET_HEADS that each of
     them begins with, if all are a SET of a key and a value."""
     # Where it is found no more often than that, it is nowhere but at their beginnings.
-    if head and len(requests) < LARGE and requests.count(head) == count:
+    if head and len(requests) < SHORT * count and requests.count(head) == count:
         return HEADER.pack(PAIRS, time_ms, count) + requests.replace(head, b"")
     return HEADER.pack(REQUESTS, time_ms, count) + requests
 

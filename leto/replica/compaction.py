@@ -194,10 +194,10 @@ class Compaction:
         if needed is not None:
             behind = min(behind, needed)
         await run_on(self._log_flusher, lambda: self._store.compact(behind))
-        await self._snapshot_flusher.submit(self._store.free_compacted)
         began = seconds()
         self._compacted(self._store.first_index)
         spent("compaction", seconds() - began)
+        await self._snapshot_flusher.submit(self._store.free_compacted)
         self.log.info(
             "snapshot of {size} bytes at index {index} in {seconds:.2f} s; the log now starts at {first}",
             size=size,

@@ -214,5 +214,6 @@ def test_sets_written_as_pairs_are_shorter_by_what_says_that_they_are_sets():
     head = batch.SET_HEADS[b"SET"]
     whole = batch.encode(NOW, 10, b"".join(requests))
     assert len(batch.encode(NOW, 10, b"".join(requests), head)) == len(whole) - 10 * len(head)
-    requests[3] = pack(("SET", "key:3", head))  # where it is elsewhere too, nothing is cut
-    assert batch.encode(NOW, 10, b"".join(requests), head)[0] == batch.REQUESTS
+    for other in (head, b"v" * 41_000):  # where it is elsewhere too, or next to nothing, nothing is cut
+        requests[3] = pack(("SET", "key:3", other))
+        assert batch.encode(NOW, 10, b"".join(requests), head)[0] == batch.REQUESTS
