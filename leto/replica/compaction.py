@@ -17,9 +17,9 @@ from leto.stalls import StallMeter
 
 T = TypeVar("T")
 
-SLICE_BYTES = 32 << 10  # a slice is about half a millisecond of the reactor's time ...
-REST = 1.0  # ... after which others have it for as many times as long
-WRITE_BYTES = 128 << 10  # handed to the writer's thread at once: a hand-over costs both threads a wake-up
+SLICE_BYTES = 64 << 10  # a slice is about a millisecond of the reactor's time ...
+REST = 0.5  # ... after which others have it for as many times as long
+WRITE_BYTES = 256 << 10  # handed to the writer's thread at once: a hand-over costs both threads a wake-up
 PIECE_BYTES = 1 << 20  # of a large value: the thread copies it, and nobody else can run meanwhile
 
 
