@@ -290,8 +290,8 @@ def parse(payload: bytes, count: int) -> list[list[bytes]]:
         commands = batch.split(payload)
         if commands is not None:
             return commands
-    reader = hiredis.Reader()
     if count == 1:
+        reader = hiredis.Reader()
         reader.feed(payload, batch.HEADER.size)
         try:
             command = reader.gets()
@@ -299,10 +299,8 @@ def parse(payload: bytes, count: int) -> list[list[bytes]]:
             raise ValueError(f"batch is not made of RESP arrays: {error}") from error
         if isinstance(command, list) and command and not reader.has_data():
             return [command]
-        reader = hiredis.Reader()  # a transaction, or no batch
-    reader.feed(b"*%d\r\n" % count)  # one array of them all parses faster than they do one by one
-    reader.feed(payload, batch.HEADER.size)
-    reader.feed(b":0\r\n")  # met only if nothing before it is left incomplete
+        # a transaction, or no batch
+    reader = _reader_of_array(payload, count)
     try:
         commands = reader.gets()
         if isinstance(commands, list):
@@ -315,12 +313,19 @@ def parse(payload: bytes, count: int) -> list[list[bytes]]:
     raise ValueError(f"batch does not hold {count} whole requests")
 
 
-def parse_pairs(payload: bytes, count: int) -> list[bytes]:
-    """Key, value, key, value, ... of a batch of `count` SETs. Raises ValueError as parse() does."""
+def _reader_of_array(payload: bytes, length: int) -> hiredis.Reader:
+    """What follows the payload's header as one array of so many elements, which parses faster than they do one by one;
+    behind it a 0, which is met only if nothing before it is left incomplete."""
     reader = hiredis.Reader()
-    reader.feed(b"*%d\r\n" % (2 * count))  # as in parse()
+    reader.feed(b"*%d\r\n" % length)
     reader.feed(payload, batch.HEADER.size)
     reader.feed(b":0\r\n")
+    return reader
+
+
+def parse_pairs(payload: bytes, count: int) -> list[bytes]:
+    """Key, value, key, value, ... of a batch of `count` SETs. Raises ValueError as parse() does."""
+    reader = _reader_of_array(payload, 2 * count)
     try:
         pairs, end = reader.gets(), reader.gets()
         if isinstance(pairs, list) and end == 0 and end is not False and set(map(type, pairs)) == {bytes}:
