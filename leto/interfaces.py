@@ -289,7 +289,7 @@ class WriteRequest(Protocol):
 
     @property
     def returns(self) -> bool:
-        """Whether its client asks again at once: it was answered with the last log entry, and has nothing under way."""
+        """Whether its client asks again at once: it was answered just now, and has nothing under way."""
 
     def applied(self, replies: Sequence[Reply], start: int, microseconds: float) -> None:
         """Committed and applied here: the replies are those from `start` on, each the work of so much time."""
@@ -304,7 +304,7 @@ class ReadRequest(Protocol):
 
     @property
     def returns(self) -> bool:
-        """As WriteRequest's, of reads."""
+        """As WriteRequest's."""
 
     def confirmed(self, clock_ms: int) -> None:
         """Query the machine now, in this call or later."""
@@ -317,8 +317,7 @@ class Replica(Protocol):
     """What resp, admin and service ask of the replica."""
 
     machine: StateMachine
-    answered_writes: int  # log entries of which this node answered the clients
-    answered_reads: int  # batches of reads that it answered
+    prompt_until: float  # the clock's time until which a client that is answered now would ask again at once
 
     @property
     def is_leader(self) -> bool: ...

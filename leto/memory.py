@@ -39,7 +39,8 @@ class LoneReplica:
     """Implements leto.interfaces.Replica over a state machine alone.
 
     `wall_ms` is the clock that stamps entries and answers reads, `seconds` the one that times the applying.
-    `is_leader`, `leader_address`, `refusal` (an error that every write and read gets) may be set at any time.
+    `is_leader`, `leader_address`, `refusal` (an error that every write and read gets), `prompt_until` may be set at any
+    time.
     `hold_writes`/`hold_reads` keep calls until release_writes()/release_reads(). `calls` records what was asked:
     ("write", count), ("read",), ...
     """
@@ -58,7 +59,7 @@ class LoneReplica:
         self.id = server_id
         self.is_leader = True
         self.is_congested = False
-        self.answered_writes = self.answered_reads = 0
+        self.prompt_until = 0.0
         self.leader_id: str | None = None
         self.leader_address: str | None = None
         self.refusal: LetoError | None = None
@@ -220,7 +221,6 @@ class LoneReplica:
         return len(self._reads)
 
     def _apply(self, request: WriteRequest) -> None:
-        self.answered_writes += 1
         self._index += 1
         payload = batch.encode(self.wall_ms(), request.count, request.payload, request.head)
         started = self.seconds()

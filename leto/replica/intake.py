@@ -11,7 +11,7 @@ from leto.keyspace import batch
 from leto.raft.node import Node
 from leto.raft.state import Role
 from leto.replica.driver import Driver
-from leto.replica.patience import Patience
+from leto.replica.patience import Patience, prompt_until
 from leto.replica.proposals import Proposals
 from leto.replica.reads import Reads
 from leto.replica.timers import LazyTimer
@@ -45,25 +45,27 @@ class Intake:
 
     def begin_turn(self, now: float) -> None:
         """Hand over what is not to be held any longer; the timer sees to the rest."""
-        node = self._node
-        if self._proposals.is_gathering and not self._driver.is_flushing and not node.transferring_to:
-            proposals, patience = self._proposals, self._patience
-            gathered, waiting = proposals.gathered_requests, proposals.waiting_requests
-            returning = proposals.gathered_returning
-            if patience.is_over(now, gathered, proposals.gathered_bytes, waiting):
-                patience.sent(now, gathered, returning)
+        node, proposals, reads = self._node, self._proposals, self._reads
+        patience, read_patience = self._patience, self._read_patience
+        # Where clients of both kinds ask again at once, the next one of those that wait elsewhere may come here.
+        together = patience.is_worthwhile and read_patience.is_worthwhile
+        if proposals.is_gathering and not self._driver.is_flushing and not node.transferring_to:
+            gathered = proposals.gathered_requests
+            elsewhere = reads.waiting if together else 0
+            if patience.is_over(now, gathered, proposals.gathered_bytes, proposals.waiting_requests, elsewhere):
+                patience.sent(now, gathered, proposals.gathered_returning)
                 self._propose(now)
             else:
                 self._timer.expect(patience.hold_until)
-        reads = self._reads
         if reads.wants_to_ask and node.leader_id:
-            patience = self._read_patience
-            if reads.must_ask or patience.is_over(now, reads.gathered, 0, reads.gathered + reads.asked):
-                patience.sent(now, reads.gathered, reads.gathered_returning)
+            gathered = reads.gathered
+            elsewhere = proposals.waiting_requests if together else 0
+            if reads.must_ask or read_patience.is_over(now, gathered, 0, gathered + reads.asked, elsewhere):
+                read_patience.sent(now, gathered, reads.gathered_returning)
                 for context in reads.ask(now):
                     node.read(context, now)
             else:
-                self._timer.expect(patience.hold_until)
+                self._timer.expect(read_patience.hold_until)
 
     def _propose(self, now: float) -> None:
         node = self._node
@@ -80,6 +82,10 @@ class Intake:
                 continue
             self.entries_proposed += 1
             self._proposals.appended(index, node.term, waiting)
+
+    def answering(self) -> float:
+        """Clients are about to be answered: until when one of them would ask again at once."""
+        return prompt_until(self._clock.seconds(), self._proposals.waiting_requests + self._reads.waiting)
 
     def writes_answered(self) -> None:
         """An entry of this leader's was applied, and its clients have their replies."""

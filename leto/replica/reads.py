@@ -35,6 +35,7 @@ class Reads:
         self._unasked: list[_Batch] = []  # to be asked at the next chance
         self._refused: list[_Batch] = []  # to be asked when the leader changes or the retry is due
         self._asked: dict[int, _Batch] = {}  # context -> batch, in the order asked
+        self.asked = 0  # reads in these: they wait for the leader's answer
         self._confirmed: list[tuple[int, int, int, _Batch]] = []  # heap: (index, context, clock_ms, batch)
         self._next_context = 1
 
@@ -62,9 +63,9 @@ class Reads:
         return self.gathering.returning if self.gathering is not None else 0
 
     @property
-    def asked(self) -> int:
-        """Reads that wait for the leader's answer."""
-        return sum([len(batch.waiting) for batch in self._asked.values()])
+    def waiting(self) -> int:
+        """Reads that are not asked for yet, or wait for the leader's answer."""
+        return self.asked + (len(self.gathering.waiting) if self.gathering is not None else 0)
 
     def begin(self, now: float) -> None:
         """Open a batch: none is open."""
@@ -96,6 +97,7 @@ class Reads:
             self._next_context += 1
             batch.asked_at = now
             self._asked[context] = batch
+            self.asked += len(batch.waiting)
             yield context
 
     def answered(self, state: ReadState, applied: int) -> None:
@@ -103,6 +105,7 @@ class Reads:
         batch = self._asked.pop(state.context, None)
         if batch is None:
             return  # timed out, or asked again under another context
+        self.asked -= len(batch.waiting)
         if state.index == 0:
             self._refused.append(batch)
         elif state.index <= applied:
@@ -123,12 +126,14 @@ class Reads:
         self._refused = []
         self._unasked += self._asked.values()
         self._asked.clear()
+        self.asked = 0
 
     def tick(self, now: float) -> None:
         """Fail what waited too long, ask again what got no answer."""
         for context, batch in list(self._asked.items()):
             if now - batch.asked_at >= self._retry:
                 del self._asked[context]
+                self.asked -= len(batch.waiting)
                 self._refused.append(batch)
         self._unasked += self._refused
         self._refused = []
@@ -150,6 +155,7 @@ class Reads:
         self.gathering = None
         self._unasked, self._refused, self._confirmed = [], [], []
         self._asked.clear()
+        self.asked = 0
         for batch in batches:
             _fail(batch, error)
 

@@ -142,7 +142,7 @@ class Replica:
         self._expiry = Expiry(reactor, self)
         self._disposal = Disposal(reactor, machine, meter)
         self._proposals = Proposals(config.max_batch_bytes, config.max_uncommitted_bytes // 2)
-        self.answered_writes = self.answered_reads = 0
+        self.prompt_until = 0.0
         self._reads = Reads(config.read_timeout, retry=config.election_timeout)
         self._intake = Intake(reactor, self.node, machine, self.driver, self._proposals, self._reads, self._not_leader)
         self._election_timer = LazyTimer(reactor, self.driver.tick)
@@ -355,7 +355,7 @@ class Replica:
             self.membership.applied(entry.index, entry.term, self._applied_configuration)
         if not self.membership.is_empty:
             self.membership.overtaken(entry.index, entry.term)
-        self.answered_writes += 1
+        self.prompt_until = self._intake.answering()
         self._proposals.applied(entry, replies, seconds * 1e6)
         if self._seen_leadership[2] is Role.LEADER:
             self._intake.writes_answered()
@@ -370,7 +370,7 @@ class Replica:
             self.compaction.take().addErrback(self._snapshot_failed)
 
     def read_answered(self, state: ReadState) -> None:
-        self.answered_reads += 1
+        self.prompt_until = self._intake.answering()
         self._reads.answered(state, self.machine.applied)
         self._intake.reads_answered()
 

@@ -55,13 +55,12 @@ class RunQueue(ABC):
         "output",
         "peer",
         "pending_bytes",
-        "read_by",
+        "prompt_until",
         "reading",
         "resp3",
         "silent",
         "state",
         "writing",
-        "written_by",
     )
 
     def __init__(self, state: ServerState, output: Output, set_reading: Callable[[bool], None]) -> None:
@@ -78,7 +77,7 @@ class RunQueue(ABC):
         self.closing = False  # nothing more is taken; the connection closes once all is answered
         self.half_closed = False  # the client has sent all it wants to
         self.writing = 0
-        self.written_by = self.read_by = -1 << 62  # the replica's count when it answered the last write, the last read
+        self.prompt_until = 0.0  # a request that comes by then follows the last reply at once
         self.reading: deque[ReadRun] = deque()
         self.pending_bytes = 0
         self._pending: deque[Run] = deque()

@@ -65,14 +65,14 @@ class WriteRun(Run):
 
     def start(self) -> None:
         session = self.session
-        replica = session.state.replica
-        self.returns = not session.writing and session.written_by == replica.answered_writes
+        state = session.state
+        self.returns = not session.writing and state.seconds() < session.prompt_until
         session.writing += 1
-        replica.submit_write(self)
+        state.replica.submit_write(self)
 
     def applied(self, replies: Sequence[Reply], start: int, microseconds: float) -> None:
         session, count = self.session, self.count
-        session.written_by = session.state.replica.answered_writes
+        session.prompt_until = session.state.replica.prompt_until
         try:
             for known, calls in self.tally:
                 known.calls += calls
@@ -177,19 +177,19 @@ class ReadRun(Run):
 
     def start(self) -> None:
         session = self.session
+        state = session.state
         session.reading.append(self)
         if session.readonly:
-            self.confirmed(session.state.replica.read_local())
+            self.confirmed(state.replica.read_local())
         else:
-            replica = session.state.replica
-            self.returns = len(session.reading) == 1 and session.read_by == replica.answered_reads
-            replica.submit_read(self)
+            self.returns = len(session.reading) == 1 and state.seconds() < session.prompt_until
+            state.replica.submit_read(self)
 
     def confirmed(self, clock_ms: int) -> None:
         self.clock_ms = clock_ms
         self.ready = True
         session = self.session
-        session.read_by = session.state.replica.answered_reads
+        session.prompt_until = session.state.replica.prompt_until
         session.proceed()
 
     def refused(self, error: Exception) -> None:
@@ -265,7 +265,7 @@ class LoneRead(ReadRun):
         if state.turns.is_over or not session.is_alone(self):
             super().confirmed(clock_ms)
             return
-        session.read_by = state.replica.answered_reads
+        session.prompt_until = state.replica.prompt_until
         try:
             argv, known, seconds = self.commands[0], self.tally[0][0], state.seconds
             started = seconds()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from leto.replica.patience import FLIGHT_SECONDS, HOLD_BYTES, RETURN_SECONDS, Patience
+from leto.replica.patience import FLIGHT_SECONDS, HOLD_BYTES, RETURN_SECONDS, Patience, prompt_until
 
 
 class Leader:
@@ -14,7 +14,7 @@ class Leader:
         self.patience = Patience()
         self.now = 100.0
         self.flight = flight
-        self.gathered = self.returning = 0
+        self.gathered = self.returning = self.elsewhere = 0
         self.appended = []  # requests in entries under way
         self.entries = []
 
@@ -23,7 +23,8 @@ class Leader:
         return self.gathered + sum(self.appended)
 
     def look(self):
-        if self.gathered and self.patience.is_over(self.now, self.gathered, 100 * self.gathered, self.waiting):
+        size = 100 * self.gathered
+        if self.gathered and self.patience.is_over(self.now, self.gathered, size, self.waiting, self.elsewhere):
             self.patience.sent(self.now, self.gathered, self.returning)
             self.entries.append(self.gathered)
             self.appended.append(self.gathered)
@@ -143,3 +144,23 @@ def test_clients_that_come_when_they_please_wait_for_nobody():
         while leader.appended:
             leader.answer()
     assert held == 0
+
+
+def test_clients_that_wait_elsewhere_are_expected_but_not_waited_for():
+    leader = Leader()
+    leader.elsewhere = 40  # of 50 clients ten write, and forty read at the same time
+    leader.closed_loop(10, 40)
+    while leader.appended:
+        leader.now += leader.flight
+        leader.answer()
+    leader.elsewhere = 20  # the others were answered, and may come here or there
+    assert not leader.comes(10, returns=True)
+    leader.elsewhere = 25
+    assert not leader.comes(5, returns=True)
+    leader.elsewhere = 30
+    assert leader.look()
+    assert leader.entries[-1] == 15
+
+
+def test_a_client_has_as_long_to_ask_again_as_its_company_takes_to_be_served():
+    assert prompt_until(5.0, 1) < prompt_until(5.0, 100) <= prompt_until(5.0, 100_000) == 5.0 + FLIGHT_SECONDS

@@ -112,10 +112,14 @@ def test_a_write_tells_whether_its_client_asks_again_at_once() -> None:
 
     node.replica.submit_write = submit_write  # type: ignore[method-assign]
     client, other = node.client(), node.client()
-    client.say(b"SET a 1\r\n")
-    client.say(b"SET a 2\r\n")
-    other.say(b"SET b 1\r\n")
-    client.say(b"SET a 3\r\n")  # the other was answered since
+    node.replica.prompt_until = 1.0
+    client.say(b"SET a 1\r\n")  # its first
+    client.say(b"GET a\r\n")
+    client.say(b"SET a 2\r\n")  # right behind the read's reply
+    other.say(b"SET b 1\r\n")  # its first
+    node.clock.advance(2)
+    node.replica.prompt_until = 3.0
+    client.say(b"SET a 3\r\n")  # it took its time
     node.replica.hold_writes = True
     client.send(b"SET a 4\r\n")
     client.send(b"SET a 5\r\n")  # it does not wait for the reply
