@@ -40,6 +40,11 @@ class NodeView:
         return self._state.leader_id
 
     @property
+    def lease_holds(self) -> bool:
+        """Whether a read is confirmed at once."""
+        return reads.lease_holds(self._state)
+
+    @property
     def commit(self) -> int:
         return self._state.commit
 

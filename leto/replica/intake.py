@@ -60,7 +60,8 @@ class Intake:
         if reads.wants_to_ask and node.leader_id:
             gathered = reads.gathered
             elsewhere = proposals.waiting_requests if together else 0
-            if reads.must_ask or read_patience.is_over(now, gathered, 0, gathered + reads.asked, elsewhere):
+            at_once = reads.must_ask or node.lease_holds  # under a lease a round costs nothing
+            if at_once or read_patience.is_over(now, gathered, 0, gathered + reads.asked, elsewhere):
                 read_patience.sent(now, gathered, reads.gathered_returning)
                 for context in reads.ask(now):
                     node.read(context, now)

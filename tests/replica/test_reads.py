@@ -102,3 +102,25 @@ def test_stopping_fails_every_kind_of_waiting_read():
     for result in (asked, confirmed, gathering):
         assert [failure.type for failure in result] == [Stopping]
     assert reads.is_empty and first != second
+
+
+def test_reads_wait_until_they_are_answered_or_to_be_asked_again():
+    reads = Reads(timeout=5.0, retry=1.0)
+    for _ in range(3):
+        outcome(reads.gather(0.0))
+    assert (reads.waiting, reads.asked) == (3, 0)
+    (context,) = reads.ask(0.0)
+    outcome(reads.gather(0.0))
+    assert (reads.waiting, reads.asked) == (4, 3)
+    reads.answered(ReadState(context, 5, 1), applied=5)
+    assert (reads.waiting, reads.asked) == (1, 0)
+    list(reads.ask(0.0))
+    reads.tick(1.5)  # no answer
+    assert reads.asked == 0
+    list(reads.ask(1.5))
+    assert reads.asked == 1
+    reads.leader_changed()
+    assert reads.asked == 0
+    list(reads.ask(1.5))
+    reads.fail_all(Stopping("enough"))
+    assert reads.waiting == 0

@@ -639,6 +639,31 @@ def test_lease_reads_need_no_round_and_end_with_the_lease():
     assert isinstance(over.error, NoQuorum)
 
 
+class PromptRead:
+    """A read of a client that asks again as soon as it is answered."""
+
+    returns = True
+    clock_ms = 0
+
+    def confirmed(self, clock_ms):
+        self.clock_ms = clock_ms
+
+    def refused(self, error):
+        raise error
+
+
+def test_a_read_under_a_lease_waits_for_no_company():
+    cluster = Cluster(3, reads="lease")
+    cluster.do("SET", "a", "1")
+    cluster.advance(0.5)
+    for count in (10, 10, 10, 10, 10, 10, 10, 10, 10, 1):
+        reads = [PromptRead() for _ in range(count)]
+        for read in reads:
+            cluster.leader.replica.submit_read(read)
+        cluster.clock.advance(0)
+        assert all(read.clock_ms for read in reads)
+
+
 def test_cluster_status_gathers_every_members_view():
     cluster = Cluster(3)
     gone = cluster.followers[0]
