@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from leto.replica.replica import Replica
 
 LOOK_SECONDS = 0.1  # how often the leader looks for expired keys
-KEYS_AT_ONCE = 250  # how many it deletes by one command: a few milliseconds of every node, whatever else is due
+KEYS_AT_ONCE = 100  # how many it deletes by one command: a millisecond or two of every node, whatever else is due
 
 
 class Expiry:
