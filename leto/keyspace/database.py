@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import islice
 from typing import Protocol
-from zlib import adler32, crc32
 
+from leto.checksums import adler32, crc32
 from leto.keyspace.deadlines import Deadlines
 from leto.keyspace.index import KeyIndex
 from leto.keyspace.records import LAST, Records

@@ -9,10 +9,10 @@ restart: a key that is there from the walk's beginning to its end is met. That i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from zlib import crc32
 
 import msgspec
 
+from leto.checksums import crc32
 from leto.keyspace.waste import Waste
 
 BUCKETS = 1 << 16

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from zlib import crc32
 
+from leto.checksums import crc32
 from leto.keyspace.values import Record
 from leto.keyspace.waste import Waste
 

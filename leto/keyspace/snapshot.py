@@ -36,10 +36,10 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import compress
 from operator import is_, mul
-from zlib import adler32, crc32
 
 import msgspec
 
+from leto.checksums import adler32, crc32
 from leto.errors import CorruptStorage
 from leto.keyspace.database import Database
 from leto.keyspace.index import bucket_of

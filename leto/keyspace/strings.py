@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from zlib import crc32
 
+from leto.checksums import crc32
 from leto.keyspace.commands import KEYSPACE, wrong_arity
 from leto.keyspace.database import Database, Refused
 from leto.keyspace.numbers import INT64_MAX, integer

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import ClassVar, Protocol, Self, TypeVar, runtime_checkable
-from zlib import adler32, crc32
 
 import msgspec
+
+from leto.checksums import adler32, crc32
 
 STRING_CODE = 0
 MASK = (1 << 64) - 1  # what the sum of all checksums is cut to where it leaves the database

@@ -16,8 +16,8 @@ import struct
 from collections.abc import Iterator
 from enum import IntEnum
 from typing import Final, Protocol
-from zlib import crc32
 
+from leto.checksums import crc32
 from leto.errors import ProtocolError
 
 FRAGMENT_BYTES: Final = 256 * 1024  # payload of one frame, at most

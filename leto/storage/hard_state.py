@@ -24,8 +24,8 @@ from __future__ import annotations
 
 import struct
 from typing import NamedTuple
-from zlib import crc32
 
+from leto.checksums import crc32
 from leto.errors import CorruptStorage, ForeignDirectory, StorageError
 from leto.raft.messages import HardState
 from leto.storage.disk import File

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from zlib import crc32
 
+from leto.checksums import crc32
 from leto.errors import CorruptStorage, StorageError
 from leto.interfaces import Identity
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from twisted.internet.defer import Deferred, fail
 
+from leto.checksums import crc32
 from leto.errors import Compacted, ForeignDirectory, NothingToSnapshot, Stopping, StorageError
 from leto.interfaces import Identity, SnapshotSink, SnapshotSource
 from leto.raft.messages import Entry, EntryKind, HardState, SnapshotMeta
@@ -243,7 +243,7 @@ class MemoryStore:
             current = self.snapshot
             if current is None or current.index <= meta.index:
                 self._sync()
-                self._keep_snapshot((meta, payload, zlib.crc32(payload, meta.index)))
+                self._keep_snapshot((meta, payload, crc32(payload, meta.index)))
 
         return MemorySink(b"", None, complete, lambda _: None)
 

@@ -24,9 +24,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from zlib import crc32
 
 import msgspec
+
+from leto.checksums import crc32
 
 MAGIC = 0xE17E
 HEADER_BYTES = 44

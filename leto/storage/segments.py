@@ -26,8 +26,8 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
-from zlib import crc32
 
+from leto.checksums import crc32
 from leto.errors import CorruptStorage, ForeignDirectory
 from leto.storage import records
 from leto.storage.disk import File

@@ -29,10 +29,10 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from zlib import crc32
 
 import msgspec
 
+from leto.checksums import crc32
 from leto.errors import CorruptStorage, ForeignDirectory, StorageError
 from leto.raft.messages import SnapshotMeta
 from leto.storage.disk import File

@@ -23,10 +23,10 @@ can tear only one of them. Both damaged, or the file gone: Leto refuses to start
 from __future__ import annotations
 
 import struct
-from zlib import crc32
 
 import msgspec
 
+from leto.checksums import crc32
 from leto.errors import CorruptStorage, ForeignDirectory
 from leto.storage.disk import File
 from leto.storage.faultpoints import reach
