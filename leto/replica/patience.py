@@ -23,11 +23,12 @@ MANY_RETURN: Final = 0.5  # share of requests: from here on clients are those wh
 MEMORY: Final = 0.9  # weight of what was known of that share before an entry
 PROMPT_SECONDS: Final = 0.0005  # a client that was answered alone, and asks again within this time, does so at once
 PROMPT_SECONDS_EACH: Final = 0.00002  # more for each one answered with it: replies and requests are handled in turn
+PROMPT_SECONDS_MOST: Final = 0.02
 
 
 def prompt_until(now: float, answered: int) -> float:
     """Until when a client that is answered `now`, as one of so many, would ask again at once."""
-    return now + min(PROMPT_SECONDS + PROMPT_SECONDS_EACH * answered, FLIGHT_SECONDS)
+    return now + min(PROMPT_SECONDS + PROMPT_SECONDS_EACH * answered, PROMPT_SECONDS_MOST)
 
 
 class Patience:
