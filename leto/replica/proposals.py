@@ -6,12 +6,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
-
 from leto.errors import LetoError, OutcomeUnknown
 from leto.interfaces import WriteRequest
 from leto.raft.messages import Entry
-from leto.requests import DeferredWrite
 
 CONGESTED_REQUESTS = 16_384  # enough to fill the largest batches; a fraction of a second's work
 
@@ -61,12 +58,6 @@ class Proposals:
             self.gathered_returning += request.count
         self.waiting_requests += request.count
         self.waiting_bytes += size
-
-    def gather(self, payload: bytes, count: int) -> Deferred[list[Any]]:
-        """Queue `count` requests for the next entry; fires with their replies."""
-        request = DeferredWrite(payload, count)
-        self.submit(request)
-        return request.done
 
     def next_batch(self) -> tuple[bytes, int, list[WriteRequest]]:
         """Take what one entry may hold: (requests, their number, who waits). At least one request."""

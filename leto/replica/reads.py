@@ -5,12 +5,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 
-from twisted.internet.defer import Deferred
-
 from leto.errors import LetoError, NoQuorum
 from leto.interfaces import ReadRequest
 from leto.raft.ready import ReadState
-from leto.requests import DeferredRead
 
 
 class _Batch:
@@ -35,7 +32,6 @@ class Reads:
         self._unasked: list[_Batch] = []  # to be asked at the next chance
         self._refused: list[_Batch] = []  # to be asked when the leader changes or the retry is due
         self._asked: dict[int, _Batch] = {}  # context -> batch, in the order asked
-        self.asked = 0  # reads in these: they wait for the leader's answer
         self._confirmed: list[tuple[int, int, int, _Batch]] = []  # heap: (index, context, clock_ms, batch)
         self._next_context = 1
 
@@ -63,9 +59,14 @@ class Reads:
         return self.gathering.returning if self.gathering is not None else 0
 
     @property
+    def asked(self) -> int:
+        """Reads that wait for the leader's answer."""
+        return sum([len(batch.waiting) for batch in self._asked.values()])
+
+    @property
     def waiting(self) -> int:
         """Reads that are not asked for yet, or wait for the leader's answer."""
-        return self.asked + (len(self.gathering.waiting) if self.gathering is not None else 0)
+        return self.gathered + self.asked
 
     def begin(self, now: float) -> None:
         """Open a batch: none is open."""
@@ -78,14 +79,6 @@ class Reads:
         if request.returns:
             self.gathering.returning += 1
 
-    def gather(self, now: float) -> Deferred[int]:
-        """One more read; fires with clock_ms when it may be served."""
-        if self.gathering is None:
-            self.begin(now)
-        request = DeferredRead()
-        self.submit(request)
-        return request.done
-
     def ask(self, now: float) -> Iterator[int]:
         """The contexts to hand to the core now, one a batch."""
         batches, self._unasked = self._unasked, []
@@ -97,7 +90,6 @@ class Reads:
             self._next_context += 1
             batch.asked_at = now
             self._asked[context] = batch
-            self.asked += len(batch.waiting)
             yield context
 
     def answered(self, state: ReadState, applied: int) -> None:
@@ -105,7 +97,6 @@ class Reads:
         batch = self._asked.pop(state.context, None)
         if batch is None:
             return  # timed out, or asked again under another context
-        self.asked -= len(batch.waiting)
         if state.index == 0:
             self._refused.append(batch)
         elif state.index <= applied:
@@ -126,14 +117,12 @@ class Reads:
         self._refused = []
         self._unasked += self._asked.values()
         self._asked.clear()
-        self.asked = 0
 
     def tick(self, now: float) -> None:
         """Fail what waited too long, ask again what got no answer."""
         for context, batch in list(self._asked.items()):
             if now - batch.asked_at >= self._retry:
                 del self._asked[context]
-                self.asked -= len(batch.waiting)
                 self._refused.append(batch)
         self._unasked += self._refused
         self._refused = []
@@ -155,7 +144,6 @@ class Reads:
         self.gathering = None
         self._unasked, self._refused, self._confirmed = [], [], []
         self._asked.clear()
-        self.asked = 0
         for batch in batches:
             _fail(batch, error)
 

@@ -6,6 +6,13 @@ from twisted.internet.defer import Deferred
 from leto.errors import LetoError, NotLeader, OutcomeUnknown, Overloaded
 from leto.raft.messages import Entry
 from leto.replica.proposals import CONGESTED_REQUESTS, Proposals
+from leto.requests import DeferredWrite
+
+
+def submit(proposals: Proposals, payload: bytes, count: int) -> Deferred:
+    request = DeferredWrite(payload, count)
+    proposals.submit(request)
+    return request.done
 
 
 def result_of(deferred: Deferred):
@@ -26,8 +33,8 @@ def error_of(deferred: Deferred) -> type[LetoError] | None:
 
 def test_one_entry_carries_many_clients_in_the_order_they_asked():
     proposals = Proposals(1000)
-    first = proposals.gather(b"aa", 2)
-    second = proposals.gather(b"b", 1)
+    first = submit(proposals, b"aa", 2)
+    second = submit(proposals, b"b", 1)
     requests, count, waiting = proposals.next_batch()
     assert (requests, count) == (b"aab", 3)
     proposals.appended(7, 1, waiting)
@@ -40,14 +47,14 @@ def test_one_entry_carries_many_clients_in_the_order_they_asked():
 def test_a_batch_is_bounded_but_takes_at_least_one_run():
     proposals = Proposals(4)
     for payload in (b"xxxxxxxx", b"aa", b"bb", b"c"):
-        proposals.gather(payload, 1)
+        submit(proposals, payload, 1)
     assert [proposals.next_batch()[0] for _ in range(3)] == [b"xxxxxxxx", b"aabb", b"c"]
     assert proposals.gathered_bytes == 0
 
 
 def test_an_overwritten_entry_is_an_unknown_outcome_and_not_a_refusal():
     proposals = Proposals(100)
-    waiter = proposals.gather(b"a", 1)
+    waiter = submit(proposals, b"a", 1)
     proposals.appended(5, 2, proposals.next_batch()[2])
     proposals.applied(Entry(5, 3, 0), [])
     assert error_of(waiter) is OutcomeUnknown
@@ -55,7 +62,7 @@ def test_an_overwritten_entry_is_an_unknown_outcome_and_not_a_refusal():
 
 def test_an_entry_below_the_own_one_resolves_nothing():
     proposals = Proposals(100)
-    waiter = proposals.gather(b"a", 1)
+    waiter = submit(proposals, b"a", 1)
     proposals.appended(5, 2, proposals.next_batch()[2])
     proposals.applied(Entry(4, 2, 0), [])
     assert result_of(waiter) is None
@@ -65,9 +72,9 @@ def test_an_entry_below_the_own_one_resolves_nothing():
 
 def test_what_was_only_gathered_is_refused_and_what_was_appended_is_not():
     proposals = Proposals(100)
-    appended = proposals.gather(b"a", 1)
+    appended = submit(proposals, b"a", 1)
     proposals.appended(5, 2, proposals.next_batch()[2])
-    gathered = proposals.gather(b"b", 1)
+    gathered = submit(proposals, b"b", 1)
     proposals.refuse_gathered(NotLeader)
     assert error_of(gathered) is NotLeader
     proposals.abandon_appended()
@@ -79,7 +86,7 @@ def test_abandoning_up_to_an_index(up_to, abandoned):
     proposals = Proposals(1)
     waiters = {}
     for index in (5, 6):
-        waiters[index] = proposals.gather(b"a", 1)
+        waiters[index] = submit(proposals, b"a", 1)
         proposals.appended(index, 1, proposals.next_batch()[2])
     proposals.abandon_appended(up_to)
     errors = {index: error_of(waiter) for index, waiter in waiters.items()}
@@ -88,7 +95,7 @@ def test_abandoning_up_to_an_index(up_to, abandoned):
 
 def test_what_waits_is_counted_until_its_fate_is_told_whatever_that_is():
     proposals = Proposals(10)
-    waiters = [proposals.gather(b"abcd", 2) for _ in range(6)]
+    waiters = [submit(proposals, b"abcd", 2) for _ in range(6)]
     assert (proposals.waiting_requests, proposals.waiting_bytes) == (12, 24)
     for index in (1, 2):
         proposals.appended(index, 1, proposals.next_batch()[2])  # two runs each
@@ -97,9 +104,9 @@ def test_what_waits_is_counted_until_its_fate_is_told_whatever_that_is():
     proposals.applied(Entry(2, 2, 0), [])  # overwritten
     assert (proposals.waiting_requests, proposals.waiting_bytes) == (4, 8)
     proposals.refuse(proposals.next_batch()[2], lambda: Overloaded("too much"))
-    waiters.append(proposals.gather(b"x", 1))
+    waiters.append(submit(proposals, b"x", 1))
     proposals.refuse_gathered(NotLeader)
-    waiters.append(proposals.gather(b"y", 1))
+    waiters.append(submit(proposals, b"y", 1))
     proposals.appended(3, 2, proposals.next_batch()[2])
     proposals.abandon_appended()
     assert (proposals.waiting_requests, proposals.waiting_bytes) == (0, 0)
@@ -109,12 +116,12 @@ def test_what_waits_is_counted_until_its_fate_is_told_whatever_that_is():
 
 def test_it_is_congested_while_too_many_requests_or_bytes_wait():
     proposals = Proposals(1 << 20, congested_bytes=100)
-    waiters = [proposals.gather(b"a", CONGESTED_REQUESTS)]
+    waiters = [submit(proposals, b"a", CONGESTED_REQUESTS)]
     assert not proposals.is_congested
-    waiters.append(proposals.gather(b"a", 1))
+    waiters.append(submit(proposals, b"a", 1))
     assert proposals.is_congested
     proposals.refuse_gathered(NotLeader)
     assert not proposals.is_congested
-    waiters.append(proposals.gather(b"a" * 101, 1))
+    waiters.append(submit(proposals, b"a" * 101, 1))
     assert proposals.is_congested
     assert [error_of(waiter) for waiter in waiters] == [NotLeader, NotLeader, None]

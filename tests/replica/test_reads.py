@@ -5,6 +5,15 @@ from twisted.internet.defer import Deferred
 from leto.errors import NoQuorum, Stopping
 from leto.raft.ready import ReadState
 from leto.replica.reads import Reads
+from leto.requests import DeferredRead
+
+
+def submit(reads: Reads, now: float) -> Deferred:
+    if reads.gathering is None:
+        reads.begin(now)
+    request = DeferredRead()
+    reads.submit(request)
+    return request.done
 
 
 def outcome(deferred: Deferred) -> list:
@@ -15,7 +24,7 @@ def outcome(deferred: Deferred) -> list:
 
 def test_all_reads_of_a_turn_share_one_context():
     reads = Reads(timeout=2.0, retry=1.0)
-    first, second = outcome(reads.gather(0.0)), outcome(reads.gather(0.0))
+    first, second = outcome(submit(reads, 0.0)), outcome(submit(reads, 0.0))
     (context,) = reads.ask(0.0)
     reads.answered(ReadState(context, 5, 1234), applied=5)
     assert first == [1234] and second == [1234]
@@ -24,7 +33,7 @@ def test_all_reads_of_a_turn_share_one_context():
 
 def test_a_confirmed_read_waits_until_its_index_is_applied():
     reads = Reads(2.0, 1.0)
-    result = outcome(reads.gather(0.0))
+    result = outcome(submit(reads, 0.0))
     (context,) = reads.ask(0.0)
     reads.answered(ReadState(context, 5, 1), applied=3)
     reads.applied(4)
@@ -35,7 +44,7 @@ def test_a_confirmed_read_waits_until_its_index_is_applied():
 
 def test_a_refused_read_is_asked_again_of_the_next_leader():
     reads = Reads(2.0, 1.0)
-    result = outcome(reads.gather(0.0))
+    result = outcome(submit(reads, 0.0))
     (context,) = reads.ask(0.0)
     reads.answered(ReadState(context, 0, 0), applied=9)
     assert not reads.wants_to_ask and not reads.is_empty
@@ -50,7 +59,7 @@ def test_a_refused_read_is_asked_again_of_the_next_leader():
 def test_an_answer_under_an_abandoned_context_is_not_taken():
     """It could have been confirmed by a leader of before; the read was asked anew."""
     reads = Reads(2.0, 1.0)
-    result = outcome(reads.gather(0.0))
+    result = outcome(submit(reads, 0.0))
     (old,) = reads.ask(0.0)
     reads.leader_changed()
     list(reads.ask(0.1))
@@ -60,7 +69,7 @@ def test_an_answer_under_an_abandoned_context_is_not_taken():
 
 def test_an_unanswered_read_is_asked_again_and_fails_at_its_deadline():
     reads = Reads(2.0, 0.5)
-    result = outcome(reads.gather(0.0))
+    result = outcome(submit(reads, 0.0))
     list(reads.ask(0.0))
     reads.tick(0.4)
     assert not reads.wants_to_ask
@@ -74,7 +83,7 @@ def test_an_unanswered_read_is_asked_again_and_fails_at_its_deadline():
 
 def test_a_read_without_any_leader_fails_at_its_deadline():
     reads = Reads(2.0, 0.5)
-    result = outcome(reads.gather(0.0))
+    result = outcome(submit(reads, 0.0))
     reads.tick(1.9)
     assert result == []
     reads.tick(2.0)
@@ -83,7 +92,7 @@ def test_a_read_without_any_leader_fails_at_its_deadline():
 
 def test_a_confirmed_read_whose_index_never_applies_fails_too():
     reads = Reads(2.0, 0.5)
-    result = outcome(reads.gather(0.0))
+    result = outcome(submit(reads, 0.0))
     (context,) = reads.ask(0.0)
     reads.answered(ReadState(context, 99, 1), applied=3)
     reads.tick(2.0)
@@ -92,12 +101,12 @@ def test_a_confirmed_read_whose_index_never_applies_fails_too():
 
 def test_stopping_fails_every_kind_of_waiting_read():
     reads = Reads(2.0, 0.5)
-    asked = outcome(reads.gather(0.0))
+    asked = outcome(submit(reads, 0.0))
     (first,) = reads.ask(0.0)
-    confirmed = outcome(reads.gather(0.0))
+    confirmed = outcome(submit(reads, 0.0))
     (second,) = reads.ask(0.0)
     reads.answered(ReadState(second, 99, 1), applied=0)
-    gathering = outcome(reads.gather(0.0))
+    gathering = outcome(submit(reads, 0.0))
     reads.fail_all(Stopping("stop"))
     for result in (asked, confirmed, gathering):
         assert [failure.type for failure in result] == [Stopping]
@@ -107,10 +116,10 @@ def test_stopping_fails_every_kind_of_waiting_read():
 def test_reads_wait_until_they_are_answered_or_to_be_asked_again():
     reads = Reads(timeout=5.0, retry=1.0)
     for _ in range(3):
-        outcome(reads.gather(0.0))
+        outcome(submit(reads, 0.0))
     assert (reads.waiting, reads.asked) == (3, 0)
     (context,) = reads.ask(0.0)
-    outcome(reads.gather(0.0))
+    outcome(submit(reads, 0.0))
     assert (reads.waiting, reads.asked) == (4, 3)
     reads.answered(ReadState(context, 5, 1), applied=5)
     assert (reads.waiting, reads.asked) == (1, 0)
