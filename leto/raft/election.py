@@ -71,6 +71,10 @@ def become_candidate(s: State, *, transfer: bool = False) -> None:
     s.votes = {}
     s.candidate_transfer = transfer
     draw_timeout(s)
+    if s.fast_attempts:
+        # Another may have noticed the leader's end at the same moment: votes that are split, with the leader's own
+        # missing for good, are never counted as lost. Twice as long as a pre-vote: they wait for two disks.
+        s.election_deadline = s.now + 2 * s.settings.fast_election_delay * (1 + s.random())
     _request_votes(s, pre=False)
 
 

@@ -76,6 +76,23 @@ def test_a_lost_connection_leads_to_a_pre_vote_after_a_short_random_delay():
     assert (subject.node.role, subject.node.term, subject.node.leader_id) == (Role.FOLLOWER, 2, "c")
 
 
+def test_votes_split_after_a_lost_connection_are_asked_for_again_soon():
+    """Both followers notice the leader's end at once and vote for themselves; the third vote is the dead leader's, so
+    neither ever loses. They need not wait for a whole timeout, but for no more than three attempts."""
+    subject = Subject(election_timeout=1.0, fast_election_delay=0.05, random=0.5)
+    subject.receives(append(2, (1, 1), sender="c"))
+    subject.does(subject.node.leader_lost, subject.now)
+    asked = of_kind(subject.waits(0.06), RequestVote)
+    for term in (3, 4, 5):
+        assert {(r.term, r.pre) for r in asked} == {(term, True)}
+        subject.receives(RequestVoteReply("b", "a", term, True, pre=True))
+        assert (subject.node.role, subject.node.term) == (Role.CANDIDATE, term)
+        subject.receives(RequestVoteReply("b", "a", term, False))
+        asked = of_kind(subject.waits(0.2), RequestVote)
+    assert not asked
+    assert of_kind(subject.waits(1.5), RequestVote)
+
+
 def test_a_promise_under_a_lease_outlives_the_connection():
     """6.4.1: a follower of a leader with a lease elects nobody within the election timeout, closed connection
     or not."""
