@@ -133,7 +133,7 @@ def may_campaign(s: State) -> bool:
     if s.configuration_index <= s.commit:
         return False
     in_force_before, _ = s.configuration_at(s.commit)
-    return any(index >= in_force_before and known.votes(s.id) for index, known in s.history)
+    return any(index >= in_force_before and s.is_voter_in(known) for index, known in s.history)
 
 
 def deadline(s: State) -> float:

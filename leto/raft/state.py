@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import IntEnum
 
 from leto.raft import configuration as configurations
-from leto.raft.configuration import Configuration
+from leto.raft.configuration import Configuration, Member
 from leto.raft.log import Log
 from leto.raft.messages import Entry, EntryKind, HardState, InstallSnapshot, Message, SnapshotMeta
 from leto.raft.persistence import Writes
@@ -109,6 +109,7 @@ class State:
         "vote",
         "voters",
         "votes",
+        "votes_itself",
         "was_member_at",
         "writes",
     )
@@ -178,6 +179,7 @@ class State:
         self.configuration_index = 0
         self.voters: tuple[str, ...] = ()
         self.outgoing: tuple[str, ...] = ()
+        self.votes_itself = False  # the configuration in force names this data directory a voter (of either set)
         self.progress: dict[str, Progress] = {}  # leader: of every other member
         self._enforce_last_configuration()
         for index, known in self.history:
@@ -304,6 +306,7 @@ class State:
         self.configuration_index, self.configuration = self.history[-1] if self.history else (0, Configuration())
         self.voters = self.configuration.voter_ids()
         self.outgoing = self.configuration.outgoing_ids()
+        self.votes_itself = self.is_voter_in(self.configuration)
         if self.role is Role.LEADER:
             self.track_members()
 
@@ -330,16 +333,20 @@ class State:
 
     def is_named_by(self, configuration: Configuration) -> bool:
         """Whether it means this data directory, and not one that had the id before or has it now."""
-        incarnation = self.settings.incarnation
-        return any(
-            member.id == self.id and (incarnation is None or member.incarnation == incarnation)
-            for member in (*configuration.members, *configuration.outgoing)
-        )
+        return any(self._is(member) for member in (*configuration.members, *configuration.outgoing))
 
-    @property
-    def votes_itself(self) -> bool:
-        """Whether the configuration in force names it a voter (of either set)."""
-        return self.id in self.voters or self.id in self.outgoing
+    def is_voter_in(self, configuration: Configuration) -> bool:
+        """Whether this data directory is a voter (of either set) there.
+
+        One that joined under the id of a former voter reads that configuration too, as it is brought the log: alone
+        by it, it would elect itself.
+        """
+        voters = (member for member in configuration.members if member.voter)
+        return any(self._is(member) for member in (*voters, *configuration.outgoing))
+
+    def _is(self, member: Member) -> bool:
+        incarnation = self.settings.incarnation
+        return member.id == self.id and (incarnation is None or member.incarnation == incarnation)
 
     # the outbox -----------------------------------------------------------------------------------
 

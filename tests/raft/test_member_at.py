@@ -8,6 +8,7 @@ from leto.raft.configuration import Configuration, Member, encode
 from leto.raft.messages import Entry, EntryKind, HardState
 from leto.raft.node import Node
 from leto.raft.settings import Settings
+from leto.raft.state import Role
 
 
 class Log:
@@ -85,3 +86,20 @@ def test_a_configuration_that_names_an_earlier_disk_of_the_node_does_not_name_it
     node = node_with(*memberships, commit=commit, incarnation="second")
     node.ready(0)
     assert node.member_at == member_at
+
+
+@pytest.mark.parametrize(
+    ("incarnation", "role"), [("", Role.CANDIDATE), (None, Role.CANDIDATE), ("second", Role.FOLLOWER)]
+)
+def test_only_the_data_directory_that_is_meant_campaigns(incarnation, role):
+    """A sole voter was removed and came back without its disk. Brought the log from its beginning, it reads there that
+    it is the sole voter, and must not elect itself on what it has of the log."""
+    node = node_with("c", commit=1, incarnation=incarnation)
+    node.tick(10.0)
+    assert node.role is role
+
+
+def test_nor_does_it_by_an_earlier_configuration_than_one_that_is_not_committed():
+    node = node_with("c", "ab", commit=1, incarnation="second")
+    node.tick(10.0)
+    assert node.role is Role.FOLLOWER

@@ -110,6 +110,7 @@ def _learners_count(stack: ExitStack) -> None:
     def enforce(s: State) -> None:
         original(s)
         s.voters = tuple(m.id for m in s.configuration.members)
+        s.votes_itself = s.id in s.voters
 
     stack.enter_context(patch.object(State, "_enforce_last_configuration", enforce))
 
