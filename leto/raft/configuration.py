@@ -134,8 +134,13 @@ def check_change(current: Configuration, target: Configuration) -> None:
                 f"{addresses[member.address]} and {member.id} cannot both be reached at {member.address}"
             )
         known = current.member(member.id)
-        if known is not None and member.voter and known.incarnation != member.incarnation:
+        if known is None or known.incarnation == member.incarnation:
+            continue
+        if member.voter:
             raise ConfigurationRefused(f"{member.id} has lost what it acknowledged: it must start over as a learner")
+        if known.voter and not is_simple_change(current, target):
+            # While joint, the votes of the new data directory would count as the old one's.
+            raise ConfigurationRefused(f"{member.id} lost what it acknowledged: take it back in a change of its own")
 
 
 def is_simple_change(current: Configuration, target: Configuration) -> bool:

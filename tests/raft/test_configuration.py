@@ -112,6 +112,9 @@ def test_members_come_go_and_change_their_role():
         demoted(configuration, "x")
 
 
+LOST_ITS_DISK = Member("b", "b:1", False, joining=True, incarnation="2")
+
+
 @pytest.mark.parametrize(
     ("current", "target", "why"),
     [
@@ -129,6 +132,7 @@ def test_members_come_go_and_change_their_role():
         (plain("a"), Configuration((Member("", "h:1", True),)), "without an id"),
         (plain("a"), Configuration((Member("a", "a:1", True, joining=True),)), "joining"),
         (plain("ab"), Configuration((*voters("a"), Member("b", "b:1", True, incarnation="2"))), "learner"),
+        (plain("abc"), Configuration((*voters("a"), LOST_ITS_DISK, *voters("d"))), "change of its own"),
     ],
 )
 def test_changes_that_must_not_be_made(current, target, why):
@@ -140,6 +144,8 @@ def test_changes_that_may_be_made():
     for target in (plain("abc", "l"), plain("abcd"), plain("ab"), plain("def"), plain("ab", "c")):
         check_change(plain("abc"), target)
     check_change(plain("a"), Configuration((Member("a", "", True), Member("b", "", False))))
+    check_change(plain("abc"), with_member(plain("abc"), LOST_ITS_DISK))
+    check_change(plain("ac", "b"), Configuration((*voters("a"), LOST_ITS_DISK, *voters("d"))))
 
 
 @given(names.filter(bool), names.filter(bool))

@@ -32,16 +32,17 @@ class Log:
 
 def node_with(*memberships: str, commit: int, incarnation: str | None = None) -> Node:
     """Node c, whose log holds a configuration for each text such as "abc"; a capital has lost its disk once."""
+    configurations = [
+        Configuration(tuple(Member(m.lower(), f"{m}:1", True, incarnation="second" * m.isupper()) for m in ids))
+        for ids in memberships
+    ]
+    return node_of(configurations, commit=commit, incarnation=incarnation)
+
+
+def node_of(configurations: list[Configuration], *, commit: int, incarnation: str | None) -> Node:
     entries = [
-        Entry(
-            i,
-            1,
-            int(EntryKind.CONFIGURATION),
-            encode(
-                Configuration(tuple(Member(m.lower(), f"{m}:1", True, incarnation="second" * m.isupper()) for m in ids))
-            ),
-        )
-        for i, ids in enumerate(memberships, 1)
+        Entry(i, 1, int(EntryKind.CONFIGURATION), encode(configuration))
+        for i, configuration in enumerate(configurations, 1)
     ]
     return Node(
         Settings(id="c", incarnation=incarnation),
@@ -95,6 +96,16 @@ def test_only_the_data_directory_that_is_meant_campaigns(incarnation, role):
     """A sole voter was removed and came back without its disk. Brought the log from its beginning, it reads there that
     it is the sole voter, and must not elect itself on what it has of the log."""
     node = node_with("c", commit=1, incarnation=incarnation)
+    node.tick(10.0)
+    assert node.role is role
+
+
+@pytest.mark.parametrize(("incarnation", "role"), [("", Role.PRE_CANDIDATE), ("second", Role.FOLLOWER)])
+def test_nor_does_another_by_the_votes_that_go_out_with_a_joint_change(incarnation, role):
+    before = Configuration(tuple(Member(id, f"{id}:1", True) for id in "abc"))
+    back = Member("c", "c:1", False, incarnation="second")
+    both = Configuration((*before.members[:1], back, Member("d", "d:1", True)), before.members)
+    node = node_of([before, both], commit=1, incarnation=incarnation)
     node.tick(10.0)
     assert node.role is role
 
