@@ -104,9 +104,9 @@ def _usual(arguments: argparse.Namespace, directory: Path, found: Found, rounds:
             fresh = [target for target in targets if target.name not in dict(arguments.peer)]
             found.memory = memory(fresh, 50_000 if arguments.quick else 200_000, say)
         most_keys = 10_000 if arguments.quick else 100_000
-        found.measurements = measure(targets, workloads, rounds=rounds, seconds=seconds, most_keys=most_keys, say=say)
-        if not arguments.only or arguments.open_loop:
+        if not arguments.only or arguments.open_loop:  # first: large values keep a disk busy for some seconds more
             found.open_loop = open_loop(targets, rounds=1 if arguments.quick else rounds, seconds=seconds, say=say)
+        found.measurements = measure(targets, workloads, rounds=rounds, seconds=seconds, most_keys=most_keys, say=say)
         trials = arguments.failovers if arguments.failovers is not None else (1 if arguments.quick else 5)
         if cluster is not None and trials:
             found.failovers = failovers(cluster, trials, say)
