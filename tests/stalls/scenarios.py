@@ -151,16 +151,19 @@ def catch_up_by_log(stage: Stage) -> None:
 
 
 def prepare_install(stage: Stage) -> None:
-    """A leader whose log does not reach back to its beginning."""
+    """A leader whose log does not reach back to its beginning, and a follower whose disk is lost. The old data go before
+    the stream comes: to delete them from the disk that all share holds everyone's flushes up, which no loss does.
+    """
     if stage.leader.info()["raft_snapshot_index"] != stage.leader.info()["raft_applied_index"]:
         stage.client().execute_command("SNAPSHOT")
     assert int(stage.leader.info()["raft_first_index"]) > 1, "the log was not compacted"
+    stage.absent.terminate()
+    stage.absent.forget_data()
+    stage.rest()
 
 
 def catch_up_by_snapshot(stage: Stage) -> None:
     """a follower without data comes back and is brought a snapshot"""
-    stage.absent.terminate()
-    stage.absent.forget_data()
     stage.absent.start(join=stage.leader.address)
     stage.caught_up(stage.absent)
     assert "installed the leader's snapshot" in stage.absent.log()
