@@ -151,8 +151,9 @@ def catch_up_by_log(stage: Stage) -> None:
 
 
 def prepare_install(stage: Stage) -> None:
-    """A leader whose log does not reach back to its beginning, and a follower whose disk is lost. The old data go before
-    the stream comes: to delete them from the disk that all share holds everyone's flushes up, which no loss does.
+    """A leader whose log does not reach back to its beginning, and a follower whose disk is lost.
+
+    The old data go before the stream comes: their deletion, on the disk that all share, holds everyone's flushes up.
     """
     if stage.leader.info()["raft_snapshot_index"] != stage.leader.info()["raft_applied_index"]:
         stage.client().execute_command("SNAPSHOT")
