@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -28,6 +28,17 @@ async def run_on(flusher: Flusher, job: Callable[[], T]) -> T:
     result: list[T] = []
     await flusher.submit(lambda: result.append(job()))
     return result[0]
+
+
+def staggered(members: Sequence[str], own: str, after: str) -> float:
+    """The share of a period after which `own` takes its next snapshot, where `after` took one at its start: in (0, 1].
+
+    Each of `members` (sorted) has a time of its own within the period, so that no two share a disk's, or a quorum's,
+    attention with their snapshots: all apply the same log, and would else come to the same decision at once.
+    """
+    if own not in members or after not in members:
+        return 1.0
+    return ((members.index(after) - members.index(own)) % len(members)) / len(members) or 1.0
 
 
 def _write_parts(sink: SnapshotSink, parts: list[bytes]) -> None:
@@ -60,7 +71,7 @@ class Compaction:
     ) -> None:
         """A snapshot is due after `max_bytes` of requests or `max_entries`. Where the newest (of `snapshot_bytes` at
         first) is larger than `max_bytes`, after as many times that as it is larger: then what snapshots write is in
-        proportion to the log, however large the keyspace is.
+        proportion to the log, however large the keyspace is. The first one of a node's own is due sooner (staggered()).
 
         `needed_behind`: the index behind which a follower that is being brought a snapshot needs the log.
         """
@@ -80,6 +91,7 @@ class Compaction:
         self._bytes_since = 0
         self._snapshot_bytes = snapshot_bytes
         self._snapshot_index = store.snapshot.index if store.snapshot else 0
+        self._share = 1.0  # of the period, that the next snapshot is due after
         self._running: list[Deferred[SnapshotMeta]] | None = None
         self._writer: SnapshotWriter | None = None
         self._cancelled = False
@@ -93,14 +105,21 @@ class Compaction:
         self._bytes_since += payload_bytes
         if self._running is not None:
             return False
-        larger = max(1.0, self._snapshot_bytes / self._max_bytes)
+        period = self._share * max(1.0, self._snapshot_bytes / self._max_bytes)
         return (
-            self._bytes_since >= self._max_bytes * larger or index - self._snapshot_index >= self._max_entries * larger
+            self._bytes_since >= self._max_bytes * period or index - self._snapshot_index >= self._max_entries * period
         )
 
-    def installed(self, index: int, size: int) -> None:
-        """A leader's snapshot of `size` bytes replaced the state: one of our own in progress is pointless."""
+    def members_are(self, members: Sequence[str], own: str) -> None:
+        """Who takes snapshots of the same log; sorted."""
+        if members and not self._snapshot_index:
+            self._share = staggered(members, own, members[0])
+
+    def installed(self, index: int, size: int, share: float) -> None:
+        """A leader's snapshot of `size` bytes replaced the state: one of our own in progress is pointless. The next is
+        due after that share of a period."""
         self.cancel()
+        self._share = share
         self._snapshot_index = index
         self._snapshot_bytes = size
         self._bytes_since = 0
@@ -186,6 +205,7 @@ class Compaction:
         await run_on(self._snapshot_flusher, sink.commit)
         self._snapshot_index = meta.index
         self._snapshot_bytes = size
+        self._share = 1.0
         began = seconds()
         self._taken(meta)
         spent("compaction", seconds() - began)

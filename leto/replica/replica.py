@@ -27,7 +27,7 @@ from leto.raft.ready import ReadState
 from leto.raft.settings import Settings
 from leto.raft.state import Role
 from leto.replica.addresses import AddressBook
-from leto.replica.compaction import Compaction
+from leto.replica.compaction import Compaction, staggered
 from leto.replica.dialling import Dialling
 from leto.replica.disposal import Disposal
 from leto.replica.driver import Driver
@@ -382,7 +382,8 @@ class Replica:
         self.compaction.cancel()
 
     def snapshot_installed(self, meta: SnapshotMeta) -> None:
-        self.compaction.installed(meta.index, self.driver.restored_bytes)
+        share = staggered(self.node.configuration.ids(), self.node.id, self.node.leader_id)
+        self.compaction.installed(meta.index, self.driver.restored_bytes, share)
         self._proposals.abandon_appended(meta.index)
         self.membership.abandon()
         self._restored(meta)
@@ -435,6 +436,7 @@ class Replica:
     def _configuration_changed(self) -> None:
         before, configuration = self._dialling.current, self.node.configuration
         self._dialling.follow(configuration)
+        self.compaction.members_are(configuration.ids(), self.node.id)
         if before is not None:
             self.log.info("members: {members}", members=", ".join(map(in_words, configuration.members)))
 

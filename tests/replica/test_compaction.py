@@ -6,6 +6,9 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, cast
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
@@ -13,7 +16,7 @@ from leto.errors import Stopping
 from leto.keyspace.machine import Machine
 from leto.raft.configuration import Configuration
 from leto.raft.messages import SnapshotMeta
-from leto.replica.compaction import PIECE_BYTES, SLICE_BYTES, WRITE_BYTES, Compaction
+from leto.replica.compaction import PIECE_BYTES, SLICE_BYTES, WRITE_BYTES, Compaction, staggered
 from leto.storage.flush import InlineFlusher
 from leto.storage.memory import MemoryStore
 
@@ -61,10 +64,36 @@ def test_the_larger_the_newest_snapshot_the_later_the_next():
 
 def test_an_installed_snapshot_counts_as_ones_own():
     found = compaction()
-    found.installed(600, 3000)
+    found.installed(600, 3000, 1.0)
     assert entries_until_due(found, 100, start=600) == 30
-    found.installed(700, 10)
-    assert entries_until_due(found, 100, start=700) == 10
+    found.installed(700, 10, 0.5)
+    assert entries_until_due(found, 100, start=700) == 5
+
+
+@given(st.sets(st.text(min_size=1), min_size=1, max_size=9).map(sorted), st.data())
+def test_each_member_has_a_time_of_its_own_in_the_period(members, data):
+    times = [staggered(members, own, members[0]) for own in members]
+    assert times[0] == 1.0 and all(0 < time <= 1 for time in times)
+    gaps = [later - earlier for earlier, later in pairwise(sorted(times))]
+    assert gaps == pytest.approx([1 / len(members)] * (len(members) - 1))
+    own, leader = data.draw(st.sampled_from(members)), data.draw(st.sampled_from(members))
+    due = times[members.index(leader)] + staggered(members, own, leader)
+    assert due % 1 == pytest.approx(times[members.index(own)] % 1), "the same time, whoever brought the snapshot"
+
+
+def test_one_that_is_no_member_takes_the_whole_period():
+    assert staggered(("a", "b"), "c", "a") == staggered(("a", "b"), "b", "") == 1.0
+
+
+def test_the_first_snapshot_comes_at_the_members_time():
+    for own, due in (("a", 12), ("b", 8), ("c", 4)):
+        found = compaction()
+        found.members_are(("a", "b", "c"), own)
+        assert entries_until_due(found, 84) == due
+    found = compaction()
+    found.installed(600, 10, 1.0)
+    found.members_are(("a", "b", "c"), "c")
+    assert entries_until_due(found, 100, start=600) == 10, "the members matter before the first only"
 
 
 class Keyspace:

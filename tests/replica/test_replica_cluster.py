@@ -1,6 +1,7 @@
 """Replicas together: what clients are promised, seen at the seam they use."""
 
 import dataclasses
+from itertools import pairwise
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -463,6 +464,16 @@ def test_snapshots_happen_by_themselves_and_restore_at_the_next_start():
     cluster.until(lambda: any(node.replica.is_leader for node in cluster.running))
     assert cluster.get(b"k0") == b"0"
     cluster.assert_equal_state()
+
+
+def test_members_take_their_snapshots_one_after_another():
+    cluster = Cluster(3, snapshot_entries=60)
+    taken = set()
+    for i in range(200):
+        cluster.do("SET", "k", str(i))
+        taken |= {node.store.snapshot.index for node in cluster.running if node.store.snapshot is not None}
+    apart = [later - earlier for earlier, later in pairwise(sorted(taken))]
+    assert len(taken) >= 8 and min(apart) >= 15, taken
 
 
 def test_a_second_snapshot_without_news_is_refused():
