@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Protocol
 
 from leto.checksums import adler32, crc32
+from leto.keyspace.ages import Ages
 from leto.keyspace.deadlines import Deadlines
 from leto.keyspace.index import KeyIndex
 from leto.keyspace.records import LAST, Records
@@ -49,6 +50,7 @@ class Database:
 
     __slots__ = (
         "_announced",
+        "ages",
         "check_sum",
         "data",
         "deadlines",
@@ -74,6 +76,7 @@ class Database:
         self._announced: dict[bytes, tuple[Record, int]] = {}  # content sums of values that are being changed in place
         self.now = 0
         self.index = 0
+        self.ages = Ages()
         self.random = random
         self.observer: Observer | None = None
         self.waste = Waste()  # what was discarded and is still to be freed, by whoever owns the database

@@ -12,7 +12,6 @@ NO_FREQUENCY = Error(
     b"ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching"
     b" between policies at runtime LRU and LFU data will take some time to adjust."
 )
-NO_IDLE_TIME = Error(b"ERR idle time is not tracked: reads change nothing, so that every node can serve them")
 HELP = (
     b"OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     b"ENCODING <key>",
@@ -108,8 +107,10 @@ def refcount(db: Database, argv: list[bytes]) -> Reply:
     key_flags="RO",
 )
 def idletime(db: Database, argv: list[bytes]) -> Reply:
-    """redis.io/commands/object-idletime: not kept; a clear error."""
-    return None if db.find(argv[2]) is None else NO_IDLE_TIME
+    """redis.io/commands/object-idletime: seconds since the key was last written. Reads change nothing here, so that
+    every node can serve them; what came with a snapshot counts as written when that was taken."""
+    record = db.find(argv[2])
+    return None if record is None else max(0, db.now - db.ages.written_at(record.version)) // 1000
 
 
 @KEYSPACE.add(

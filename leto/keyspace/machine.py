@@ -122,6 +122,8 @@ class Machine:
             transactions = None if len(commands) == count else group(commands, count)
         if time_ms > self.time_ms:
             self.time_ms = time_ms
+            if time_ms >= db.ages.due:
+                db.ages.note(index, time_ms)
         self.applied = db.index = index
         db.now = self.time_ms
         self._draws.state = index
@@ -251,6 +253,7 @@ class Machine:
         """Replace the whole state by a snapshot's payload, step by step: until the last step, which does it at once,
         the old state serves on. Raises CorruptStorage, the old state left as it is."""
         database, time_ms = yield from snapshot.read(chunks, index, self._random)
+        database.ages.note(index, time_ms)
         self.database.discard_all()
         database.waste.take(self.database.waste)
         self.database, self.time_ms, self.applied = database, time_ms, index
