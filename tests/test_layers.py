@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "peer": LEAVES | {"listening", "raft.configuration", "raft.messages", "keyspace.replies"},
     "replica": LEAVES | {"raft", "keyspace", "peer.requests", "status"},
     "memory": LEAVES | {"raft.configuration", "raft.messages", "keyspace", "status"},
-    "resp": LEAVES | {"keyspace", "raft.configuration", "raft.messages", "status"},
+    "resp": LEAVES | {"keyspace", "options", "raft.configuration", "raft.messages", "status"},
     "status": LEAVES | {"raft.configuration"},
     "admin": LEAVES | {"status"},
     "ctl": {"errors", "config", "status", "keyspace", "resp"},  # its reference prints the commands' table

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from leto.keyspace.glob import compile_pattern
-from leto.keyspace.numbers import parse_integer
 from leto.keyspace.replies import OK, SYNTAX_ERROR, Error, Reply
+from leto.options import OPTIONS
 from leto.resp.codec import Request
+from leto.resp.redis_settings import INERT, Unacceptable, number, size, switch
 from leto.resp.state import ServerState
 from leto.resp.table import command, container
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _ADMIN = "admin noscript loading stale"
 _EACH = "O(N) when N is the number of configuration parameters provided"
-_UNITS = {b"": 1, b"b": 1, b"k": 1000, b"kb": 1 << 10, b"m": 10**6, b"mb": 1 << 20, b"g": 10**9, b"gb": 1 << 30}
 
 container(
     "CONFIG",
@@ -55,101 +55,39 @@ def _milliseconds(seconds: float) -> int:
 def parameters(state: ServerState) -> dict[str, Any]:
     """Every parameter's value now, by name."""
     config = state.config
-    return {
+    shown: dict[str, Any] = {
         # Redis's names
         "appendfsync": config.fsync,
-        "appendonly": "yes",
         "bind": config.listen.host or "* -::*",
         "cluster-enabled": _yes(config.on_follower == "moved"),
         "databases": 1,
         "dir": config.raftdir,
         "latency-monitor-threshold": _milliseconds(state.meter.threshold),
-        "lazyfree-lazy-user-del": "no",
         "logfile": config.log_file or "",
         "loglevel": {"info": "notice", "warn": "warning", "error": "warning"}.get(config.log_level, config.log_level),
         "maxclients": state.maxclients,
-        "maxmemory": 0,
-        "maxmemory-policy": "noeviction",
         "port": config.listen.port,
         "protected-mode": _yes(state.protected_mode),
         "proto-max-bulk-len": config.max_bulk_bytes,
         "requirepass": state.password.decode("utf-8", "replace") if state.password else "",
-        "save": "",
         "slowlog-log-slower-than": state.slowlog.threshold,
         "slowlog-max-len": state.slowlog.length,
         "tcp-keepalive": 300,
         "timeout": 0,
-        # Leto's
-        "admin-listen": config.admin_listen or "",
-        "advertise": config.advertise or "",
-        "advertise-client": config.advertise_client or "",
+        # Leto's: what CONFIG SET may have changed
         "client-output-bytes": state.output_bytes,
         "client-pending-bytes": state.pending_bytes,
-        "compat": config.compat,
-        "election-timeout-ms": _milliseconds(config.election_timeout),
-        "flush": config.flush,
-        "fsync": config.fsync,
-        "heartbeat-ms": _milliseconds(config.heartbeat_interval),
-        "id": config.id,
-        "join": config.join or "",
-        "listen": config.listen,
-        "max-batch-bytes": config.max_batch_bytes,
-        "max-bulk-bytes": config.max_bulk_bytes,
-        "max-uncommitted-bytes": config.max_uncommitted_bytes,
-        "on-follower": config.on_follower,
-        "on-removed": config.on_removed,
-        "raftbind": config.raftbind,
-        "raftdir": config.raftdir,
-        "read-timeout-ms": _milliseconds(config.read_timeout),
-        "reads": config.reads,
-        "segment-bytes": config.segment_bytes,
-        "snapshot-bytes": config.snapshot_bytes,
-        "snapshot-entries": config.snapshot_entries,
-        "snapshot-rate": config.snapshot_rate,
-        "trailing-entries": config.trailing_entries,
-        "write-timeout-ms": _milliseconds(config.write_timeout),
     }
+    for name, inert in INERT.items():
+        shown[name] = state.inert_settings.get(inert.name, inert.default)
+    for name, option in OPTIONS.items():
+        if name not in shown:
+            value = getattr(config, option.field)
+            shown[name] = "" if value is None else option.show(value)
+    return shown
 
 
 # What can be set -----------------------------------------------------------------------------------
-
-
-class Unacceptable(Exception):
-    """Why a value is not taken, in Redis's words."""
-
-
-def _number(low: int, high: int) -> Callable[[bytes], int]:
-    def parse(text: bytes) -> int:
-        value = parse_integer(text)
-        if value is None:
-            raise Unacceptable("argument couldn't be parsed into an integer")
-        return _within(value, low, high)
-
-    return parse
-
-
-def _size(low: int) -> Callable[[bytes], int]:
-    def parse(text: bytes) -> int:
-        digits = text.rstrip(b"bkmgBKMG")
-        unit = _UNITS.get(text[len(digits) :].lower())
-        value = parse_integer(digits)
-        if value is None or value < 0 or unit is None:
-            raise Unacceptable("argument must be a memory value")
-        return _within(value * unit, low, (1 << 63) - 1)
-
-    return parse
-
-
-def _within(value: int, low: int, high: int) -> int:
-    if not low <= value <= high:
-        raise Unacceptable(f"argument must be between {low} and {high} inclusive")
-    return value
-
-
-def _switch(text: bytes) -> bool:
-    if text.lower() not in (b"yes", b"no"):
-        raise Unacceptable("argument must be 'yes' or 'no'")
-    return text.lower() == b"yes"
 
 
 def _set(attribute: str) -> Callable[[ServerState, Any], None]:
@@ -174,14 +112,14 @@ def _set_password(state: ServerState, value: bytes | None) -> None:
 
 _INT64 = (1 << 63) - 1
 SETTABLE: dict[str, tuple[Callable[[bytes], Any], Callable[[ServerState, Any], None]]] = {
-    "client-output-bytes": (_size(1 << 16), _set("output_bytes")),
-    "client-pending-bytes": (_size(1 << 16), _set("pending_bytes")),
-    "latency-monitor-threshold": (_number(0, _INT64), _set_latency_threshold),
-    "maxclients": (_number(1, (1 << 32) - 1), _set("maxclients")),
-    "protected-mode": (_switch, _set("protected_mode")),
+    "client-output-bytes": (size(1 << 16), _set("output_bytes")),
+    "client-pending-bytes": (size(1 << 16), _set("pending_bytes")),
+    "latency-monitor-threshold": (number(0, _INT64), _set_latency_threshold),
+    "maxclients": (number(1, (1 << 32) - 1), _set("maxclients")),
+    "protected-mode": (switch, _set("protected_mode")),
     "requirepass": (lambda text: text or None, _set_password),
-    "slowlog-log-slower-than": (_number(-1, _INT64), _set_threshold),
-    "slowlog-max-len": (_number(0, _INT64), lambda state, value: state.slowlog.resize(value)),
+    "slowlog-log-slower-than": (number(-1, _INT64), _set_threshold),
+    "slowlog-max-len": (number(0, _INT64), lambda state, value: state.slowlog.resize(value)),
 }
 
 
@@ -223,21 +161,30 @@ def set_(session: Session, argv: Request) -> Reply:
         return SYNTAX_ERROR
     state = session.state
     known = parameters(state)
+    names: set[str] = set()
     changes: dict[str, Any] = {}
     for given, value in zip(argv[2::2], argv[3::2], strict=True):
         name = given.decode("latin-1").lower()
         if name not in known:
             return Error(b"ERR Unknown option or number of arguments for CONFIG SET - '%b'" % given)
-        if name in changes:
+        inert = INERT.get(name)
+        if name in names:
             return _failed(name, "duplicate parameter")
-        if name not in SETTABLE:
+        if inert is None and name not in SETTABLE:
             return _failed(name, "can't set immutable config")
+        names.add(name)
         try:
-            changes[name] = SETTABLE[name][0](value)
+            if inert is not None:
+                changes[inert.name] = inert.parse(value)
+            else:
+                changes[name] = SETTABLE[name][0](value)
         except Unacceptable as reason:
             return _failed(name, str(reason))
     for name, value in changes.items():
-        SETTABLE[name][1](state, value)
+        if name in INERT:
+            state.inert_settings[name] = str(value)
+        else:
+            SETTABLE[name][1](state, value)
     return OK
 
 

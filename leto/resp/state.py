@@ -65,6 +65,7 @@ class ServerState:
         self.output_bytes = config.client_output_bytes
         self.pending_bytes = config.client_pending_bytes
         self.protected_mode = config.protected_mode
+        self.inert_settings: dict[str, str] = {}  # see leto.resp.redis_settings: what was set, by name
 
         # counters: see RespFactory.counters
         self.connections = 0

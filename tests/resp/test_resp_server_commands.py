@@ -6,8 +6,10 @@ import pytest
 from conversation import Client, Node, error
 
 from leto.config import Address
+from leto.options import OPTIONS
 from leto.raft.configuration import Member
 from leto.resp.info import human
+from leto.resp.redis_settings import POLICIES
 
 
 def fields(text: bytes) -> dict[str, str]:
@@ -125,9 +127,9 @@ def config(client: Client, *patterns: str) -> dict[str, str]:
 def test_config_get_by_globs(client: Client) -> None:
     assert config(client, "port") == {"port": "5379"}
     assert config(client, "PORT", "save", "nothing") == {"port": "5379", "save": ""}
-    assert set(config(client, "maxm*")) == {"maxmemory", "maxmemory-policy"}
+    assert config(client, "maxmemory", "maxmemory-p*") == {"maxmemory": "0", "maxmemory-policy": "noeviction"}
     assert config(client, "appendonly", "election-timeout-ms") == {"appendonly": "yes", "election-timeout-ms": "800"}
-    assert config(client, "*secret*") == {}
+    assert config(client, "*secret*") == {"cluster-secret-file": ""}  # the file's path, never what it holds
 
 
 def test_config_set(node: Node) -> None:
@@ -137,7 +139,34 @@ def test_config_set(node: Node) -> None:
     assert found == {"maxclients": "7", "slowlog-max-len": "3", "client-output-bytes": str(2 << 20)}
 
 
+INT64 = (1 << 63) - 1
 PREFIX = "ERR CONFIG SET failed (possibly related to argument "
+
+
+def test_config_get_shows_every_option_but_the_secrets(client: Client) -> None:
+    found = config(client, "*")
+    assert set(OPTIONS) <= set(found)
+    assert found["log-format"] == "text"
+    assert found["snapshot-bytes"] == "64mb"
+    assert found["cluster-secret-file"] == ""
+
+
+def test_config_set_takes_what_steers_nothing_here(client: Client) -> None:
+    words = "hz 1000 lua-time-limit 10 hash-max-ziplist-entries 7 list-max-listpack-size -5 appendonly no maxmemory 0"
+    rest = ("save", "900 1 300 10", "maxmemory-policy", "ALLKEYS-LRU")
+    assert client.call("CONFIG", "SET", *words.split(), *rest) == b"OK"
+    for wrong in ("1 2 3", "0 1", "a b"):
+        assert "Invalid save parameters" in error(client.call("CONFIG", "SET", "save", wrong))
+    assert config(client, "hz", "busy-*", "hash-max-*-entries", "list-max-*", "save", "maxmemory-policy") == {
+        "hz": "500",
+        "busy-reply-threshold": "10",
+        "hash-max-listpack-entries": "7",
+        "hash-max-ziplist-entries": "7",
+        "list-max-listpack-size": "-5",
+        "list-max-ziplist-size": "-5",
+        "save": "900 1 300 10",
+        "maxmemory-policy": "allkeys-lru",
+    }
 
 
 @pytest.mark.parametrize(
@@ -148,6 +177,18 @@ PREFIX = "ERR CONFIG SET failed (possibly related to argument "
         ("maxclients abc", f"{PREFIX}'maxclients') - argument couldn't be parsed into an integer"),
         ("maxclients 1 maxclients 2", f"{PREFIX}'maxclients') - duplicate parameter"),
         ("port 1", f"{PREFIX}'port') - can't set immutable config"),
+        ("hz abc", f"{PREFIX}'hz') - argument couldn't be parsed into an integer"),
+        ("hz 1 hz 2", f"{PREFIX}'hz') - duplicate parameter"),
+        (
+            "set-max-intset-entries -1",
+            f"{PREFIX}'set-max-intset-entries') - argument must be between 0 and {INT64} inclusive",
+        ),
+        ("maxmemory 100mb", f"{PREFIX}'maxmemory') - Leto holds no memory limit: 0 is the one value that it can keep"),
+        ("maxmemory x", f"{PREFIX}'maxmemory') - argument must be a memory value"),
+        (
+            "maxmemory-policy x",
+            f"{PREFIX}'maxmemory-policy') - argument(s) must be one of the following: {', '.join(POLICIES)}",
+        ),
         ("protected-mode maybe", f"{PREFIX}'protected-mode') - argument must be 'yes' or 'no'"),
         ("client-output-bytes 1x", f"{PREFIX}'client-output-bytes') - argument must be a memory value"),
         ("maxclients 1 foo", "ERR syntax error"),
