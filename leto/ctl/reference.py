@@ -18,6 +18,7 @@ TITLES = {
     "string": "Strings",
     "generic": "Keys",
     "transactions": "Transactions",
+    "scripting": "Programs",
     "connection": "Connection",
     "server": "Server",
     "cluster": "Cluster",

@@ -151,7 +151,7 @@ def count(session: Session, argv: Request) -> Reply:
 def list_(session: Session, argv: Request) -> Reply:
     table = session.state.table
     if len(argv) == 2:
-        return [known.full_name.encode() for known in table.known.values()]
+        return [known.full_name.encode() for known in table.all()]
     if len(argv) != 5 or argv[2].upper() != b"FILTERBY":
         return SYNTAX_ERROR
     kind, wanted = argv[3].upper(), argv[4]

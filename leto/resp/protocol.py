@@ -26,6 +26,7 @@ import leto.resp.client_commands
 import leto.resp.cluster
 import leto.resp.connection
 import leto.resp.diagnostics
+import leto.resp.functions
 import leto.resp.info
 import leto.resp.introspection
 import leto.resp.redirects

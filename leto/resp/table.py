@@ -122,7 +122,8 @@ class Known:
         self.no_multi = "no_multi" in command.flags or command.full_name in _TAKES_TIME
         self.at_exec = _AT_EXEC.get(command.full_name, command.function)
         self.subcommands = {
-            sub.name: Known(sub, WRITE if sub.is_write else kind) for sub in command.subcommands.values()
+            sub.name: Known(sub, WRITE if sub.is_write and kind != LOCAL else kind)
+            for sub in command.subcommands.values()
         }
         self.once = ((self, 1),)  # the tally of a run that is one call of it
         self.calls = 0

@@ -23,7 +23,9 @@ def test_every_command_is_told_of(client: Client) -> None:
     assert len(entries) == client.call("COMMAND", "COUNT") == len(KEYSPACE) + len(CONNECTION)
     names = {entry[0] for entry in entries}
     assert {b"get", b"set", b"multi", b"client", b"join", b"raft", b"command"} <= names
-    assert sorted(client.call("COMMAND", "LIST")) == sorted(names)
+    subcommands = {sub[0] for entry in entries for sub in entry[9]}
+    assert {b"config|get", b"object|encoding"} <= subcommands
+    assert sorted(client.call("COMMAND", "LIST")) == sorted(names | subcommands)
     assert all(len(entry) == 10 for entry in entries)
 
 
@@ -225,3 +227,26 @@ def test_resp3_uses_sets_and_maps(node: Node) -> None:
     heard = client.say(b"COMMAND INFO get\r\nCOMMAND DOCS get\r\n")
     assert b"~2\r\n+fast\r\n+readonly\r\n" in heard
     assert b"%1\r\n$3\r\nget\r\n%" in heard
+
+
+# FUNCTION --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "reply"),
+    [
+        ("FLUSH x", "ERR FUNCTION FLUSH only supports SYNC|ASYNC option"),
+        ("FLUSH a b", "ERR unknown subcommand or wrong number of arguments for 'FLUSH'. Try FUNCTION HELP."),
+        ("LIST x", "ERR Unknown argument x"),
+        ("LIST LIBRARYNAME", "ERR library name argument was not given"),
+        ("LIST WITHCODE WITHCODE", "ERR Unknown argument WITHCODE"),
+        ("LOAD x", "ERR unknown subcommand 'LOAD'. Try FUNCTION HELP."),
+    ],
+)
+def test_function_refusals(client: Client, words: str, reply: str) -> None:
+    assert error(client.call("FUNCTION", *words.split())) == reply
+
+
+def test_there_are_no_functions_to_list_or_to_flush(client: Client) -> None:
+    assert client.call("FUNCTION", "FLUSH") == client.call("FUNCTION", "FLUSH", "async") == b"OK"
+    assert client.call("FUNCTION", "LIST") == client.call("FUNCTION", "LIST", "LIBRARYNAME", "a", "WITHCODE") == []
