@@ -209,6 +209,14 @@ class StateMachine(Protocol):
     def expired(self, clock_ms: int, limit: int) -> bytes | None:
         """The packed internal command that deletes up to `limit` keys expired by clock_ms; None if there are none."""
 
+    @property
+    def key_count(self) -> int:
+        """Keys, expired ones that are not deleted yet included."""
+
+    @property
+    def volatile_count(self) -> int:
+        """Those of them that have an expiry."""
+
     def digest(self) -> tuple[int, int]:
         """(index, 64-bit digest of the whole state at it)."""
 
@@ -270,6 +278,9 @@ class ReplicaStatus:
     snapshot_in_progress: bool = False
     log_bytes: int = 0
     counters: Mapping[str, int] = field(default_factory=dict)
+    version: str = ""  # of Leto
+    uptime: float = 0.0  # seconds since it was started
+    keys: int = 0  # expired ones that are not deleted yet included
 
 
 class WriteRequest(Protocol):

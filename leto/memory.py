@@ -183,6 +183,7 @@ class LoneReplica:
                 PeerStatus(m.id, m.address, m.client_address, "voter" if m.voter else "learner", connected=True)
                 for m in self._configuration().members
             ),
+            keys=self.machine.key_count,
         )
 
     def cluster_status(self) -> Deferred[dict[str, Any]]:

@@ -79,6 +79,20 @@ def cluster_members(cluster: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return dict(sorted(members.items()))
 
 
+def losses_survived(cluster: Mapping[str, Any]) -> int:
+    """How many of the voters that answer may still be lost before no quorum is left; -1 if there is none already.
+    During a joint change both configurations need theirs."""
+    nodes = cluster["nodes"]
+    members = cluster_members(cluster).values()
+    old = [member["id"] for member in members if member["role"] == "outgoing"]
+    new = [member["id"] for member in members if member["role"] == "voter"]
+    spare = []
+    for voters in filter(None, (new, old)):
+        alive = sum(voter in nodes for voter in voters)
+        spare.append(alive - (len(voters) // 2 + 1))
+    return max(-1, min(spare, default=-1))
+
+
 def cluster_problems(cluster: Mapping[str, Any]) -> list[str]:
     """One sentence for each thing that keeps the cluster from being healthy; [] when it is."""
     return list(_problems(cluster))

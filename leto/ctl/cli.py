@@ -15,7 +15,7 @@ from leto.ctl.resp_client import AskFailed
 from leto.ctl.table import print_cluster
 from leto.ctl.view import ask_any
 from leto.errors import ConfigError
-from leto.status import cluster_leader, cluster_problems
+from leto.status import cluster_leader, cluster_problems, losses_survived
 
 HEALTHY, DEGRADED, UNREACHABLE, USAGE = 0, 1, 2, 64
 DEFAULT_ADDRESS = "127.0.0.1:5379"
@@ -54,7 +54,8 @@ def status(addresses: Sequence[Address], *, as_json: bool, password: str | None,
         print(f"leto: {failure}", file=sys.stderr)
     problems = cluster_problems(cluster)
     if as_json:
-        view = {"leader": cluster_leader(cluster), "healthy": not problems, "problems": problems, **cluster}
+        verdict = {"healthy": not problems, "problems": problems, "losses_survived": losses_survived(cluster)}
+        view = {"leader": cluster_leader(cluster), **verdict, **cluster}
         print(json.dumps(view, indent=2))
     else:
         print_cluster(cluster, Console(file=sys.stdout, width=None if sys.stdout.isatty() else TABLE_WIDTH))

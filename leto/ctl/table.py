@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from leto.status import cluster_leader, cluster_members, cluster_problems
+from leto.resp.info import human
+from leto.status import cluster_leader, cluster_members, cluster_problems, losses_survived
 
-COLUMNS = ("id", "raft address", "client address", "role", "term", "commit", "applied", "lag", "connected", "snapshot")
-_NUMBERS = {"term", "commit", "applied", "lag", "snapshot"}
+COLUMNS = (
+    *("id", "raft address", "client address", "role", "term", "commit", "applied", "lag", "connected"),
+    *("snapshot", "keys", "log", "up", "version"),
+)
+_NUMBERS = {"term", "commit", "applied", "lag", "snapshot", "keys", "log", "up"}
 
 
 def print_cluster(cluster: Mapping[str, Any], console: Console) -> None:
@@ -29,6 +34,7 @@ def print_cluster(cluster: Mapping[str, Any], console: Console) -> None:
         console.print(f"[red]degraded:[/red] {escape(problem)}", soft_wrap=True)
     if not problems:
         console.print(f"healthy, led by {escape(cluster_leader(cluster))}", soft_wrap=True)
+    console.print(tolerance(cluster), soft_wrap=True)
 
 
 def member_rows(cluster: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -43,11 +49,42 @@ def member_rows(cluster: Mapping[str, Any]) -> list[tuple[str, ...]]:
         addresses = (member.get("address") or "-", member.get("client_address") or "-")
         if node is None:
             role = member.get("role", "-")
-            rows.append((server_id, *addresses, role, "-", "-", "-", "-", "no", "-"))
+            unknown = ["-"] * (len(COLUMNS) - 9)
+            rows.append((server_id, *addresses, role, "-", "-", "-", "-", "no", *unknown))
             continue
         lag = max(0, highest - node["applied"])
         numbers = [node["term"], node["commit"], node["applied"], lag]
         state = member.get("state", "")
         connected = "yes" if not state or state == "replicate" else f"yes ({state})"
-        rows.append((server_id, *addresses, node["role"], *map(str, numbers), connected, str(node["snapshot_index"])))
+        extent = (str(node["snapshot_index"]), _number(node, "keys"), _size(node, "log_bytes"), _age(node))
+        version = str(node.get("version") or "-")
+        rows.append((server_id, *addresses, node["role"], *map(str, numbers), connected, *extent, version))
     return rows
+
+
+def _number(node: Mapping[str, Any], name: str) -> str:
+    return str(node.get(name, "-"))  # nodes of older versions do not tell everything
+
+
+def _size(node: Mapping[str, Any], name: str) -> str:
+    return human(node[name]) if name in node else "-"
+
+
+def _age(node: Mapping[str, Any]) -> str:
+    """The uptime in the largest two units: 3d 4h, 12m 5s."""
+    seconds = int(node.get("uptime", 0))
+    units = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+    for (name, each), (next_name, next_each) in pairwise(units):
+        if seconds >= each:
+            return f"{seconds // each}{name} {seconds % each // next_each}{next_name}"
+    return f"{seconds}s" if "uptime" in node else "-"
+
+
+def tolerance(cluster: Mapping[str, Any]) -> str:
+    """How many more nodes may be lost, as a sentence."""
+    survived = losses_survived(cluster)
+    if survived < 0:
+        return "no quorum of the voters answers"
+    if survived == 0:
+        return "survives the loss of no further voter"
+    return f"survives the loss of {survived} more voter{'s' if survived > 1 else ''}"

@@ -233,6 +233,16 @@ class Machine:
         keys = self.database.deadlines.due(self.database, clock_ms, limit)
         return hiredis.pack_command((b"EXPIRED", *keys)) if keys else None  # type: ignore[arg-type]
 
+    @property
+    def key_count(self) -> int:
+        """Keys, expired ones that are not deleted yet included."""
+        return len(self.database.data)
+
+    @property
+    def volatile_count(self) -> int:
+        """Those of them that have an expiry."""
+        return self.database.volatile
+
     def digest(self) -> tuple[int, int]:
         """(index, 64-bit digest of the whole state at it)."""
         db = self.database

@@ -78,6 +78,7 @@ class Replica:
         self.config = config
         self.machine = machine
         self._reactor = reactor
+        self._made_at = reactor.seconds()
         self._store = store
         self._transport = transport
         self._on_fatal = on_fatal
@@ -322,6 +323,7 @@ class Replica:
             self.machine,
             self._transport,
             now=self._reactor.seconds(),
+            uptime=self._reactor.seconds() - self._made_at,
             client_address_of=self.addresses.of_client,
             snapshot_in_progress=self.compaction.in_progress,
             counters=self._counters

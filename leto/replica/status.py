@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
+import leto
 from leto.interfaces import PeerStatus, ReplicaStatus, StateMachine, Store, Transport
 from leto.raft.configuration import Member
 from leto.raft.node import Node
@@ -26,6 +27,7 @@ def describe(
     *,
     now: float,
     client_address_of: Callable[[str], str],
+    uptime: float,
     snapshot_in_progress: bool,
     counters: Mapping[str, int],
 ) -> ReplicaStatus:
@@ -83,4 +85,7 @@ def describe(
         snapshot_in_progress=snapshot_in_progress,
         log_bytes=store.log_bytes(),
         counters=counters,
+        version=leto.__version__,
+        uptime=uptime,
+        keys=machine.key_count,
     )

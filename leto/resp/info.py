@@ -236,10 +236,9 @@ def _cluster(session: Session) -> Fields:
 
 
 def _keyspace(session: Session) -> Fields:
-    machine: Any = session.state.replica.machine
-    keys = machine.query((b"DBSIZE",), 0)
-    if keys:
-        yield "db0", f"keys={keys},expires={machine.database.volatile},avg_ttl=0"
+    machine = session.state.replica.machine
+    if machine.key_count:
+        yield "db0", f"keys={machine.key_count},expires={machine.volatile_count},avg_ttl=0"
 
 
 def _raft(session: Session) -> Fields:

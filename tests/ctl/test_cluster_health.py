@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from cluster_views import cluster_view, healthy_cluster, node_view
 
-from leto.ctl.table import COLUMNS, member_rows
-from leto.status import LAG_LIMIT, cluster_leader, cluster_members, cluster_problems
+from leto.ctl.table import COLUMNS, member_rows, tolerance
+from leto.status import LAG_LIMIT, cluster_leader, cluster_members, cluster_problems, losses_survived
 
 LOST = cluster_view(node_view("id1"), node_view("id2"), unreachable={"id3": "connection refused"})
 NO_LEADER = cluster_view(*(node_view(i, leader="", role="follower", leader_id="") for i in ("id1", "id2", "id3")))
@@ -90,6 +90,10 @@ def test_rows_show_every_member_also_those_that_do_not_answer() -> None:
         "lag": "0",
         "connected": "yes",
         "snapshot": "20",
+        "keys": "0",
+        "log": "0B",
+        "up": "0s",
+        "version": "-",
     }
     assert (rows[2]["role"], rows[2]["connected"], rows[2]["applied"]) == ("voter", "no", "-")
 
@@ -97,3 +101,32 @@ def test_rows_show_every_member_also_those_that_do_not_answer() -> None:
 def test_lag_counts_from_the_highest_commit_index_known() -> None:
     rows = member_rows(cluster_view(node_view("id1", commit=70, applied=70), node_view("id2"), node_view("id3")))
     assert [row[COLUMNS.index("lag")] for row in rows] == ["0", "20", "20"]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "survived", "sentence"),
+    [
+        (healthy_cluster(), 1, "survives the loss of 1 more voter"),
+        (LOST, 0, "survives the loss of no further voter"),
+        (cluster_view(node_view("id1"), unreachable={"id2": "x", "id3": "x"}), -1, "no quorum of the voters answers"),
+    ],
+)
+def test_how_many_losses_are_survived(cluster: dict[str, Any], survived: int, sentence: str) -> None:
+    assert losses_survived(cluster) == survived
+    assert tolerance(cluster) == sentence
+
+
+def test_a_joint_configuration_needs_both_majorities() -> None:
+    leader = node_view("id1")
+    leader["members"] = [{**member, "role": "voter"} for member in leader["members"]]
+    leader["members"] += [{**leader["members"][0], "id": f"old{n}", "role": "outgoing"} for n in (1, 2, 3)]
+    old = [node_view(f"old{n}") for n in (1, 2)]
+    assert losses_survived(cluster_view(leader, node_view("id2"), node_view("id3"), *old)) == 0
+    assert losses_survived(cluster_view(leader, node_view("id2"), node_view("id3"), old[0])) == -1
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "5s"), (65, "1m 5s"), (7300, "2h 1m"), (900_000, "10d 10h")])
+def test_a_row_tells_keys_log_uptime_and_version(seconds: int, text: str) -> None:
+    view = node_view("id1", keys=12, log_bytes=1536, uptime=float(seconds), version="1.2.3")
+    [row, *_] = member_rows(cluster_view(view, node_view("id2"), node_view("id3")))
+    assert row[COLUMNS.index("keys") :] == ("12", "1.50K", text, "1.2.3")
