@@ -185,6 +185,8 @@ class LetoService(Service):
             soon=readers.soon if readers is not None else None,
             meter=self._meter,
         )
+        fail = replica.driver.fail
+        self._store.on_failure = lambda failure: reactor.callFromThread(fail, str(failure))
         self.clients_factory = RespFactory(
             replica, config, reactor, shutdown=self.stop_process, readers=readers, meter=self._meter
         )

@@ -112,8 +112,12 @@ class HardStateFile:
         current, stale = read(file, owner)
         self._version, self.state = current
         self.repaired = bool(stale)
-        for copy in stale:  # from here on both hold the same
-            self._write_copy(copy, encode(owner, self._version, self.state))
+        # Both are written again: a process that was killed, or whose sync failed, may have left them in the page cache
+        # alone. A damaged one first, while the other is whole; else in save()'s order.
+        data = encode(owner, self._version, self.state)
+        is_second_damaged = 1 in stale and decode(file.read_at(OFFSETS[1], COPY_BYTES), file.path, owner) is None
+        for copy in (1, 0) if is_second_damaged else (0, 1):
+            self._write_copy(copy, data)
 
     def save(self, state: HardState) -> None:
         """Make term, vote and commit durable. Raises StorageError if it would take back a term or a vote; OSError."""

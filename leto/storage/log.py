@@ -50,12 +50,16 @@ class Log:
         self.durable = written  # of them durable
         self._staged: list[tuple[Entry, int]] = []
         self._dropped: list[Segment] = []  # unlinked, and their room not freed yet
-        self._durable_lock = threading.Lock()
+        self._last_written = index.last
+        self._durable_index = index.last
+        self._sync_lock = threading.Lock()
+        self._sync_failure: OSError | None = None
 
     # writing ---------------------------------------------------------------------------------------
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Write `entries`, which index.check() has passed. They are seen by readers after publish()."""
+        self._durable_index = min(self.durable_index, entries[0].index - 1)
         segment = self._active
         salt = segment.header.salt
         previous = segment.last_crc
@@ -81,6 +85,15 @@ class Log:
             size += length
             count += 1
         self._write(buffers, size, count, previous)
+        self._last_written = entries[-1].index
+
+    @property
+    def durable_index(self) -> int:
+        """An index up to which all entries are durable; the highest such, if nothing has been written since. For the
+        writer thread."""
+        if self.durable == self.written:
+            self._durable_index = self._last_written
+        return self._durable_index
 
     def has_room(self, count: int, payload_bytes: int) -> bool:
         """Whether so many entries of so many bytes together go to the open segment."""
@@ -97,12 +110,24 @@ class Log:
 
     def sync(self) -> None:
         """Make what is written durable. May also run in another thread than the writer's: records counted in
-        `written` before the active segment is looked at are in it, or in older ones, which a rotation synced."""
-        written = self.written
-        self._active.file.sync()
-        with self._durable_lock:
-            if written > self.durable:
-                self.durable = written
+        `written` before the active segment is looked at are in it, or in older ones, which a rotation synced.
+
+        One at a time, and what one sync fails of, all later ones fail of: the kernel tells an open file of an error
+        once, whichever thread asks first, and the pages that it could not write are clean after that.
+        """
+        with self._sync_lock:
+            failure = self._sync_failure
+            if failure is not None:
+                raise OSError(failure.errno, failure.strerror, failure.filename)
+            written = self.written
+            if written == self.durable:
+                return
+            try:
+                self._active.file.sync()
+            except OSError as error:
+                self._sync_failure = error
+                raise
+            self.durable = written
 
     def publish(self) -> None:
         """Show readers what was appended."""
@@ -174,6 +199,7 @@ class Log:
         self._create(first_index=index + 1, previous_term=term, reset=True)
         reach("reset.segment-created")
         self.index = LogIndex(index + 1, term)
+        self._last_written = self._durable_index = index
         for sequence in old:
             self._unlink(sequence, "reset.old-unlinked")
         self.free_dropped()

@@ -220,7 +220,8 @@ class MemoryStore:
             raise StorageError(f"in term {old.term} the vote was for {old.vote!r} and must not become {new.vote!r}")
         self._image.hard_state = new
         if (new.term, new.vote) != (old.term, old.vote):
-            self._durable.hard_state = new
+            commit = min(new.commit, self._durable.index.last)
+            self._durable.hard_state = HardState(new.term, new.vote, commit)
 
     def _sync(self) -> None:
         partial, received, snapshots = self._durable.partial, self._durable.received, self._durable.snapshots

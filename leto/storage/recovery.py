@@ -2,7 +2,8 @@
 
 - Every segment but the last is wholly durable: any damage in it is refused.
 - The last segment may end in a torn write: bytes after its last valid record that are no valid record. They are
-  cut only if nothing says that they were durable: not the watermark, and no valid header beyond them. Such a header
+  cut only if nothing says that they were durable: not the watermark, not the commit index that was saved with term
+  and vote, and no valid header beyond them. Such a header
   tells how many records were durable when it was written, and the records of one interrupted write may have reached
   the disk in any order: so a later record alone proves nothing, its `durable` does.
 - A cut tail is first copied beside its segment (`<name>.torn-<n>`).
@@ -38,6 +39,7 @@ from leto.storage.segments import (
 from leto.storage.watermark import Mark
 
 TORN = ".torn-"
+PAGE = 4096  # bytes; what the page cache holds, and a file system writes, as one
 CONFIGURATION = int(EntryKind.CONFIGURATION)
 
 
@@ -133,8 +135,10 @@ def recover(
     segment_bytes: int,
     salt: Callable[[], int],
     notes: list[str],
+    committed: int = 0,
 ) -> Log:
-    """Open the log. Raises CorruptStorage, ForeignDirectory, OSError; `notes` gets a line for whatever was mended."""
+    """Open the log. `committed`: the index up to which entries are known to have been durable, beyond any snapshot.
+    Raises CorruptStorage, ForeignDirectory, OSError; `notes` gets a line for whatever was mended."""
     for name in disk.names(directory):
         if name.endswith(TEMPORARY):
             disk.unlink(os.path.join(directory, name))
@@ -163,7 +167,7 @@ def recover(
         found = scan(data, read.header)
         replay.add(read.path, read.header, data, found)
         if found.damage is not None:
-            _judge(read.path, read.header, data, found, replay, mark, is_last)
+            _judge(read.path, read.header, data, found, replay, mark, committed, is_last)
             notes.append(_cut(disk, directory, read, data, found, replay.index.last))
         segment = Segment(read.file, read.header, segment_bytes)
         segment.end = found.end
@@ -178,13 +182,44 @@ def recover(
             f" but {mark.records - replay.records} more records up to entry {mark.index} were durable: the file was cut"
             f" or a later segment is missing; {RESTORE}"
         )
-    # A process that was killed may have left records in the page cache only: they count as durable from here on.
-    segments[opened[-1].header.sequence].file.sync()
+    if replay.index.last < committed:
+        end = opened[-1]
+        raise CorruptStorage(
+            f"{end.path}: the log ends at offset {segments[end.header.sequence].end} with entry {replay.index.last},"
+            f" but {_told_by_hard_state(committed)}: the file was cut or a later segment is missing; {RESTORE}"
+        )
+    _write_again(opened[-1], data, found, mark)
     return Log(disk, directory, owner, segment_bytes, salt, segments, replay.index, replay.records)
 
 
+def _told_by_hard_state(committed: int) -> str:
+    return f"the hard state tells that all entries up to {committed} were committed, and durable here"
+
+
+def _write_again(last: _Read, data: bytes, found: Scan, mark: Mark) -> None:
+    """Make what was read of the last segment durable: it counts as that from here on.
+
+    A killed process may have left records in the page cache alone; so may a sync that failed, and there the pages
+    count as clean: reads show them, a sync reports success, and power takes them. So all that no sync is known to
+    have covered is written again, by whole pages, which makes them dirty, and then synced.
+    """
+    records_before = last.header.records_before
+    durable = max(mark.records, found.found[-1][1].durable if found.found else 0) - records_before
+    if durable < len(found.found):
+        start = found.found[durable][0] // PAGE * PAGE if durable > 0 else 0
+        last.file.write_at(start, [memoryview(data)[start : found.end]])
+    last.file.sync()
+
+
 def _judge(
-    path: str, header: SegmentHeader, data: bytes, found: Scan, replay: Replay, mark: Mark, is_last: bool
+    path: str,
+    header: SegmentHeader,
+    data: bytes,
+    found: Scan,
+    replay: Replay,
+    mark: Mark,
+    committed: int,
+    is_last: bool,
 ) -> None:
     """Raises CorruptStorage unless the damage at found.end may be a torn write."""
     damage = found.damage
@@ -196,6 +231,8 @@ def _judge(
         reason = "no interrupted write leaves that"
     elif mark.records > replay.records:
         reason = f"it was durable (the watermark stands at entry {mark.index})"
+    elif committed > replay.index.last:
+        reason = _told_by_hard_state(committed)
     else:
         for later in records.headers_after(data, found.end, header.salt):
             if later.durable > replay.records:

@@ -2,6 +2,10 @@
 
 A loss of power keeps of every unsynced write any of its 512-byte sectors, in any order, perhaps one of them torn;
 of every unsynced change of names, any. That is what POSIX permits, and more than a journaling file system does.
+
+A sync that fails follows Linux (mm/filemap.c, lib/errseq.c): what was dirty counts as clean from then on. It is read
+as it was written while the page cache has it, and no later sync writes it: only writing it again does. Each open file
+is told of the error once, by its next sync; one that is opened later, only if nobody was told yet.
 """
 
 from __future__ import annotations
@@ -22,21 +26,47 @@ class PowerLost(BaseException):
 
 
 class _Inode:
-    __slots__ = ("content", "durable", "unsynced")
+    __slots__ = ("content", "durable", "errors", "lost", "reported", "unsynced")
 
     def __init__(self) -> None:
         self.content = bytearray()
         self.durable = b""
         self.unsynced: list[tuple[int, bytes | None]] = []  # writes at an offset; None: truncate to the offset
+        self.lost = False  # something of `content` counts as clean, and is not on the disk
+        self.errors = 0  # how often writing back has failed
+        self.reported = 0  # the last of them that some open file was told of
 
     def apply(self, offset: int, data: bytes | None) -> None:
         _apply(self.content, offset, data)
         self.unsynced.append((offset, data))
 
     def sync(self) -> None:
-        if self.unsynced:
+        if not self.unsynced:
+            return
+        if self.lost:
+            self.durable = self._written_back()
+            self.lost = self.durable != self.content
+        else:
             self.durable = bytes(self.content)
-            self.unsynced.clear()
+        self.unsynced.clear()
+
+    def fail(self) -> None:
+        """Writing back fails: nothing that was dirty reaches the disk, and it is dirty no more."""
+        self.errors += 1
+        self.lost = self.lost or bool(self.unsynced)
+        self.unsynced.clear()
+
+    def drop_cache(self) -> None:
+        """What is clean is read from the disk from now on."""
+        if self.lost:
+            self.content = bytearray(self._written_back())
+            self.lost = False
+
+    def _written_back(self) -> bytes:
+        durable = bytearray(self.durable)
+        for offset, data in self.unsynced:
+            _apply(durable, offset, data)
+        return bytes(durable)
 
     def lose_power(self, random: Random) -> None:
         content = bytearray(self.durable)
@@ -56,6 +86,8 @@ class _Inode:
         self.content = content
         self.durable = bytes(content)
         self.unsynced.clear()
+        self.lost = False
+        self.errors = self.reported = 0
 
 
 def _apply(content: bytearray, offset: int, data: bytes | None) -> None:
@@ -113,10 +145,14 @@ class SimulatedFile:
         self._inode = inode
         self._life = disk.life
         self._closed = False
+        self._told = inode.reported  # the last error of writing back that this open file knows of
 
-    def _operate(self, name: str) -> None:
+    def _check_open(self) -> None:
         if self._closed or self._life != self._disk.life:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF), self.path)
+
+    def _operate(self, name: str) -> None:
+        self._check_open()
         self._disk.operate(name, self.path)
 
     def write_at(self, offset: int, buffers: Sequence[bytes | memoryview]) -> None:
@@ -144,9 +180,19 @@ class SimulatedFile:
         self._inode.apply(size, None)
 
     def sync(self) -> None:
-        self._operate("sync")
+        inode = self._inode
+        self._check_open()
+        try:
+            self._disk.operate("sync", self.path)
+        except OSError:
+            inode.fail()
+            self._told = inode.reported = inode.errors
+            raise
         self._disk.synced += 1
-        self._inode.sync()
+        inode.sync()
+        if inode.errors > self._told:
+            self._told = inode.reported = inode.errors
+            raise OSError(errno.EIO, os.strerror(errno.EIO), self.path)
 
     def forget_cache(self) -> None:
         """Nothing is cached."""
@@ -199,6 +245,16 @@ class SimulatedDisk:
             durable[offset] = inode.content[offset]
             inode.durable = bytes(durable)
         self.synced += 1
+
+    def fail_to_write_back(self, path: str) -> None:
+        """The kernel, at a time of its own, could not write what is dirty of that file: the next sync tells."""
+        self._inode(path).fail()
+
+    def drop_caches(self) -> None:
+        """The page cache lets go of what is clean, as it may at any time."""
+        for directory in self._directories.values():
+            for inode in directory.names.values():
+                inode.drop_cache()
 
     def operate(self, name: str, path: str) -> None:
         self.operations += 1

@@ -242,8 +242,9 @@ def _frame_at(data: memoryview, at: int, number: int, seed: int, length: int) ->
     return payload if found == length and _frame_crc(payload, number, seed) == crc else None
 
 
-def whole_frames(file: File, header: SnapshotHeader, start: int, seed: int) -> int:
-    """How many full, valid frames an unfinished file holds from its beginning."""
+def keep_whole_frames(file: File, header: SnapshotHeader, start: int, seed: int) -> int:
+    """How many full, valid frames an unfinished file holds from its beginning. They are written again, so that the next
+    sync makes them durable: after one that failed, they may be in the page cache alone, where they pass for clean."""
     step = _FRAME.size + header.frame_bytes
     frames = 0
     limit = header.announced // header.frame_bytes
@@ -251,7 +252,10 @@ def whole_frames(file: File, header: SnapshotHeader, start: int, seed: int) -> i
         data = memoryview(file.read_at(start + frames * step, step))
         if _frame_at(data, 0, frames, seed, header.frame_bytes) is None:
             break
+        file.write_at(start + frames * step, [data])
         frames += 1
+        if frames % (SYNC_BYTES // FRAME_BYTES) == 0:
+            file.sync()
     return frames
 
 

@@ -30,8 +30,8 @@ from leto.storage.snapshot_file import (
     SnapshotReader,
     SnapshotWriter,
     check_meta,
+    keep_whole_frames,
     read_header,
-    whole_frames,
 )
 
 SNAPSHOT, TEMPORARY, PARTIAL, COMPLETE = ".snapshot", ".tmp", ".partial", ".received"
@@ -248,7 +248,7 @@ class Snapshots:
             found, start, seed = read_header(file, self._owner.cluster)
         except StorageError:
             return 0  # begin anew: nothing of it was promised
-        return whole_frames(file, found, start, seed) if found == header else 0
+        return keep_whole_frames(file, found, start, seed) if found == header else 0
 
     def _came(self, path: str, meta: SnapshotMeta) -> None:
         self._disk.rename(path, self._path(meta, COMPLETE))

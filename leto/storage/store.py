@@ -78,6 +78,8 @@ class FileStore:
         self._segment_bytes = segment_bytes
         self._random32 = random32
         self._clock = clock
+        # told once of what poisons the store, in whatever thread that happens: there may be no caller to raise it to
+        self.on_failure: Callable[[StorageError], object] = lambda failure: None
         self._failure: StorageError | None = None
         self._failure_lock = threading.Lock()
         self._closed = False
@@ -164,18 +166,27 @@ class FileStore:
         mark = self._watermark.mark
         snapshots = Snapshots(disk, self._path(SNAPSHOTS), owner, self._token, self._fail, self._sync_log)
         snapshots.recover(notes)
-        log = recover(disk, self._path(LOG), owner, mark, self._segment_bytes, self._random32, notes)
+        saved = self._hard_state_file.state
+        base = snapshots.newest.index if snapshots.newest is not None else 0
+        log = recover(
+            disk,
+            self._path(LOG),
+            owner,
+            mark,
+            self._segment_bytes,
+            self._random32,
+            notes,
+            saved.commit if saved.commit > base else 0,
+        )
         self._join(log, snapshots)
         snapshots.set_aside_damaged(notes)
         self._log, self._snapshots = log, snapshots
-        saved = self._hard_state_file.state
         last_term = log.index.run_terms[-1] if log.index.run_terms else 0
         if last_term > saved.term:
             raise CorruptStorage(
                 f"{self._path(hard_state.NAME)}: the term {saved.term} is older than the log, whose last entry is of"
                 f" term {last_term}: this is an old copy; {hard_state.RESTORE}"
             )
-        base = snapshots.newest.index if snapshots.newest is not None else 0
         commit = max(saved.commit, mark.commit, base)
         if commit > log.index.last:
             # committed entries that were never synced (everysec, no) are lost: the hint must not outlive them
@@ -329,8 +340,10 @@ class FileStore:
     def _save(self, file: HardStateFile, new: HardState) -> None:
         saved = file.state
         if new.term != saved.term or new.vote != saved.vote:
-            # before the entries: the log never holds a term that the node does not know of
-            file.save(new)
+            # before the entries: the log never holds a term that the node does not know of. The commit index in it is
+            # evidence of what was durable, so it must not go beyond that.
+            assert self._log is not None
+            file.save(HardState(new.term, new.vote, min(new.commit, self._log.durable_index)))
         self.hard_state = new
 
     def _sync_as_asked(self, log: Log) -> None:
@@ -353,8 +366,12 @@ class FileStore:
             self._fail(error, "sync")
 
     def _sync_log(self) -> None:
-        if self._log is not None and self._log.durable != self._log.written:
-            self._log.sync()
+        """Raises StorageError."""
+        try:
+            if self._log is not None:
+                self._log.sync()
+        except OSError as error:  # the log's failure, whoever asked: also where it finds no room
+            raise self._fail(error, "sync the log") from error
 
     def _note(self, log: Log) -> None:
         assert self._watermark is not None
@@ -447,8 +464,11 @@ class FileStore:
     def _fail(self, error: OSError, doing: str) -> StorageError:
         failure = describe(error, doing)
         with self._failure_lock:
-            if self._failure is None:
+            is_first = self._failure is None
+            if is_first:
                 self._failure = failure
+        if is_first:
+            self.on_failure(failure)
         return failure
 
     def _check_usable(self) -> None:

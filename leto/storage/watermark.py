@@ -93,9 +93,14 @@ class WatermarkFile:
         self._file = file
         self._owner = owner
         slot, self._version, self.mark = read(file, owner)
-        self._slot = 1 - slot  # the next write goes there
-        file.sync()  # the slot that rests must be durable: a kill may have left it in the page cache
-        self._synced: Mark | None = self.mark
+        # What is in force must be durable: a process that was killed, or whose sync failed, may have left it in the
+        # page cache alone. It is written again where it stands if the other slot rests, else beside it.
+        other = 1 - slot
+        is_other_good = decode(file.read_at(OFFSETS[other], SLOT_BYTES), file.path, owner) is not None
+        self._slot = slot if is_other_good else other
+        self._synced: Mark | None = None
+        self.note(self.mark)
+        self.sync()
 
     def note(self, mark: Mark) -> None:
         """Write, not durable. Raises OSError."""

@@ -1,4 +1,5 @@
-"""A FileStore on a simulated disk, driven at random against a model, with the power lost at any operation.
+"""A FileStore on a simulated disk, driven at random against a model, with the power lost at any operation, or a sync
+that fails there: then the process ends, and the next one finds what the page cache still has.
 
 The model keeps every state that the disk may honestly show after a loss of power: the last one known to be durable,
 and each one that the steps after it pass through. What recovery finds must be one of them, and recovery must never
@@ -7,9 +8,12 @@ refuse.
 
 from __future__ import annotations
 
+import errno
+import os
 from random import Random
 from typing import NamedTuple
 
+from leto.errors import StorageError
 from leto.interfaces import Identity
 from leto.raft.configuration import Configuration, Member
 from leto.raft.messages import Entry, HardState, SnapshotMeta
@@ -48,12 +52,16 @@ class Machine:
         self.payloads: dict[tuple[int, int], bytes] = {}  # of every snapshot ever, by index and term
         self.commit = 0
         self.crash_at = 0  # operation number; 0: never
+        self.fail_at = 0  # the first sync from that operation on fails; 0: none
         self.disk.before = self._before
         self.store = self._open()
 
     def _before(self, operation: str, path: str) -> None:
         if self.disk.operations == self.crash_at:
             raise PowerLost(f"{operation} {path}")
+        if self.fail_at and self.disk.operations >= self.fail_at and operation == "sync":
+            self.fail_at = 0
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
 
     def _open(self) -> FileStore:
         store = FileStore.open(
@@ -229,21 +237,37 @@ class Machine:
 
     # losing power -------------------------------------------------------------------------------------
 
-    def run(self, steps: int, crash_at: int = 0) -> bool:
-        """Do `steps`, losing power at that operation; then start again, also when power is lost while starting.
-        Whether it was lost."""
+    def run(self, steps: int, crash_at: int = 0, fail_at: int = 0) -> bool:
+        """Do `steps`, losing power at that operation, or failing the next sync from that one on; then start again, also
+        when power is lost while starting. Whether one or the other came about."""
         self.crash_at = crash_at
-        lost = False
+        self.fail_at = fail_at
+        lost = failed = False
         try:
             for _ in range(steps):
                 self.step()
                 self.check()
         except PowerLost:
             lost = True
-        self.crash_at = 0
+        except StorageError:
+            if not fail_at or self.fail_at:
+                raise  # no sync has failed
+            failed = True
+        self.crash_at = self.fail_at = 0
         if lost:
             self.lose_power()
-        return lost
+        elif failed:
+            self.restart()
+        return lost or failed
+
+    def restart(self) -> None:
+        """The process has ended, and the next one comes."""
+        self.disk.life += 1
+        self.disk.locks.clear()
+        self.received.clear()
+        if self.random.random() < 0.2:
+            self.disk.drop_caches()
+        self.store = self._open()
 
     def lose_power(self) -> None:
         self.disk.lose_power(self.random)

@@ -82,15 +82,15 @@ def test_hard_state(files):
 def test_watermark(files):
     first = joined(
         b"LETOMARK".hex(), "0100", "000000000000", CLUSTER, SERVER,
-        "0100000000000000", "00" * 24, "00" * 20, "783c4a4b",
-    )  # fmt: skip
-    second = joined(
-        b"LETOMARK".hex(), "0100", "000000000000", CLUSTER, SERVER,
-        "0200000000000000",  # version
+        "0300000000000000",  # version
         "0300000000000000",  # durable records
         "0300000000000000",  # index of the last one
         "0200000000000000",  # commit
-        "00" * 20, "0df1ece8",
+        "00" * 20, "000d2081",
+    )  # fmt: skip
+    second = joined(
+        b"LETOMARK".hex(), "0100", "000000000000", CLUSTER, SERVER,
+        "0200000000000000", "00" * 24, "00" * 20, "6f381ff1",
     )  # fmt: skip
     assert files[WATERMARK] == first + bytes(4000) + second + bytes(4000)
 

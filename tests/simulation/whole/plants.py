@@ -19,6 +19,7 @@ from leto.raft.messages import AppendEntriesReply, Entry, SnapshotMeta
 from leto.replica.driver import Driver
 from leto.replica.proposals import UNCERTAIN, Proposals
 from leto.replica.replica import Replica
+from leto.storage import recovery
 from leto.storage.hard_state import OFFSETS, HardStateFile
 from tests.simulation.bugs import Bugs
 from tests.simulation.core.plants import BUGS as CORE_BUGS
@@ -59,6 +60,16 @@ def _vote_not_synced(stack: ExitStack) -> None:
         self._file.write_at(OFFSETS[copy], [data])
 
     stack.enter_context(patch.object(HardStateFile, "_write_copy", write_copy))
+
+
+@bug("failed-sync-counts-as-durable", "if the power failed now|is durable only on|was durable|was complete")
+def _failed_sync_counts_as_durable(stack: ExitStack) -> None:
+    """What a start finds in the log after a sync has failed is only synced, which writes nothing of it."""
+
+    def write_again(last: Any, data: bytes, found: Any, mark: Any) -> None:
+        last.file.sync()
+
+    stack.enter_context(patch.object(recovery, "_write_again", write_again))
 
 
 @bug(

@@ -6,6 +6,7 @@ their disk refuses every operation, and nobody hears their answers.
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from collections.abc import Callable
 from random import Random
@@ -42,6 +43,7 @@ class Process:
         self.crash_at_operation = 0  # the disk operation, counted from now, at which it dies; 0: none
         self.crash_at_send = 0
         self.fail_at_operation: tuple[int, int] | None = None  # (operation counted from now, errno)
+        self.fails_to_sync = False  # the next sync: what it was to write counts as clean, and is on no disk
         self.failed_disk = False  # an error was injected, or the disk is full
         self.commit = self.applied = self.term = 0  # the highest seen
         self.led = self.led_to = 0  # the term it leads or led last, and where its log ended then
@@ -111,6 +113,11 @@ class Process:
                 self.failed_disk = True
                 self.host.world.record("fault", f"{self.host.name}: error {number} at {operation} {path}")
                 raise OSError(number, "injected", path)
+        if self.fails_to_sync and operation == "sync":
+            self.fails_to_sync = False
+            self.failed_disk = True
+            self.host.world.record("fault", f"{self.host.name}: the sync of {path} fails")
+            raise OSError(errno.EIO, "injected", path)
         if self.crash_at_operation:
             self.crash_at_operation -= 1
             if not self.crash_at_operation:

@@ -78,7 +78,10 @@ class Turmoil:
     def _fail_disk(self) -> None:
         host = self._leader_or_any(0.4)
         if host is not None and host.process is not None:
-            host.process.fail_at_operation = (self.random.randint(1, 30), errno.EIO)
+            if self.random.random() < 0.5:
+                host.process.fails_to_sync = True
+            else:
+                host.process.fail_at_operation = (self.random.randint(1, 30), errno.EIO)
 
     def _fill_disk(self) -> None:
         host = self._leader_or_any(0.4)
