@@ -98,6 +98,13 @@ def cluster_problems(cluster: Mapping[str, Any]) -> list[str]:
     return list(_problems(cluster))
 
 
+def cluster_report(cluster: Mapping[str, Any]) -> dict[str, Any]:
+    """The view with what follows from it in front: leader, healthy, problems, losses_survived."""
+    problems = cluster_problems(cluster)
+    verdict = {"healthy": not problems, "problems": problems, "losses_survived": losses_survived(cluster)}
+    return {"leader": cluster_leader(cluster), **verdict, **cluster}
+
+
 def _problems(cluster: Mapping[str, Any]) -> Iterator[str]:
     nodes: Mapping[str, Mapping[str, Any]] = cluster["nodes"]
     leader = cluster_leader(cluster)

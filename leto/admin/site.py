@@ -18,7 +18,7 @@ from leto.config import Address, Config
 from leto.errors import LetoError
 from leto.interfaces import Replica
 from leto.stalls import StallMeter
-from leto.status import cluster_leader, cluster_problems
+from leto.status import cluster_report
 
 
 def bind_address(address: Address) -> Address:
@@ -95,10 +95,7 @@ class AdminSite(Site):
             cluster = await self._replica.cluster_status()
         except LetoError as error:
             return error_answer(503, str(error))
-        problems = cluster_problems(cluster)
-        return json_answer(
-            {"leader": cluster_leader(cluster), "healthy": not problems, "problems": problems, **cluster}
-        )
+        return json_answer(cluster_report(cluster))
 
     def _livez(self, request: Request) -> Answer:
         failure = self._failure() if self._failure is not None else ""

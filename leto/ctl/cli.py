@@ -6,16 +6,18 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from rich.console import Console
 
 from leto.config import Address
+from leto.ctl import admin_client
 from leto.ctl.resp_client import AskFailed
 from leto.ctl.table import print_cluster
 from leto.ctl.view import ask_any
 from leto.errors import ConfigError
-from leto.status import cluster_leader, cluster_problems, losses_survived
+from leto.status import cluster_problems, cluster_report
 
 HEALTHY, DEGRADED, UNREACHABLE, USAGE = 0, 1, 2, 64
 DEFAULT_ADDRESS = "127.0.0.1:5379"
@@ -36,14 +38,23 @@ def main(argv: Sequence[str]) -> int:
     except ConfigError as error:
         print(f"leto: {error}", file=sys.stderr)
         return USAGE
-    addresses = arguments.addr or [Address.parse(DEFAULT_ADDRESS)]
-    return status(addresses, as_json=arguments.json, password=password, timeout=arguments.timeout)
+    if arguments.admin and arguments.addr:
+        print("leto: --addr and --admin are two ways to ask: give one of them", file=sys.stderr)
+        return USAGE
+
+    def ask() -> tuple[dict[str, Any], list[str]]:
+        if arguments.admin:
+            return admin_client.ask_any(arguments.admin, timeout=arguments.timeout)
+        addresses = arguments.addr or [Address.parse(DEFAULT_ADDRESS)]
+        return ask_any(addresses, password=password, timeout=arguments.timeout)
+
+    return status(ask, as_json=arguments.json)
 
 
-def status(addresses: Sequence[Address], *, as_json: bool, password: str | None, timeout: float) -> int:
-    """Print the cluster as the first of `addresses` that answers sees it; returns the exit status."""
+def status(ask: Callable[[], tuple[dict[str, Any], list[str]]], *, as_json: bool) -> int:
+    """Print the cluster as the first node that answers sees it; returns the exit status."""
     try:
-        cluster, failures = ask_any(addresses, password=password, timeout=timeout)
+        cluster, failures = ask()
     except AskFailed as error:
         if as_json:
             print(json.dumps({"healthy": False, "error": str(error)}))
@@ -54,9 +65,7 @@ def status(addresses: Sequence[Address], *, as_json: bool, password: str | None,
         print(f"leto: {failure}", file=sys.stderr)
     problems = cluster_problems(cluster)
     if as_json:
-        verdict = {"healthy": not problems, "problems": problems, "losses_survived": losses_survived(cluster)}
-        view = {"leader": cluster_leader(cluster), **verdict, **cluster}
-        print(json.dumps(view, indent=2))
+        print(json.dumps(cluster_report(cluster), indent=2))
     else:
         print_cluster(cluster, Console(file=sys.stdout, width=None if sys.stdout.isatty() else TABLE_WIDTH))
     return DEGRADED if problems else HEALTHY
@@ -78,6 +87,14 @@ def _parser() -> argparse.ArgumentParser:
         type=_address,
         metavar="host:port",
         help=f"client addresses, asked in turn until one answers (default {DEFAULT_ADDRESS})",
+    )
+    command.add_argument(
+        "--admin",
+        action="extend",
+        nargs="+",
+        type=_address,
+        metavar="host:port",
+        help="admin ports (--admin-listen) to ask over HTTP instead; no password is needed there",
     )
     command.add_argument("--json", action="store_true", help="print JSON for programs")
     command.add_argument(

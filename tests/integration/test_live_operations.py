@@ -55,6 +55,14 @@ def status_command(*nodes: Node, options: tuple[str, ...] = ()) -> subprocess.Co
     )
 
 
+def test_status_by_the_admin_ports(cluster: Cluster) -> None:
+    ports = [f"127.0.0.1:{ADMIN[node.id].number}" for node in cluster]
+    command = [sys.executable, "-m", "leto.main", "status", "--admin", *ports]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "survives the loss of 1 more voter" in done.stdout
+
+
 def test_status_of_a_whole_cluster(cluster: Cluster) -> None:
     done = status_command(cluster.followers[0])
     assert done.returncode == 0, done.stdout + done.stderr
