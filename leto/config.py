@@ -101,6 +101,8 @@ class Config:
     requirepass_file: str | None = None
     protected_mode: bool = True
     maxclients: int = 10_000
+    timeout: int = 0  # seconds after which a client that asks nothing is closed, 0: never
+    tcp_keepalive: int = 300  # seconds of silence after which the kernel asks whether a client is there, 0: never
     max_bulk_bytes: int = 512 << 20
     client_output_bytes: int = 64 << 20  # a client that leaves more than this unread is closed
     client_pending_bytes: int = 16 << 20  # a client with more than this unanswered is not read from
@@ -137,6 +139,7 @@ _AT_LEAST: Mapping[str, int] = {
     "client_output_bytes": 1 << 10,
     "client_pending_bytes": 1 << 10,
 }
+_AT_MOST: Mapping[str, int] = {"maxclients": (1 << 32) - 1, "timeout": (1 << 31) - 1, "tcp_keepalive": (1 << 31) - 1}
 
 
 def is_server_id(text: str) -> bool:
@@ -171,5 +174,8 @@ def _violations(config: Config) -> Iterator[str]:
     for name, least in _AT_LEAST.items():
         if getattr(config, name) < least:
             yield f"{name.replace('_', '-')} must be at least {least}"
+    for name, most in _AT_MOST.items():
+        if getattr(config, name) > most:
+            yield f"{name.replace('_', '-')} must be at most {most}"
     if config.max_uncommitted_bytes < config.max_batch_bytes:
         yield "max-uncommitted-bytes must hold at least one batch (max-batch-bytes)"

@@ -8,6 +8,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 
+from leto import descriptors
+from leto.accepting import SlicedPort
 from leto.config import Address
 from leto.errors import ConfigError
 
@@ -17,18 +19,22 @@ _BACKLOG = 4096  # the kernel caps it at net.core.somaxconn
 class Listener:
     """The sockets of one address: two (IPv4 and IPv6) where the address names no host."""
 
-    def __init__(self, sockets: list[socket.socket]) -> None:
+    def __init__(self, sockets: list[socket.socket], spare: int = descriptors.FILES) -> None:
         self._sockets = sockets
-        self._ports: list[Any] = []
+        self._spare = spare
+        self._ports: list[SlicedPort] = []
 
     @classmethod
-    def bind(cls, address: Address, option: str) -> Listener:
-        """Bind and listen. Raises ConfigError, with a line that names the option, if that cannot be."""
+    def bind(cls, address: Address, option: str, spare: int = descriptors.FILES) -> Listener:
+        """Bind and listen. `spare`: descriptors that its connections leave to others.
+
+        Raises ConfigError, with a line that names the option, if that cannot be.
+        """
         attempts = 8 if address.port == 0 else 1  # a port free on IPv4 may be taken on IPv6
         while True:
             attempts -= 1
             try:
-                return cls(_bind_all(address))
+                return cls(_bind_all(address), spare)
             except OSError as error:
                 in_use = error.errno == errno.EADDRINUSE
                 if in_use and attempts:
@@ -41,10 +47,17 @@ class Listener:
         """Where it listens, with the port that the system picked if 0 was asked for."""
         return Address(*self._sockets[0].getsockname()[:2])
 
-    def serve(self, reactor: Any, factory: Any) -> None:
-        """Hand the sockets to the reactor: connections that waited in the backlog are accepted from now on."""
+    def serve(self, reactor: Any, factory: Any, after: Listener | None = None) -> None:
+        """Hand the sockets to the reactor: connections that waited in the backlog are accepted from now on, those to
+        `after` first."""
+        before = after.take if after is not None else None
         for bound in self._sockets:
-            self._ports.append(reactor.adoptStreamPort(bound.fileno(), bound.family, factory))
+            self._ports.append(SlicedPort.adopt(reactor, bound, factory, self._spare, before))
+
+    def take(self) -> None:
+        """Accept a slice of the connections that wait, now."""
+        for port in self._ports:
+            port.take()
 
     def pause(self) -> Deferred[None]:
         """Accept no more for now: connections wait in the backlog for the next serve()."""

@@ -19,7 +19,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, Logger, globalLogBeginner
 from twisted.python.failure import Failure
 
-from leto import __version__
+from leto import __version__, descriptors
 from leto.config import Address, Config, FsyncPolicy
 from leto.errors import ConfigError, ForeignDirectory, LetoError
 from leto.interfaces import Flusher, Identity
@@ -63,6 +63,7 @@ class LetoService(Service):
         admin: Listener | None,
         sink: LogSink | None,
         warnings: Sequence[str] = (),
+        notes: Sequence[str] = (),
         exit: Callable[[int], Any] = os._exit,
     ) -> None:
         self.config = config
@@ -73,6 +74,7 @@ class LetoService(Service):
         self._admin = admin
         self._sink = sink
         self._warnings = warnings
+        self._notes = notes
         self._exit = exit
         self._notifier = Notifier(reactor)
         self._signals = Signals(reactor, self.stop_process, self.reopen_log, exit)
@@ -103,6 +105,8 @@ class LetoService(Service):
         `daemon`: twistd's own options, None outside twistd. Raises LetoError or OSError with one clear line.
         """
         use_monotonic_clock(reactor)
+        room = descriptors.adjust(config.maxclients)
+        config = replace(config, maxclients=room.maxclients)
         with ExitStack() as undo:
             sink = open_sink(config, daemon)
             if sink is not None:
@@ -115,7 +119,7 @@ class LetoService(Service):
                     f"{config.raftdir} is the directory of the node {store.identity.server_id}, not of {config.id}: "
                     "give each node its own --raftdir"
                 )
-            clients = Listener.bind(config.listen, "--listen")
+            clients = Listener.bind(config.listen, "--listen", descriptors.FILES + descriptors.PEERS)
             undo.callback(clients.close)
             peers = Listener.bind(config.raftbind, "--raftbind")
             undo.callback(peers.close)
@@ -123,7 +127,9 @@ class LetoService(Service):
             if config.admin_listen is not None:
                 from leto.admin.site import bind_address  # here, so that only nodes with an admin port pay for it
 
-                admin = Listener.bind(bind_address(config.admin_listen), "--admin-listen")
+                admin = Listener.bind(
+                    bind_address(config.admin_listen), "--admin-listen", descriptors.FILES + descriptors.PEERS
+                )
                 undo.callback(admin.close)
             # From here on the ports are the real ones, also where the system picked them.
             config = replace(
@@ -133,7 +139,7 @@ class LetoService(Service):
             )
             if needs_bootstrap(store, config):
                 store = _bootstrapped(store, config)
-            service = cls(config, reactor, store, clients, peers, admin, sink, warnings)
+            service = cls(config, reactor, store, clients, peers, admin, sink, (*room.warnings, *warnings), room.notes)
             if store.identity is not None:
                 service._build(store.identity)
             undo.pop_all()
@@ -241,6 +247,8 @@ class LetoService(Service):
             raftdir=config.raftdir,
             pid=os.getpid(),
         )
+        for line in self._notes:
+            self._log.info("{line}", line=line)
         for line in (*self._store.recovered, *self._warnings):
             self._log.warn("{line}", line=line)
         self._serving = Deferred.fromCoroutine(self._serve())
@@ -254,7 +262,7 @@ class LetoService(Service):
         transport.start(replica)
         transport.listen(self._peers)
         replica.start()
-        self._clients.serve(self._reactor, factory)
+        self._clients.serve(self._reactor, factory, after=self._peers)
         if self._admin is not None:
             from leto.admin.site import AdminSite
 

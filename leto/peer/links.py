@@ -14,9 +14,9 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from leto.config import Address
+from leto.notices import Notices
 from leto.peer.dialled import DialledConnection
 from leto.peer.greetings import Refusal, RefusalCode
-from leto.peer.notices import Notices
 from leto.peer.origins import dialable, is_ipv4, is_ipv6
 
 _FIRST_DELAY: Final = 0.02  # seconds before the second attempt, doubled up to the cap

@@ -17,9 +17,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from leto.config import Address
+from leto.descriptors import STRANGERS
 from leto.errors import ProtocolError
 from leto.interfaces import Identity, PeerListener
 from leto.listening import Listener
+from leto.notices import Notices
 from leto.peer.accepted import AcceptedConnection
 from leto.peer.connection import Limits, PeerConnection
 from leto.peer.dialled import DialledConnection
@@ -27,7 +29,6 @@ from leto.peer.frames import MAX_MESSAGE_BYTES
 from leto.peer.greetings import Hello, Refusal, RefusalCode, describe
 from leto.peer.handshake import AcceptorHandshake, DiallerHandshake, Introduction, Session, admission
 from leto.peer.links import Connector, Link, tcp_connector
-from leto.peer.notices import Notices
 from leto.peer.origins import dial_back_address, is_loopback, plain
 from leto.raft.messages import InstallSnapshot, Message
 from leto.readers import SocketReaders
@@ -57,7 +58,7 @@ class TcpTransport:
         protected_mode: bool = True,
         queue_bytes: int = 32 << 20,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
-        max_unauthenticated: int = 128,
+        max_unauthenticated: int = STRANGERS,
         handshake_timeout: float = 5.0,
         connector: Connector | None = None,
         readers: SocketReaders | None = None,

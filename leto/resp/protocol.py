@@ -37,6 +37,7 @@ import leto.resp.transaction  # noqa: F401
 from leto.config import Config
 from leto.interfaces import Replica
 from leto.readers import SocketReaders
+from leto.resp.idle import probe_when_silent
 from leto.resp.session import Session
 from leto.resp.state import ServerState
 from leto.resp.transport import SocketOutput, output_for
@@ -75,7 +76,7 @@ class RespProtocol(Protocol):
         session.local, session.local_host = _text(local), getattr(local, "host", "")
         if isinstance(local, IPv4Address | IPv6Address) and hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
-            transport.setTcpKeepAlive(True)
+            probe_when_silent(transport.getHandle(), self._state.tcp_keepalive)
         if hasattr(transport, "fileno"):
             session.descriptor = transport.fileno()
         self.dataReceived = session.receive  # type: ignore[method-assign]
@@ -145,6 +146,12 @@ class RespFactory(Factory):
             state.refused_unprotected += 1
             return Refusal(PROTECTED)
         return RespProtocol(state)
+
+    def full(self) -> bytes:
+        """A connection is closed since there is no descriptor for it: what it is told."""
+        self.state.connections += 1
+        self.state.rejected_connections += 1
+        return TOO_MANY
 
     @property
     def unanswered(self) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from leto import descriptors
+from leto.errors import ConfigError
 from leto.keyspace.glob import compile_pattern
 from leto.keyspace.replies import OK, SYNTAX_ERROR, Error, Reply
 from leto.options import OPTIONS
@@ -72,8 +74,8 @@ def parameters(state: ServerState) -> dict[str, Any]:
         "requirepass": state.password.decode("utf-8", "replace") if state.password else "",
         "slowlog-log-slower-than": state.slowlog.threshold,
         "slowlog-max-len": state.slowlog.length,
-        "tcp-keepalive": 300,
-        "timeout": 0,
+        "tcp-keepalive": state.tcp_keepalive,
+        "timeout": state.idle.timeout,
         # Leto's: what CONFIG SET may have changed
         "client-output-bytes": state.output_bytes,
         "client-pending-bytes": state.pending_bytes,
@@ -110,16 +112,32 @@ def _set_password(state: ServerState, value: bytes | None) -> None:
             session.reader.authenticated = True
 
 
+def _clients_there_is_room_for(text: bytes) -> int:
+    wanted = number(1, (1 << 32) - 1)(text)
+    try:
+        room = descriptors.adjust(wanted).maxclients
+    except ConfigError:
+        room = 0
+    if room < wanted:
+        raise Unacceptable(
+            f"The operating system is not able to handle the specified number of clients, try with {room}"
+        )
+    return wanted
+
+
+_INT32 = (1 << 31) - 1
 _INT64 = (1 << 63) - 1
 SETTABLE: dict[str, tuple[Callable[[bytes], Any], Callable[[ServerState, Any], None]]] = {
     "client-output-bytes": (size(1 << 16), _set("output_bytes")),
     "client-pending-bytes": (size(1 << 16), _set("pending_bytes")),
     "latency-monitor-threshold": (number(0, _INT64), _set_latency_threshold),
-    "maxclients": (number(1, (1 << 32) - 1), _set("maxclients")),
+    "maxclients": (_clients_there_is_room_for, _set("maxclients")),
     "protected-mode": (switch, _set("protected_mode")),
     "requirepass": (lambda text: text or None, _set_password),
     "slowlog-log-slower-than": (number(-1, _INT64), _set_threshold),
     "slowlog-max-len": (number(0, _INT64), lambda state, value: state.slowlog.resize(value)),
+    "tcp-keepalive": (number(0, _INT32), _set("tcp_keepalive")),
+    "timeout": (number(0, _INT32), lambda state, value: setattr(state.idle, "timeout", value)),
 }
 
 

@@ -13,6 +13,7 @@ from leto.interfaces import Replica
 from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.replies import Error
 from leto.readers import SocketReaders
+from leto.resp.idle import IdleClients
 from leto.resp.readers import ClientReaders
 from leto.resp.slowlog import SlowLog
 from leto.resp.table import CONNECTION, CommandTable
@@ -65,6 +66,8 @@ class ServerState:
         self.output_bytes = config.client_output_bytes
         self.pending_bytes = config.client_pending_bytes
         self.protected_mode = config.protected_mode
+        self.tcp_keepalive = config.tcp_keepalive
+        self.idle = IdleClients(reactor, self.sessions, config.timeout)
         self.inert_settings: dict[str, str] = {}  # see leto.resp.redis_settings: what was set, by name
 
         # counters: see RespFactory.counters
@@ -144,6 +147,7 @@ class ServerState:
     def close(self) -> None:
         """The node stops: no timer stays behind."""
         self.turns.close()
+        self.idle.close()
         if self._pause_timer is not None:
             self._pause_timer.cancel()
             self._pause_timer = None

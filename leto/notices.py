@@ -1,4 +1,4 @@
-"""Log lines about peers, kept few: a line that repeats within a while is counted instead, and the count told later."""
+"""Log lines about what others do, kept few: a line that repeats within a while is counted, the count told later."""
 
 from __future__ import annotations
 
