@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 from twisted.internet.defer import Deferred, DeferredLock
@@ -103,18 +103,19 @@ class Membership:
                 waiter.errback(OutcomeUnknown(UNKNOWN))
 
     def overtaken(self, index: int, term: int) -> None:
-        """An entry of `term` was applied at `index`. A change that a leader of another term had there, or before, may
-        be overwritten, and nothing else would end its waiting: its node may lead again, its lock still held."""
-        lost = [item for item in self._waiting if item[0] <= index and item[1] != term]
-        if lost:
-            self._waiting = [item for item in self._waiting if item not in lost]
-            for _, _, waiter in lost:
-                waiter.errback(OutcomeUnknown(UNKNOWN))
+        """An entry of `term` was applied at `index`, or a snapshot that ends with it. A change that a leader of an
+        earlier term had anywhere, or one of another there or before, may be overwritten, and nothing else would end
+        its waiting: its node may lead again, its lock still held."""
+        self._abandon(lambda at, of: of < term or (at <= index and of != term))
 
-    def abandon(self) -> None:
-        """Nobody will say what became of the changes that were appended."""
-        waiting, self._waiting = self._waiting, []
-        for _, _, waiter in waiting:
+    def abandon(self, term: int | None = None) -> None:
+        """Nobody will say what became of the changes that were appended in `term` or before it (None: of all)."""
+        self._abandon(lambda at, of: term is None or of <= term)
+
+    def _abandon(self, is_lost: Callable[[int, int], bool]) -> None:
+        lost = [item for item in self._waiting if is_lost(item[0], item[1])]
+        self._waiting = [item for item in self._waiting if not is_lost(item[0], item[1])]
+        for _, _, waiter in lost:
             waiter.errback(OutcomeUnknown(UNKNOWN))
 
     def _known(self, configuration: Configuration, server_id: str) -> str:
@@ -175,7 +176,14 @@ class Membership:
         ]
 
     def _change(self, target: Callable[[Configuration], Configuration]) -> Deferred[None]:
-        return self._lock.run(lambda: Deferred.fromCoroutine(self._change_in_turn(target)))
+        return Deferred.fromCoroutine(self._change_once_free(target))
+
+    async def _change_once_free(self, target: Callable[[Configuration], Configuration]) -> None:
+        await self._lock.acquire().addTimeout(self._config.write_timeout, self._clock, _not_its_turn)
+        try:
+            await self._change_in_turn(target)
+        finally:
+            self._lock.release()
 
     async def _change_in_turn(self, target: Callable[[Configuration], Configuration]) -> None:
         node = self._node
@@ -208,6 +216,13 @@ class Membership:
         self._waiting.append((index, node.term, waiter))
         self._wake()
         await waiter
+
+
+def _not_its_turn(failure: Any, seconds: float) -> NoReturn:
+    """The lock was not free in time."""
+    raise ConfigurationRefused(
+        f"another change of members has been under way for {seconds:g} s: nothing was changed, ask again later"
+    )
 
 
 def check_addresses(configuration: Configuration) -> None:

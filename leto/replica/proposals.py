@@ -22,7 +22,8 @@ class Proposals:
         self._max_batch_bytes = max_batch_bytes
         self._congested_bytes = congested_bytes
         self._gathered: deque[WriteRequest] = deque()
-        self._appended: deque[tuple[int, int, list[WriteRequest]]] = deque()  # (index, term, who waits), ascending
+        # (index, term, who waits): terms ascend, and the indexes within a term; a later term may begin at a lower index
+        self._appended: deque[tuple[int, int, list[WriteRequest]]] = deque()
         self.gathered_bytes = 0
         self.gathered_requests = 0
         self.gathered_returning = 0  # of these, whose clients were answered just now
@@ -85,11 +86,15 @@ class Proposals:
 
     def applied(self, entry: Entry, replies: Sequence[Any], microseconds: float = 0.0) -> None:
         """`entry` was applied, in so much time: answer those who wait for it. Those whose entry was overwritten learn
-        that the fate of their write is not theirs to know: it was appended once, so it is not a plain refusal."""
+        that the fate of their write is not theirs to know: it was appended once, so it is not a plain refusal.
+
+        Terms never fall along a log: behind an entry of a later term none of an earlier one can follow, wherever it
+        was appended."""
         appended = self._appended
-        while appended and appended[0][0] <= entry.index:
+        at, of = entry.index, entry.term
+        while appended and (appended[0][0] <= at or appended[0][1] < of):
             index, term, waiting = appended.popleft()
-            if index != entry.index or term != entry.term:
+            if index != at or term != of:
                 self.refuse(waiting, lambda: OutcomeUnknown(UNCERTAIN))
                 continue
             self.waiting_requests -= len(replies)
@@ -107,10 +112,23 @@ class Proposals:
         self.gathered_bytes = self.gathered_requests = self.gathered_returning = 0
         self.refuse(refused, error)
 
-    def abandon_appended(self, index: int | None = None) -> None:
-        """Give up waiting for the fate of what was appended (up to `index`, or all of it)."""
-        while self._appended and (index is None or self._appended[0][0] <= index):
-            self.refuse(self._appended.popleft()[2], lambda: OutcomeUnknown(UNCERTAIN))
+    def overtaken(self, index: int, term: int) -> None:
+        """A snapshot of everything up to `index`, whose last entry is of `term`, became the keyspace: what it holds
+        was not applied here one by one."""
+        self._abandon(lambda at, of: at <= index or of < term)
+
+    def abandon(self, term: int | None = None) -> None:
+        """Give up waiting for the fate of what was appended in `term` or before it (None: of all)."""
+        self._abandon(lambda at, of: term is None or of <= term)
+
+    def _abandon(self, is_lost: Callable[[int, int], bool]) -> None:
+        """Tell those whose entry, by its index and term, `is_lost`."""
+        appended, self._appended = self._appended, deque()
+        for item in appended:
+            if is_lost(item[0], item[1]):
+                self.refuse(item[2], lambda: OutcomeUnknown(UNCERTAIN))
+            else:
+                self._appended.append(item)
 
     def refuse(self, waiting: Iterable[WriteRequest], error: Callable[[], LetoError]) -> None:
         """They wait no longer, and are told so."""

@@ -32,6 +32,7 @@ from leto.replica.dialling import Dialling
 from leto.replica.disposal import Disposal
 from leto.replica.driver import Driver
 from leto.replica.expiry import Expiry
+from leto.replica.fate import Fate
 from leto.replica.intake import Intake
 from leto.replica.membership import Membership, in_words, names
 from leto.replica.peering import Peering
@@ -149,7 +150,7 @@ class Replica:
         self._election_timer = LazyTimer(reactor, self.driver.tick)
         self._heartbeat_timer = LazyTimer(reactor, self._heartbeat_due)
         self._reads_timer = LazyTimer(reactor, self._reads_due)
-        self._fate_timer = LazyTimer(reactor, self._fate_overdue)
+        self._fate = Fate(reactor, config.write_timeout, self._give_up)
         self._started = False
         self._stopping = False
         self._said_removed = False
@@ -199,14 +200,9 @@ class Replica:
         self._disposal.stop()
         self._intake.stop()
         self.peering.stop()
-        for timer in (
-            self._election_timer,
-            self._heartbeat_timer,
-            self._reads_timer,
-            self._fate_timer,
-        ):
+        for timer in (self._election_timer, self._heartbeat_timer, self._reads_timer, self._fate):
             timer.cancel()
-        self._proposals.abandon_appended()
+        self._proposals.abandon()
         self.membership.abandon()
         self._reads.fail_all(Stopping("the node is stopping"))
 
@@ -386,8 +382,8 @@ class Replica:
     def snapshot_installed(self, meta: SnapshotMeta) -> None:
         share = staggered(self.node.configuration.ids(), self.node.id, self.node.leader_id)
         self.compaction.installed(meta.index, self.driver.restored_bytes, share)
-        self._proposals.abandon_appended(meta.index)
-        self.membership.abandon()
+        self._proposals.overtaken(meta.index, meta.term)
+        self.membership.overtaken(meta.index, meta.term)
         self._restored(meta)
 
     def end_turn(self, now: float) -> None:
@@ -417,9 +413,10 @@ class Replica:
         node = self.node
         term, leader, role = self._seen_leadership
         self._seen_leadership = (node.term, node.leader_id, node.role)
+        if leader and (node.term, node.leader_id) != (term, leader):
+            self._fate.lost(term)
         if role is Role.LEADER and node.role is not Role.LEADER:
             self.log.warn("{id} no longer leads term {term}", id=node.id, term=term)
-            self._fate_timer.expect(self._reactor.seconds() + self.config.write_timeout)
         if node.role is Role.LEADER and role is not Role.LEADER:
             self._counters["elections_won"] += 1
             self.log.info("{id} leads term {term}", id=node.id, term=node.term)
@@ -464,10 +461,9 @@ class Replica:
         self._reads.tick(self._reactor.seconds())
         self.driver.turn()
 
-    def _fate_overdue(self) -> None:
-        if not self.is_leader:
-            self._proposals.abandon_appended()
-            self.membership.abandon()
+    def _give_up(self, term: int) -> None:
+        self._proposals.abandon(term)
+        self.membership.abandon(term)
 
     def _snapshot_failed(self, reason: Failure) -> None:
         if reason.check(Stopping, NothingToSnapshot) is None:

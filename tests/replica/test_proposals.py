@@ -77,20 +77,63 @@ def test_what_was_only_gathered_is_refused_and_what_was_appended_is_not():
     gathered = submit(proposals, b"b", 1)
     proposals.refuse_gathered(NotLeader)
     assert error_of(gathered) is NotLeader
-    proposals.abandon_appended()
+    proposals.abandon()
     assert error_of(appended) is OutcomeUnknown
 
 
-@pytest.mark.parametrize(("up_to", "abandoned"), [(4, []), (5, [5]), (6, [5, 6]), (None, [5, 6])])
-def test_abandoning_up_to_an_index(up_to, abandoned):
-    proposals = Proposals(1)
+def appended_at(proposals: Proposals, *places: tuple[int, int]) -> dict[tuple[int, int], Deferred]:
+    """One write in an entry at each (index, term)."""
     waiters = {}
-    for index in (5, 6):
-        waiters[index] = submit(proposals, b"a", 1)
-        proposals.appended(index, 1, proposals.next_batch()[2])
-    proposals.abandon_appended(up_to)
-    errors = {index: error_of(waiter) for index, waiter in waiters.items()}
-    assert [index for index, error in errors.items() if error is OutcomeUnknown] == abandoned
+    for index, term in places:
+        waiters[index, term] = submit(proposals, b"a", 1)
+        proposals.appended(index, term, proposals.next_batch()[2])
+    return waiters
+
+
+def uncertain(waiters: dict[tuple[int, int], Deferred]) -> list[tuple[int, int]]:
+    return [place for place, waiter in waiters.items() if error_of(waiter) is OutcomeUnknown]
+
+
+@pytest.mark.parametrize(
+    ("index", "term", "told"),
+    [
+        (4, 2, []),
+        (10, 2, [(6, 4), (10, 2)]),
+        (4, 3, [(10, 2), (11, 2)]),
+        (6, 4, [(6, 4), (10, 2), (11, 2)]),
+        (11, 4, [(6, 4), (10, 2), (11, 2)]),
+        (5, 5, [(6, 4), (10, 2), (11, 2)]),
+    ],
+)
+def test_a_snapshot_decides_what_it_holds_and_what_was_asked_of_earlier_leaders(index, term, told):
+    proposals = Proposals(1)
+    waiters = appended_at(proposals, (10, 2), (11, 2), (6, 4))
+    proposals.overtaken(index, term)
+    assert sorted(uncertain(waiters)) == told
+
+
+@pytest.mark.parametrize(
+    ("term", "told"), [(1, []), (2, [(5, 2), (6, 2)]), (3, [(5, 2), (6, 2)]), (None, [(5, 2), (6, 2), (4, 5)])]
+)
+def test_giving_up_what_earlier_leaders_were_asked(term, told):
+    proposals = Proposals(1)
+    waiters = appended_at(proposals, (5, 2), (6, 2), (4, 5))
+    proposals.abandon(term)
+    assert uncertain(waiters) == told
+    assert proposals.waiting_requests == proposals.waiting_bytes == 3 - len(told)
+
+
+def test_an_entry_of_a_later_term_decides_all_of_earlier_ones_wherever_they_were_appended():
+    """A leader that lost a suffix of its log appends at lower indexes when it leads again."""
+    proposals = Proposals(1)
+    waiters = appended_at(proposals, (10, 2), (11, 2), (12, 2), (11, 4), (12, 4))
+    proposals.applied(Entry(9, 4, 0), [])
+    assert uncertain(waiters) == [(10, 2), (11, 2), (12, 2)]
+    proposals.applied(Entry(10, 4, 0), [])
+    proposals.applied(Entry(11, 4, 1), ["first"])
+    proposals.applied(Entry(12, 4, 1), ["second"])
+    assert [result_of(waiters[place]) for place in ((11, 4), (12, 4))] == [["first"], ["second"]]
+    assert proposals.is_empty and proposals.waiting_requests == 0
 
 
 def test_what_waits_is_counted_until_its_fate_is_told_whatever_that_is():
@@ -108,7 +151,7 @@ def test_what_waits_is_counted_until_its_fate_is_told_whatever_that_is():
     proposals.refuse_gathered(NotLeader)
     waiters.append(submit(proposals, b"y", 1))
     proposals.appended(3, 2, proposals.next_batch()[2])
-    proposals.abandon_appended()
+    proposals.abandon()
     assert (proposals.waiting_requests, proposals.waiting_bytes) == (0, 0)
     told = [error_of(waiter) for waiter in waiters[2:]]
     assert told == [OutcomeUnknown, OutcomeUnknown, Overloaded, Overloaded, NotLeader, OutcomeUnknown]
