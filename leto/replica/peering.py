@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -71,7 +71,7 @@ class Peering:
         self._held: dict[
             str, tuple[int, float]
         ] = {}  # follower -> the snapshot it is brought, and until when it counts
-        self._forwarding = 0  # runs of writes that wait for the leader's answer
+        self._forwards: dict[Deferred[bytes], int] = {}  # writes that wait for the leader's answer: of which term
 
     def stop(self) -> None:
         """End the streams; a follower resumes with the next leader."""
@@ -93,7 +93,12 @@ class Peering:
     @property
     def is_congested(self) -> bool:
         """Whether so many writes wait for the leader's answer that clients are better left unread."""
-        return self._forwarding > MAX_FORWARDS
+        return len(self._forwards) > MAX_FORWARDS
+
+    def abandon(self, term: int) -> None:
+        """Wait no longer for the answers of leaders of `term` or before it."""
+        for asked in [asked for asked, of in self._forwards.items() if of <= term]:
+            asked.cancel()
 
     def forward(self, leader_id: str, payload: bytes, count: int) -> Deferred[list[Any]]:
         """Have the leader do it. Sent once, never again: a lost answer is an unknown outcome."""
@@ -103,17 +108,16 @@ class Peering:
 
     async def _forward(self, leader_id: str, payload: bytes, count: int) -> list[Any]:
         body = requests.encode(requests.Forward(payload, count))
-        self._forwarding += 1
+        asked = self._transport.request(leader_id, body, self._config.write_timeout * 2)
+        self._forwards[asked] = self._replica.node.term
         try:
-            answer = requests.decode_answer(
-                await self._transport.request(leader_id, body, self._config.write_timeout * 2)
-            )
+            answer = requests.decode_answer(await asked)
         except NotSent as error:
             raise Overloaded(str(error)) from error
-        except (ConnectionError, TimeoutError, ProtocolError) as error:
+        except (ConnectionError, TimeoutError, ProtocolError, CancelledError) as error:
             raise OutcomeUnknown(FATE_UNKNOWN) from error
         finally:
-            self._forwarding -= 1
+            del self._forwards[asked]
         if not isinstance(answer, ForwardReply):
             raise OutcomeUnknown(FATE_UNKNOWN)
         if answer.error == Outcome.DONE:

@@ -464,6 +464,7 @@ class Replica:
     def _give_up(self, term: int) -> None:
         self._proposals.abandon(term)
         self.membership.abandon(term)
+        self.peering.abandon(term)
 
     def _snapshot_failed(self, reason: Failure) -> None:
         if reason.check(Stopping, NothingToSnapshot) is None:

@@ -148,6 +148,21 @@ def test_to_lead_again_without_a_commit_puts_no_answer_off():
     assert [type(outcome.error) for outcome in lost] == [OutcomeUnknown] * 4
 
 
+def test_a_forwarded_write_is_given_up_in_time_when_the_leader_is_replaced():
+    """The connection to the old leader stands, and says nothing."""
+    timeout = 3.0
+    cluster = Cluster(3, on_follower="proxy", write_timeout=timeout)
+    leader, (follower, _) = cluster.leader, cluster.followers
+    cut_off(cluster, leader)
+    write = cluster.write("SET", "k", "v", node=follower)
+    term = follower.replica.node.term
+    cluster.until(lambda: (follower.replica.node.term, follower.replica.node.leader_id) != (term, leader.name))
+    lost = cluster.clock.seconds()
+    cluster.until(lambda: write.done, timeout + 0.1)
+    assert type(write.error) is OutcomeUnknown and cluster.clock.seconds() >= lost + timeout - 0.1
+    assert not follower.replica.peering._forwards
+
+
 def test_changes_of_members_wait_their_turn_for_the_write_timeout_at_most():
     timeout = 0.3
     cluster = Cluster(3, write_timeout=timeout)
