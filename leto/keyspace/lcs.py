@@ -21,7 +21,7 @@ TOO_LARGE = Error(b"ERR Insufficient memory, failed allocating transient memory 
 
 def _rows(a: bytes, b: bytes) -> list[int]:
     """After each prefix of `a`, the row's bits."""
-    positions = {byte: _bits(b, byte) for byte in set(a) & set(b)}
+    positions = {byte: _bits(b, byte) for byte in sorted(set(a) & set(b))}
     full = (1 << len(b)) - 1
     row = full
     rows = []
