@@ -85,7 +85,8 @@ class Config:
     on_removed: Literal["exit", "wait"] = "exit"
     snapshot_bytes: int = 64 << 20  # log bytes since the last snapshot that start the next one
     snapshot_entries: int = 200_000
-    trailing_entries: int = 10_000  # kept behind a snapshot for slow followers
+    trailing_entries: int = 10_000  # kept behind a snapshot for slow followers ...
+    trailing_bytes: int = 64 << 20  # ... or fewer, if they take more than this
     snapshot_rate: int = 64 << 20  # bytes a second, streamed to one follower
     max_batch_bytes: int = 64 << 10  # one log entry gathers at most this (one command may exceed it)
     max_uncommitted_bytes: int = 256 << 20

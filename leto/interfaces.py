@@ -40,7 +40,7 @@ class SnapshotSink(Protocol):
         """Append payload. Syncs every few megabytes so that commit() is short."""
 
     def commit(self) -> None:
-        """Sync, read back and verify, rename, sync the directory, keep the previous snapshot."""
+        """Sync, read back and verify, rename, sync the directory. The previous one stays until free_compacted()."""
 
     def abort(self, keep_partial: bool = False) -> None:
         """Give up; keep_partial leaves the file for a later resume (receive_snapshot only)."""
@@ -101,9 +101,12 @@ class Store(LogReader, Protocol):
     def compact(self, index: int) -> None:
         """Drop the log up to and including `index`, by whole segments. Refuses to go beyond the snapshot."""
 
+    def behind(self, index: int, max_bytes: int) -> int:
+        """The lowest index such that the stored entries after it, up to `index`, take at most so many bytes."""
+
     def free_compacted(self) -> None:
-        """Give the room of what compact() dropped back. Takes long, and may run beside the mutators: not a job for
-        the thread that flushes the log."""
+        """Give the room of what compact() dropped back, and of a snapshot that serves no more without it. Takes long,
+        and may run beside the mutators: not a job for the thread that flushes the log."""
 
     def log_bytes(self) -> int:
         """Size of the stored log."""

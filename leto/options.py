@@ -160,6 +160,7 @@ GROUPS: Mapping[str, Sequence[Option]] = {
         ),
         _count("snapshot-entries", "log entries that start the next one (as many times more, likewise)"),
         _count("trailing-entries", "log entries kept behind a snapshot for slow followers"),
+        _size("trailing-bytes", "fewer are kept if they take more than this"),
         _size("snapshot-rate", "bytes a second streamed to one follower that needs a snapshot"),
         _size("max-batch-bytes", "one log entry gathers at most this many bytes of commands"),
         _size("max-uncommitted-bytes", "writes waiting for a quorum; beyond this new ones are refused"),

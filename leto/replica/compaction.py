@@ -20,6 +20,7 @@ T = TypeVar("T")
 SLICE_BYTES = 64 << 10  # a slice is about a millisecond of the reactor's time ...
 REST = 0.5  # ... after which others have it for as many times as long
 WRITE_BYTES = 256 << 10  # handed to the writer's thread at once: a hand-over costs both threads a wake-up
+HELD = 2  # times the newest snapshot (or max_bytes): how much log is kept for a follower that installs one
 PIECE_BYTES = 1 << 20  # of a large value: the thread copies it, and nobody else can run meanwhile
 
 
@@ -65,6 +66,7 @@ class Compaction:
         max_bytes: int,
         max_entries: int,
         trailing_entries: int,
+        trailing_bytes: int = 64 << 20,
         snapshot_bytes: int = 0,
         needed_behind: Callable[[], int | None] = lambda: None,
         meter: StallMeter | None = None,
@@ -73,6 +75,7 @@ class Compaction:
         first) is larger than `max_bytes`, after as many times that as it is larger: then what snapshots write is in
         proportion to the log, however large the keyspace is. The first one of a node's own is due sooner (staggered()).
 
+        Behind a snapshot, at most `trailing_entries` of at most `trailing_bytes` are kept.
         `needed_behind`: the index behind which a follower that is being brought a snapshot needs the log.
         """
         self._clock = clock
@@ -86,6 +89,7 @@ class Compaction:
         self._max_bytes = max_bytes
         self._max_entries = max_entries
         self._trailing_entries = trailing_entries
+        self._trailing_bytes = trailing_bytes
         self._needed_behind = needed_behind
         self._meter = meter or StallMeter()
         self._bytes_since = 0
@@ -144,6 +148,16 @@ class Compaction:
         self._running = [waiter]
         Deferred.fromCoroutine(self._take()).addCallbacks(self._finish, self._fail)
         return waiter
+
+    def _droppable(self, index: int, size: int, needed: int | None) -> int:
+        """Up to where the log may go, given a snapshot of `size` bytes at `index`."""
+        behind = self._store.behind
+        droppable = max(0, index - self._trailing_entries, behind(index, self._trailing_bytes))
+        if needed is not None:
+            # What is held for a follower costs no more room than the keyspace does: a log longer than that takes longer
+            # to bring than another snapshot, and a follower that falls behind so far meanwhile catches up by neither.
+            droppable = min(droppable, max(needed, behind(index, HELD * max(size, self._max_bytes))))
+        return droppable
 
     def _finish(self, meta: SnapshotMeta) -> None:
         waiting, self._running = self._running or [], None
@@ -209,11 +223,8 @@ class Compaction:
         began = seconds()
         self._taken(meta)
         spent("compaction", seconds() - began)
-        behind = max(0, meta.index - self._trailing_entries)
         needed = self._needed_behind()
-        if needed is not None:
-            behind = min(behind, needed)
-        await run_on(self._log_flusher, lambda: self._store.compact(behind))
+        await run_on(self._log_flusher, lambda: self._store.compact(self._droppable(meta.index, size, needed)))
         began = seconds()
         self._compacted(self._store.first_index)
         spent("compaction", seconds() - began)

@@ -136,6 +136,7 @@ class Replica:
             max_bytes=config.snapshot_bytes,
             max_entries=config.snapshot_entries,
             trailing_entries=config.trailing_entries,
+            trailing_bytes=config.trailing_bytes,
             snapshot_bytes=self.driver.restored_bytes,
             needed_behind=self.peering.needed_behind,
             meter=meter,

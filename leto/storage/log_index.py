@@ -25,6 +25,7 @@ from leto.errors import Compacted, StorageError, Unavailable
 from leto.raft.messages import Entry
 from leto.storage import records
 
+_STRIDE = 1024  # entries summed at once
 _OFFSET_BITS = 40
 _OFFSET_MASK = (1 << _OFFSET_BITS) - 1
 
@@ -130,6 +131,22 @@ class LogIndex:
             copy.run_terms = self.run_terms[runs - 1 :]
         copy.configurations = [entry for entry in self.configurations if entry.index > index]
         return copy
+
+    def behind(self, index: int, max_bytes: int) -> int:
+        """The lowest index such that the entries after it, up to `index`, are here and take at most so many bytes of
+        the log; `index` itself if not even that one entry does."""
+        at = min(index, self.last) + 1 - self.first
+        while at > 0:
+            start = max(0, at - _STRIDE)
+            size = sum(self.sizes[start:at]) + (at - start) * records.HEADER_BYTES
+            if size > max_bytes:
+                break
+            max_bytes -= size
+            at = start
+        while at > 0 and (size := self.sizes[at - 1] + records.HEADER_BYTES) <= max_bytes:
+            max_bytes -= size
+            at -= 1
+        return min(index, self.first + at - 1)
 
     def count_in(self, sequence: int) -> int:
         """How many live entries stand in segments up to and including that one. Positions grow with the index,

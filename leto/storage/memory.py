@@ -168,6 +168,9 @@ class MemoryStore:
     def configurations(self) -> list[Entry]:
         return [entry for entry in self._image.entries if entry.kind == EntryKind.CONFIGURATION]
 
+    def behind(self, index: int, max_bytes: int) -> int:
+        return self._image.index.behind(index, max_bytes)
+
     def log_bytes(self) -> int:
         return sum(len(entry.payload) for entry in self._image.entries)
 

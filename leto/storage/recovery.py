@@ -36,6 +36,8 @@ from leto.storage.segments import (
     scan,
     sequence_of,
 )
+from leto.storage.snapshot_file import RECEIVED
+from leto.storage.snapshots import Snapshots
 from leto.storage.watermark import Mark
 
 TORN = ".torn-"
@@ -190,6 +192,30 @@ def recover(
         )
     _write_again(opened[-1], data, found, mark)
     return Log(disk, directory, owner, segment_bytes, salt, segments, replay.index, replay.records)
+
+
+def join(log: Log, log_path: str, snapshots: Snapshots, snapshots_path: str, notes: list[str]) -> None:
+    """See that snapshot and log meet; finish an interrupted install. Raises CorruptStorage, OSError."""
+    meta, index = snapshots.newest, log.index
+    base = meta.index if meta is not None else 0
+    if index.first > base + 1:
+        if snapshots.failure is not None:
+            raise snapshots.failure
+        found = f"the newest snapshot ends at {base}" if meta is not None else "there is no snapshot"
+        raise CorruptStorage(
+            f"{snapshots_path}: the log begins at entry {index.first}, but {found}: files are missing; {RESTORE}"
+        )
+    if meta is None or index.leads_to(meta.index, meta.term):
+        return
+    if snapshots.failure is not None:
+        raise snapshots.failure
+    if snapshots.origin != RECEIVED:
+        raise CorruptStorage(
+            f"{log_path}: the log ends at entry {index.last} and does not lead to the snapshot at {base},"
+            f" term {meta.term}: files are missing; {RESTORE}"
+        )
+    log.reset(meta.index, meta.term)
+    notes.append(f"finished installing the snapshot at entry {meta.index}: the log before it was dropped")
 
 
 def _told_by_hard_state(committed: int) -> str:

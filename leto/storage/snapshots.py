@@ -2,7 +2,7 @@
 
 `leto-snapshots/` holds, named by index and term (20 digits each):
 
-    <index>-<term>.snapshot   a snapshot that is this node's; the two newest are kept
+    <index>-<term>.snapshot   one that is this node's; the newest, and the one before while the log leads on from it
     <index>-<term>.tmp        one being taken; removed at a start
     <index>-<term>.partial    one being received; kept for a resumed transfer
     <index>-<term>.received   one received wholly, durable, not installed yet
@@ -287,6 +287,14 @@ class Snapshots:
         for _, name in stored[KEPT:]:
             self._disk.unlink(os.path.join(self._directory, name))
         reach("snapshot.old-removed")
+
+    def remove_unreachable(self, first_index: int) -> None:
+        """Remove what stands for the newest no more: an older snapshot from which the log, which begins at
+        `first_index`, does not lead on."""
+        with self._change:
+            for (index, _), name in self._stored()[1:]:
+                if index + 1 < first_index:
+                    self._disk.unlink(os.path.join(self._directory, name))
 
     def _stored(self) -> list[tuple[tuple[int, int], str]]:
         """((index, term), name), newest first."""

@@ -30,9 +30,8 @@ from leto.storage.identity import Owner
 from leto.storage.layout import LOG, SNAPSHOTS, check_fresh, create_files, write_whole
 from leto.storage.log import Log
 from leto.storage.log_index import LogIndex
-from leto.storage.recovery import recover
+from leto.storage.recovery import join, recover
 from leto.storage.segments import RESTORE
-from leto.storage.snapshot_file import RECEIVED
 from leto.storage.snapshots import Snapshots
 from leto.storage.watermark import Mark, WatermarkFile
 
@@ -178,7 +177,7 @@ class FileStore:
             notes,
             saved.commit if saved.commit > base else 0,
         )
-        self._join(log, snapshots)
+        join(log, self._path(LOG), snapshots, self._path(SNAPSHOTS), notes)
         snapshots.set_aside_damaged(notes)
         self._log, self._snapshots = log, snapshots
         last_term = log.index.run_terms[-1] if log.index.run_terms else 0
@@ -203,30 +202,6 @@ class FileStore:
         if not self._disk.exists(path):
             raise CorruptStorage(f"{path} is missing; {RESTORE}")
         return self._disk.open(path)
-
-    def _join(self, log: Log, snapshots: Snapshots) -> None:
-        """See that snapshot and log meet; finish an interrupted install."""
-        meta, index = snapshots.newest, log.index
-        base = meta.index if meta is not None else 0
-        if index.first > base + 1:
-            if snapshots.failure is not None:
-                raise snapshots.failure
-            found = f"the newest snapshot ends at {base}" if meta is not None else "there is no snapshot"
-            raise CorruptStorage(
-                f"{self._path(SNAPSHOTS)}: the log begins at entry {index.first}, but {found}: files are missing;"
-                f" {RESTORE}"
-            )
-        if meta is None or log.index.leads_to(meta.index, meta.term):
-            return
-        if snapshots.failure is not None:
-            raise snapshots.failure
-        if snapshots.origin != RECEIVED:
-            raise CorruptStorage(
-                f"{self._path(LOG)}: the log ends at entry {index.last} and does not lead to the snapshot at {base},"
-                f" term {meta.term}: files are missing; {RESTORE}"
-            )
-        log.reset(meta.index, meta.term)
-        self.recovered.append(f"finished installing the snapshot at entry {meta.index}: the log before it was dropped")
 
     # the log's readers ---------------------------------------------------------------------------------
 
@@ -266,6 +241,9 @@ class FileStore:
 
     def configurations(self) -> list[Entry]:
         return list(self._log.index.configurations) if self._log is not None else []
+
+    def behind(self, index: int, max_bytes: int) -> int:
+        return self._log.index.behind(index, max_bytes) if self._log is not None else index
 
     def log_bytes(self) -> int:
         return self._log.size() if self._log is not None else 0
@@ -431,8 +409,13 @@ class FileStore:
             raise self._fail(error, "compact the log") from error
 
     def free_compacted(self) -> None:
-        if self._log is not None:
-            self._log.free_dropped()
+        if self._log is None or self._snapshots is None:
+            return
+        self._log.free_dropped()
+        try:
+            self._snapshots.remove_unreachable(self._log.index.first)
+        except OSError as error:
+            raise self._fail(error, "remove an old snapshot") from error
 
     def close(self) -> None:
         """Fine to call twice. A poisoned store is only unlocked."""

@@ -158,6 +158,9 @@ class Files:
     def abort(self) -> None:
         self.did.append("abort")
 
+    def behind(self, index: int, max_bytes: int) -> int:
+        return 0
+
     def compact(self, index: int) -> None:
         self.did.append(f"compact {index}")
 
