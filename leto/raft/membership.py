@@ -88,10 +88,10 @@ def _notice_removal(s: State) -> None:
 
 def _hand_over(s: State) -> None:
     """A leader that is no voter of the committed configuration leaves (paper 6, dissertation 4.2.2), not without
-    telling the commit and bidding the voter that is most advanced to campaign."""
+    telling the commit and bidding the voter that is most advanced (of equals the lowest id) to campaign."""
     s.broadcast = True
     replication.send_appends(s)
-    best = max((id for id in s.voters if id in s.progress), key=lambda id: (s.progress[id].match, id))
+    best = min((id for id in s.voters if id in s.progress), key=lambda id: (-s.progress[id].match, id))
     s.messages.append(TimeoutNow(s.id, best, s.term))
     election.step_down(s)
 

@@ -31,11 +31,12 @@ class Handover:
         self._waiting: list[Deferred[None]] = []
 
     def most_caught_up(self) -> str | None:
-        """The connected voter with the highest match; None if there is no other voter to lead."""
+        """The connected voter with the most of what is committed, the lowest id among equals (what is beyond the
+        commit index reaches the target before it campaigns); None if there is no other voter to lead."""
         node = self._node
         voters = {member.id for member in node.configuration.members if member.voter} - {node.id}
         connected = [peer for peer in voters if peer in node.progress and self._is_connected(peer)]
-        return max(connected, key=lambda peer: (node.progress[peer].match, peer), default=None)
+        return min(connected, key=lambda peer: (-min(node.progress[peer].match, node.commit), peer), default=None)
 
     async def to(self, server_id: str | None) -> str:
         """Hand over to `server_id` (None: the most caught-up voter); gives its id. Raises TransferFailed."""
