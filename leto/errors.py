@@ -53,6 +53,13 @@ class ConfigurationRefused(LetoError):
     """A membership change that must not be made now, or ever; the message says why."""
 
 
+class UnknownMember(ConfigurationRefused):
+    """A membership change names a server that is no member of the cluster."""
+
+    def __init__(self, server_id: str) -> None:
+        super().__init__(f"{server_id} is no member of the cluster")
+
+
 class TransferFailed(LetoError):
     """Leadership was not handed over; this node leads on (or another was elected)."""
 

@@ -365,18 +365,20 @@ class Replica(Protocol):
         server_id: str,
         address: str,
         *,
-        voter: bool,
+        voter: bool | None,
         client_address: str = "",
         reached_at: str = "",
         incarnation: str = "",
     ) -> Deferred[None]:
-        """Add a learner (voter=True: promoted when caught up), or move a known id to a new address. Fires when
-        committed. `reached_at`: the host at which the asker reached this node: from it a bootstrapped node learns
-        its own address. `incarnation` names the data directory that joins: a known id with another one lost its
-        disk, and starts over as a learner. Errbacks NotLeader, ConfigurationRefused, OutcomeUnknown."""
+        """Add a learner, or move a known id to a new address. `voter`: whether it is promoted once it has caught up;
+        None: a new id is, and a known one stays what it is. Fires when committed. `reached_at`: the host at which the
+        asker reached this node: from it a bootstrapped node learns its own address. `incarnation` names the data
+        directory that joins: a known id with another one lost its disk, and starts over as a learner. Errbacks
+        NotLeader, ConfigurationRefused, OutcomeUnknown."""
 
     def remove_member(self, server_id: str) -> Deferred[None]:
-        """Fires when committed; an unknown id is fine. A leader that removes itself hands over first."""
+        """Fires when committed. A leader that removes itself hands over first. Errbacks NotLeader,
+        ConfigurationRefused (UnknownMember), OutcomeUnknown."""
 
     def promote(self, server_id: str) -> Deferred[None]: ...
 

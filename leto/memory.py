@@ -21,6 +21,7 @@ from leto.errors import (
     NotLeader,
     OutcomeUnknown,
     TransferFailed,
+    UnknownMember,
 )
 from leto.interfaces import PeerStatus, ReadRequest, ReplicaStatus, StateMachine, WriteRequest
 from leto.keyspace import batch
@@ -113,7 +114,7 @@ class LoneReplica:
         server_id: str,
         address: str,
         *,
-        voter: bool,
+        voter: bool | None,
         client_address: str = "",
         reached_at: str = "",
         incarnation: str = "",
@@ -121,16 +122,18 @@ class LoneReplica:
         self.calls.append(("add_member", server_id, address, voter, client_address, reached_at))
         if not self.is_leader:
             return fail(self._not_leader())
-        self.members[server_id] = Member(server_id, address, voter, client_address=client_address)
+        self.members[server_id] = Member(server_id, address, voter is not False, client_address=client_address)
         return succeed(None)
 
     def remove_member(self, server_id: str) -> Deferred[None]:
         self.calls.append(("remove_member", server_id))
         if not self.is_leader:
             return fail(self._not_leader())
+        if server_id not in self.members:
+            return fail(UnknownMember(server_id))
         if self.members.keys() == {server_id}:
             return fail(ConfigurationRefused("the last voter cannot be removed"))
-        self.members.pop(server_id, None)
+        del self.members[server_id]
         return succeed(None)
 
     def promote(self, server_id: str) -> Deferred[None]:

@@ -173,7 +173,7 @@ GROUPS: Mapping[str, Sequence[Option]] = {
         _size("segment-bytes", "size of one log file"),
     ),
     "Clients": (
-        _one_of("compat", ("redis", "leto"), "leto: GET, DEL and PING answer as the original Leto did"),
+        _one_of("compat", ("redis", "leto"), "leto: GET, DEL, PING and LEAVE answer as the original Leto did"),
         _text("requirepass-file", "FILE", "a file with the clients' password (or set LETO_REQUIREPASS)"),
         _switch("protected-mode", "without a password, serve only clients and peers of this host"),
         _count("maxclients", "client connections at a time (fewer where the limit of open files is low)"),

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.task import deferLater
 
 from leto.config import Address, Config
-from leto.errors import ConfigurationRefused, NotLeader, OutcomeUnknown
+from leto.errors import ConfigurationRefused, NotLeader, OutcomeUnknown, UnknownMember
 from leto.raft.configuration import Configuration, Member, demoted, promoted, with_member, without_member
 from leto.raft.node import Node
 from leto.raft.state import Role
@@ -53,36 +53,46 @@ class Membership:
         return not self._waiting
 
     def add(
-        self, server_id: str, address: str, *, voter: bool, client_address: str, reached_at: str, incarnation: str
+        self,
+        server_id: str,
+        address: str,
+        *,
+        voter: bool | None,
+        client_address: str,
+        reached_at: str,
+        incarnation: str,
     ) -> Deferred[None]:
-        """Add a learner (voter: promoted once caught up), or move a known id to `address`."""
+        """Add a learner, or move a known id to `address`. `voter`: whether it is promoted once it has caught up; None:
+        a new id is, and a known one stays what it is."""
         host = Address.parse(address).host
         client = with_host(client_address, host) if client_address else ""
 
         def target(configuration: Configuration) -> Configuration:
             known = configuration.member(server_id)
+            kept = voter if voter is not None else known is None
+            if known is not None:
+                if voter is False and (known.voter or known.joining):
+                    raise ConfigurationRefused(f"{server_id} is a member already, and not a learner: demote it")
+                # A learner stays one whatever its directory; a voter that lost its disk votes again one day.
+                kept = kept or known.voter or known.joining
             if known is None or (incarnation and known.incarnation != incarnation):
                 if server_id == self._config.id:
                     raise ConfigurationRefused(f"{server_id} is the id of the leader itself: give the new node another")
                 # Also the way back for a server that lost its disk: whatever it acknowledged before is void.
-                member = Member(server_id, address, False, voter, client, incarnation)
+                member = Member(server_id, address, False, kept, client, incarnation)
             else:
                 member = msgspec.structs.replace(
                     known,
                     address=address,
                     client_address=client or known.client_address,
-                    joining=known.joining or (voter and not known.voter),
+                    joining=kept and not known.voter,
                 )
             return with_member(self._with_own_address(configuration, reached_at), member)
 
         return self._change(target)
 
     def remove(self, server_id: str) -> Deferred[None]:
-        return self._change(
-            lambda configuration: (
-                without_member(configuration, server_id) if configuration.member(server_id) else configuration
-            )
-        )
+        return self._change(lambda configuration: without_member(configuration, self._known(configuration, server_id)))
 
     def promote(self, server_id: str) -> Deferred[None]:
         return self._change(lambda configuration: promoted(configuration, self._known(configuration, server_id)))
@@ -120,7 +130,7 @@ class Membership:
 
     def _known(self, configuration: Configuration, server_id: str) -> str:
         if configuration.member(server_id) is None:
-            raise ConfigurationRefused(f"{server_id} is no member of the cluster")
+            raise UnknownMember(server_id)
         return server_id
 
     def _with_own_address(self, configuration: Configuration, reached_at: str) -> Configuration:

@@ -282,7 +282,7 @@ class Replica:
         server_id: str,
         address: str,
         *,
-        voter: bool,
+        voter: bool | None,
         client_address: str = "",
         reached_at: str = "",
         incarnation: str = "",

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from leto.config import Address, is_server_id
-from leto.errors import NothingToSnapshot, NotLeader
+from leto.errors import NothingToSnapshot, NotLeader, UnknownMember
 from leto.interfaces import PeerStatus
 from leto.keyspace.replies import OK, SYNTAX_ERROR, Error, Reply
 from leto.raft.messages import SnapshotMeta
@@ -96,7 +96,8 @@ def _done(change: Deferred[Any]) -> Deferred[Reply]:
     syntax="raft-address server-id [client-address] [incarnation]",
 )
 def join(session: Session, argv: Request) -> Reply | Deferred[Reply]:
-    """JOIN raftaddr id [client-address [incarnation]]: a learner that becomes a voter once it has caught up."""
+    """JOIN raftaddr id [client-address [incarnation]]: a learner that becomes a voter once it has caught up. A known
+    id stays what it is."""
     if len(argv) > 5:
         return SYNTAX_ERROR
     address = _address(argv[1], session.peer_host)
@@ -112,7 +113,7 @@ def join(session: Session, argv: Request) -> Reply | Deferred[Reply]:
         session.state.replica.add_member(
             str(server_id),
             str(address),
-            voter=True,
+            voter=None,
             client_address=str(client_address),
             reached_at=session.local_host,
             incarnation=incarnation,
@@ -134,7 +135,10 @@ def leave(session: Session, argv: Request) -> Reply | Deferred[Reply]:
     server_id = _server_id(argv[1])
     if isinstance(server_id, Error):
         return server_id
-    return _done(session.state.replica.remove_member(server_id))
+    change = session.state.replica.remove_member(server_id)
+    if session.compat_leto:
+        change.addErrback(lambda failure: failure.trap(UnknownMember) and None)
+    return _done(change)
 
 
 def snapshot_now(session: Session) -> Deferred[Reply]:

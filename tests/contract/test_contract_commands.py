@@ -31,7 +31,7 @@ ROWS: list[tuple[str, list[list[str]], list[str], bytes]] = [
     ("leader", [["MSET", "k1", "v", "k2", "v"]], ["DEL", "k1", "k2", "k3"], b":2\r\n"),
     ("follower", [], ["DEL", "k"], b"-not leader\r\n"),
     # LEAVE
-    ("leader", [], ["LEAVE", "unknown"], b"+OK\r\n"),
+    ("leader", [], ["LEAVE", "unknown"], b"-ERR unknown is no member of the cluster\r\n"),
     # PING
     ("leader", [], ["PING"], b"+PONG\r\n"),
     ("follower", [], ["PING"], b"+PONG\r\n"),
@@ -42,7 +42,7 @@ ROWS: list[tuple[str, list[list[str]], list[str], bytes]] = [
     # names are case-insensitive
     ("leader", [], ["sEt", "k", "v"], b"+OK\r\n"),
     ("leader", [["SET", "k", "v"]], ["gEt", "k"], b"$1\r\nv\r\n"),
-    ("leader", [], ["lEaVe", "unknown"], b"+OK\r\n"),
+    ("leader", [], ["lEaVe", "unknown"], b"-ERR unknown is no member of the cluster\r\n"),
     # arity is checked before leadership, with Redis's error
     ("leader", [], ["GET"], b"-ERR wrong number of arguments for 'get' command\r\n"),
     ("leader", [], ["SET", "k"], b"-ERR wrong number of arguments for 'set' command\r\n"),
@@ -60,6 +60,7 @@ COMPAT_ROWS: list[tuple[list[list[str]], list[str], bytes]] = [
     ([["SET", "k", "v"]], ["DEL", "k"], b"+OK\r\n"),
     ([["DEL", "k"]], ["DEL", "k"], b"+OK\r\n"),
     ([], ["PING", "a", "b"], b"+PONG\r\n"),
+    ([], ["LEAVE", "unknown"], b"+OK\r\n"),
     ([], ["SET", "k", "v"], b"+OK\r\n"),
 ]
 

@@ -62,9 +62,9 @@ def test_join_on_a_follower_names_the_leader(cluster: Cluster) -> None:
         assert connection.recv(200) == f"-node is not the leader {cluster.leader.address}\r\n".encode()
 
 
-def test_leave_of_an_unknown_id_is_fine(cluster: Cluster) -> None:
+def test_leave_of_an_unknown_id_says_so(cluster: Cluster) -> None:
     before = configuration_index(cluster)
-    assert cluster.leader.cli("leave", "nobody") == "OK"
+    assert cluster.leader.cli("leave", "nobody") == "(error) ERR nobody is no member of the cluster"
     assert configuration_index(cluster) == before
 
 

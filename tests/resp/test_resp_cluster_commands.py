@@ -25,12 +25,12 @@ NO_ID = "ERR a server id is 1 to 128 letters, digits and _ . : @ - (the first a 
 @pytest.mark.parametrize(
     ("request_", "call"),
     [
-        ("JOIN 10.0.0.9:15379 id2", ("id2", "10.0.0.9:15379", True, "")),
-        ("join :15379 id2", ("id2", "10.1.2.3:15379", True, "")),
-        ("JOIN 0.0.0.0:15379 id2 0.0.0.0:6379", ("id2", "10.1.2.3:15379", True, "10.1.2.3:6379")),
-        ("JOIN :15379 id2 :6379 abc", ("id2", "10.1.2.3:15379", True, "10.1.2.3:6379")),
-        ("JOIN db.example:15379 id2 db.example:6379", ("id2", "db.example:15379", True, "db.example:6379")),
-        ("JOIN [fe80::1]:15379 id2", ("id2", "[fe80::1]:15379", True, "")),
+        ("JOIN 10.0.0.9:15379 id2", ("id2", "10.0.0.9:15379", None, "")),
+        ("join :15379 id2", ("id2", "10.1.2.3:15379", None, "")),
+        ("JOIN 0.0.0.0:15379 id2 0.0.0.0:6379", ("id2", "10.1.2.3:15379", None, "10.1.2.3:6379")),
+        ("JOIN :15379 id2 :6379 abc", ("id2", "10.1.2.3:15379", None, "10.1.2.3:6379")),
+        ("JOIN db.example:15379 id2 db.example:6379", ("id2", "db.example:15379", None, "db.example:6379")),
+        ("JOIN [fe80::1]:15379 id2", ("id2", "[fe80::1]:15379", None, "")),
         ("RAFT ADD id2 :15379", ("id2", "10.1.2.3:15379", True, "")),
         ("RAFT ADD id2 h:1 LEARNER", ("id2", "h:1", False, "")),
     ],
@@ -68,7 +68,7 @@ def test_a_node_is_not_taken_in_where_it_does_not_listen(host: str, request_: st
 def test_a_node_that_joins_over_ipv6(request_: str) -> None:
     node = open_node()
     assert node.client(IPv6Address("TCP", "fd00::2", 40000)).call(*request_.split()) == b"OK"
-    assert node.replica.calls == [("add_member", "id2", "[fd00::2]:15379", True, "[fd00::2]:6379", "127.0.0.1")]
+    assert node.replica.calls == [("add_member", "id2", "[fd00::2]:15379", None, "[fd00::2]:6379", "127.0.0.1")]
 
 
 def test_joining_passes_the_incarnation_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,6 +114,8 @@ def test_on_a_follower_the_leader_is_named(request_: str) -> None:
         ("RAFT", "ERR wrong number of arguments for 'raft' command"),
         ("RAFT ADD a h:1 VOTER", "ERR syntax error"),
         ("RAFT PROMOTE nobody", "ERR nobody is no member"),
+        ("RAFT REMOVE nobody", "ERR nobody is no member of the cluster"),
+        ("LEAVE nobody", "ERR nobody is no member of the cluster"),
         ("RAFT TRANSFER nobody", "ERR there is no such voter to lead"),
         ("RAFT TRANSFER a b", "ERR syntax error"),
         ("RAFT foo", "ERR unknown subcommand 'foo'. Try RAFT HELP."),
@@ -128,8 +130,14 @@ def test_an_unknown_fate_is_told_as_such(node: Node, monkeypatch: pytest.MonkeyP
     assert error(node.client().call("LEAVE", "id2")) == "UNCERTAIN who knows"
 
 
-def test_leave_of_an_unknown_id_is_fine(client: Client) -> None:
+def test_leave_of_an_unknown_id_is_fine_to_the_originals_users() -> None:
+    node = Node(compat="leto")
+    client = node.client()
     assert client.call("LEAVE", "nobody") == b"OK"
+    assert error(client.call("LEAVE", "lone")) == "ERR the last voter cannot be removed"
+    assert error(client.call("RAFT", "REMOVE", "nobody")) == "ERR nobody is no member of the cluster"
+    node.replica.is_leader = False
+    assert error(client.call("LEAVE", "nobody")) == "node is not the leader"
 
 
 def test_snapshot_and_nothing_new(client: Client) -> None:

@@ -252,7 +252,7 @@ class Host:
         return replica.add_member(
             self.name,
             self.address,
-            voter=True,
+            voter=None,
             client_address=str(self.config.listen),
             incarnation=incarnation,
         )

@@ -1,0 +1,109 @@
+"""What a member is stays what the cluster was told, and who leads next is the one that a reader would name."""
+
+from __future__ import annotations
+
+import pytest
+
+from leto.errors import ConfigurationRefused, UnknownMember
+from leto.raft.configuration import Member
+from tests.replica.cluster import Cluster, Node, Outcome
+
+
+def asked(cluster: Cluster, node: Node, incarnation: str, *, voter: bool | None = None) -> None:
+    """JOIN (voter=None) or RAFT ADD, and what came of it."""
+    change = Outcome(
+        cluster.leader.replica.add_member(
+            node.name, str(node.config.raftbind), voter=voter, incarnation=incarnation, client_address=""
+        )
+    )
+    cluster.until(lambda: change.done)
+    if change.error is not None:
+        raise change.error
+
+
+def member(cluster: Cluster, name: str) -> Member:
+    found = cluster.leader.replica.node.configuration.member(name)
+    assert found is not None
+    return found
+
+
+def test_a_learner_that_was_added_as_one_stays_one_when_its_node_comes() -> None:
+    cluster = Cluster(3)
+    node = cluster.add("id4")
+    asked(cluster, node, "", voter=False)
+    node.incarnation = "first"
+    asked(cluster, node, "first")
+    node.start()
+    cluster.until(lambda: node.replica.machine.applied == cluster.leader.replica.machine.applied)
+    cluster.advance(5.0)
+    assert (member(cluster, "id4").voter, member(cluster, "id4").joining) == (False, False)
+    # Its directory is lost: still a learner, until somebody promotes it.
+    node.crash()
+    node.store = type(node.store)()
+    node.incarnation = "second"
+    cluster.advance(2.0)
+    asked(cluster, node, "second")
+    node.start()
+    cluster.until(lambda: node.replica.machine.applied == cluster.leader.replica.machine.applied)
+    cluster.advance(5.0)
+    assert (member(cluster, "id4").voter, member(cluster, "id4").joining) == (False, False)
+    promoted = Outcome(cluster.leader.replica.promote("id4"))
+    cluster.until(lambda: promoted.done)
+    assert promoted.error is None
+    assert member(cluster, "id4").voter
+
+
+def test_a_demoted_voter_that_joins_again_stays_a_learner_unless_added_as_a_voter() -> None:
+    cluster = Cluster(3)
+    demoted = Outcome(cluster.leader.replica.demote("id3"))
+    cluster.until(lambda: demoted.done)
+    asked(cluster, cluster.nodes["id3"], "id3x1")
+    cluster.advance(5.0)
+    assert not member(cluster, "id3").voter
+    asked(cluster, cluster.nodes["id3"], "", voter=True)
+    cluster.until(lambda: member(cluster, "id3").voter)
+
+
+def test_a_voter_is_not_made_a_learner_by_adding_it_as_one() -> None:
+    cluster = Cluster(3)
+    with pytest.raises(ConfigurationRefused, match="id3 is a member already, and not a learner: demote it"):
+        asked(cluster, cluster.nodes["id3"], "", voter=False)
+    assert member(cluster, "id3").voter
+
+
+def test_the_removal_of_an_unknown_id_is_refused() -> None:
+    cluster = Cluster(1)
+    removal = Outcome(cluster.leader.replica.remove_member("nobody"))
+    cluster.until(lambda: removal.done)
+    assert isinstance(removal.error, UnknownMember)
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_a_leader_that_stops_hands_over_to_the_lowest_of_those_that_are_level(size: int) -> None:
+    cluster = Cluster(size)
+    cluster.do("SET", "a", "b")
+    cluster.settle()
+    cluster.advance(0.5)
+    assert cluster.leader.name == "id1"
+    transfer = Outcome(cluster.leader.replica.transfer(None))
+    cluster.until(lambda: transfer.done)
+    assert transfer.value == "id2"
+
+
+def test_a_leader_that_is_removed_hands_over_to_the_lowest_of_those_that_are_level() -> None:
+    cluster = Cluster(3)
+    cluster.do("SET", "a", "b")
+    cluster.settle()
+    cluster.advance(0.5)
+    removal = Outcome(cluster.leader.replica.remove_member("id1"))
+    cluster.until(lambda: removal.done and cluster.nodes["id2"].replica.is_leader)
+
+
+def test_one_that_lacks_what_is_committed_is_passed_over() -> None:
+    cluster = Cluster(3)
+    cluster.network.cut("id1", "id2")
+    for number in range(5):
+        cluster.do("SET", f"k{number}", "v")
+    transfer = Outcome(cluster.leader.replica.transfer(None))
+    cluster.until(lambda: transfer.done)
+    assert transfer.value == "id3"
