@@ -49,6 +49,10 @@ class Stopping(LetoError):
     """The node is stopping: the request was refused before it was appended."""
 
 
+class RequestRefused(LetoError):
+    """A request that no node appends to the log, as it is or as the cluster is; the message says why."""
+
+
 class ConfigurationRefused(LetoError):
     """A membership change that must not be made now, or ever; the message says why."""
 
@@ -96,6 +100,17 @@ class Compacted(LetoError):
 
 class Unavailable(LetoError):
     """The log index asked for is beyond the log's end."""
+
+
+# The log's entries ------------------------------------------------------------------------------
+
+
+class InapplicableEntry(LetoError, ValueError):
+    """A log entry that is no batch of requests, whatever reads it. Nothing was changed by it."""
+
+
+class UnknownEntry(InapplicableEntry):
+    """A log entry that only a later version can apply: to pass over it would part this node from the others."""
 
 
 # Start-up and the edges ----------------------------------------------------------------------

@@ -195,11 +195,16 @@ class SnapshotWriter(Protocol):
 class StateMachine(Protocol):
     """The deterministic database. Same entries in, same state and replies out, on every node."""
 
+    on_fault: Callable[[bytes, Exception], None]  # told of a command's name, and what it raised and must not
     applied: int  # index of the last applied entry
     time_ms: int  # log time: the highest stamp applied
 
     def apply(self, entry: Entry) -> list[Reply]:
-        """Apply a COMMAND entry: one reply a request of the batch. Other kinds only move `applied`; reply []."""
+        """Apply a COMMAND entry: one reply a request of the batch. Other kinds only move `applied`; reply [].
+        Raises InapplicableEntry or UnknownEntry, nothing changed, for one that cannot be applied."""
+
+    def skip(self, index: int) -> None:
+        """Pass over the entry at `index`, which is no batch, whatever reads it."""
 
     def query(self, command: Sequence[bytes], clock_ms: int) -> Reply:
         """Run one read-only command now, judging expiry by max(time_ms, clock_ms)."""

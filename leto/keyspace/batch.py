@@ -15,14 +15,20 @@ So format 1 after its 13 bytes can be read by any RESP tool, and replayed into a
 
 from __future__ import annotations
 
+import re
 import struct
+
+from leto.errors import InapplicableEntry, UnknownEntry
 
 HEADER = struct.Struct(">BQI")
 REQUESTS, PAIRS = 1, 2  # formats
+LEAST_BYTES = {REQUESTS: len(b"*1\r\n$0\r\n\r\n"), PAIRS: 2 * len(b"$0\r\n\r\n")}  # of a request
 SET_HEADS = {b"SET": b"*3\r\n$3\r\nSET\r\n", b"set": b"*3\r\n$3\r\nset\r\n"}  # what such a SET begins with, by its name
 SHORT = 4096  # bytes; for longer requests what is left out is not worth a copy of the rest
 LARGE = 1 << 20  # bytes of a batch from which its arguments are taken to be few and long
+LATEST = 1 << 62  # ms; no clock says so, and what is added to it stays a 64-bit number
 _STAR, _DOLLAR = b"*$"
+_NUMBER = re.compile(rb"0|[1-9][0-9]{0,9}").fullmatch
 
 
 def set_head(requests: bytes, count: int) -> bytes:
@@ -40,43 +46,71 @@ def encode(time_ms: int, count: int, requests: bytes, head: bytes = b"") -> byte
     return HEADER.pack(REQUESTS, time_ms, count) + requests
 
 
-def decode_header(payload: bytes) -> tuple[int, int, int]:
-    """(format, time_ms, count). Raises ValueError for another format or a short payload."""
+def check_format(payload: bytes) -> None:
+    """Raises InapplicableEntry for a payload without a header, UnknownEntry for a format that this version does not
+    know: what no leader appends for a node like this one. Whether it holds what the header says, apply() finds out."""
     if len(payload) < HEADER.size:
-        raise ValueError(f"batch of {len(payload)} bytes is shorter than its header")
+        raise InapplicableEntry(f"batch of {len(payload)} bytes is shorter than its header")
+    if payload[0] not in LEAST_BYTES:
+        raise UnknownEntry(f"batch format {payload[0]} is unknown; this version reads formats {REQUESTS} and {PAIRS}")
+
+
+def decode_header(payload: bytes) -> tuple[int, int, int]:
+    """(format, time_ms, count). Raises as check_format() does, and InapplicableEntry for numbers that none has."""
+    check_format(payload)
     version, time_ms, count = HEADER.unpack_from(payload)
-    if version not in (REQUESTS, PAIRS):
-        raise ValueError(f"batch format {version} is unknown; this version reads formats {REQUESTS} and {PAIRS}")
+    if time_ms >= LATEST:
+        raise InapplicableEntry(f"batch is of the impossible time {time_ms}")
+    if count * LEAST_BYTES[version] > len(payload) - HEADER.size:
+        raise InapplicableEntry(f"batch of {len(payload)} bytes cannot hold {count} whole requests")
     return version, time_ms, count
 
 
-def split(payload: bytes) -> list[list[bytes]] | None:
-    """The arrays that a payload of large arguments holds, each argument copied once; None for bytes that are no such
-    arrays from beginning to end, or hold an empty one."""
+def split(payload: bytes, at: int = HEADER.size) -> list[list[bytes]] | None:
+    """The arrays that a payload holds from `at` on, each argument copied once; None for bytes that are no such arrays
+    from beginning to end, or hold an empty one. Allocates nothing for a length that is only promised."""
     commands: list[list[bytes]] = []
-    find = payload.find
-    at, end = HEADER.size, len(payload)
     try:
-        while at < end:
-            line = find(b"\r\n", at)
+        while at < len(payload):
+            line = payload.find(b"\r\n", at)
             if payload[at] != _STAR:
                 return None
-            arguments: list[bytes] = []
-            left = int(payload[at + 1 : line])
+            left = _number(payload, at + 1, line)
             if left < 1:
                 return None
-            at = line + 2
-            for _ in range(left):
-                line = find(b"\r\n", at)
-                if payload[at] != _DOLLAR:
-                    return None
-                start = line + 2
-                stop = start + int(payload[at + 1 : line])
-                if stop < start or payload[stop : stop + 2] != b"\r\n":
-                    return None
-                arguments.append(payload[start:stop])
-                at = stop + 2
+            strings = split_strings(payload, line + 2, left)
+            if strings is None:
+                return None
+            arguments, at = strings
             commands.append(arguments)
     except (ValueError, IndexError):
         return None
     return commands
+
+
+def split_strings(payload: bytes, at: int, count: int) -> tuple[list[bytes], int] | None:
+    """`count` bulk strings from `at` on and where they end; None for anything else."""
+    found: list[bytes] = []
+    find = payload.find
+    try:
+        for _ in range(count):
+            line = find(b"\r\n", at)
+            if payload[at] != _DOLLAR:
+                return None
+            start = line + 2
+            stop = start + _number(payload, at + 1, line)
+            if stop < start or payload[stop : stop + 2] != b"\r\n":
+                return None
+            found.append(payload[start:stop])
+            at = stop + 2
+    except (ValueError, IndexError):
+        return None
+    return found, at
+
+
+def _number(payload: bytes, start: int, end: int) -> int:
+    """A count or length in canonical RESP. Raises ValueError."""
+    digits = payload[start:end]
+    if end < start or _NUMBER(digits) is None:
+        raise ValueError(digits[:32])
+    return int(digits)

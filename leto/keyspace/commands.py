@@ -110,6 +110,13 @@ class Registry(dict[bytes, Command]):
 
         return register
 
+    def find(self, argv: Sequence[bytes]) -> Command | None:
+        """The command (or subcommand) that the request names."""
+        command = self.get(argv[0].upper())
+        if command is not None and command.subcommands and len(argv) > 1:
+            return command.subcommands.get(argv[1].upper())
+        return command
+
     def resolve(self, argv: Sequence[bytes]) -> Command | Error:
         """The command (or subcommand) that the request names, its arity checked; else Redis's error for it."""
         command = self.get(argv[0].upper())

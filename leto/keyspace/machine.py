@@ -14,20 +14,20 @@ from typing import Protocol
 import hiredis
 
 import leto.keyspace.table  # noqa: F401 - registers every command
+from leto.errors import InapplicableEntry, UnknownEntry
 from leto.keyspace import batch, snapshot
 from leto.keyspace.commands import KEYSPACE, Command, Registry
 from leto.keyspace.database import Database, Refused
+from leto.keyspace.parsing import Request, Watched, group, parse, parse_pairs
 from leto.keyspace.replies import NULL_ARRAY, OK, Error, Reply
 from leto.keyspace.values import MASK
 
 COMMAND = 1  # leto.raft.messages.EntryKind.COMMAND
 UNBOUNDED = 1 << 62
 
-Watched = list[tuple[int, bytes]]  # (index, key)
-Request = tuple[Watched | None, list[list[bytes]]]  # what a transaction watches (None: no transaction), its commands
-
 INTERNAL = Registry()  # commands of the log that no client can send
 WRITE_IN_READ = Error(b"ERR a write command cannot be run as a read")
+FAULT = Error(b"ERR internal error, the same on every node: their logs say more")
 
 
 class LogEntry(Protocol):
@@ -87,6 +87,7 @@ class Machine:
 
     def __init__(self, *, random: Callable[[], float]) -> None:
         """`random` returns floats in [0, 1): for reads (RANDOMKEY), never for what is applied."""
+        self.on_fault: Callable[[bytes, Exception], None] = lambda name, error: None
         self.applied = 0
         self.time_ms = 0
         self._random = random
@@ -100,8 +101,9 @@ class Machine:
     def apply(self, entry: LogEntry) -> list[Reply]:
         """Apply a COMMAND entry: one reply a request of the batch. Other kinds only move `applied`; reply [].
 
-        Raises ValueError, having changed nothing, for an entry that was applied already or a payload that is
-        no batch: no correct log holds either.
+        Raises, having changed nothing, InapplicableEntry for a payload that is no batch, UnknownEntry for one that only
+        a later version can apply, and ValueError for an entry that was applied already. A command that fails in
+        another way than by Refused is told to on_fault and answered by an error: it does so on every node alike.
         """
         index = entry.index
         if index <= self.applied:
@@ -120,6 +122,9 @@ class Machine:
         else:
             commands = parse(payload, count)
             transactions = None if len(commands) == count else group(commands, count)
+            for known in [commands] if transactions is None else [run for _, run in transactions]:
+                if not self._applies.keys() >= {argv[0] for argv in known}:
+                    self._check_known(known)
         if time_ms > self.time_ms:
             self.time_ms = time_ms
             if time_ms >= db.ages.due:
@@ -137,6 +142,20 @@ class Machine:
             replies = self._run_transactions(transactions)
         db.random = self._random
         return replies
+
+    def skip(self, index: int) -> None:
+        """Pass over the entry at `index`, for which apply() raised InapplicableEntry."""
+        self.applied = self.database.index = index
+
+    def _check_known(self, commands: list[list[bytes]]) -> None:
+        """Raises UnknownEntry for a command of a later version: to answer it by an error would part the nodes."""
+        for argv in commands:
+            name = argv[0].upper()
+            if name in (b"MULTI", b"EXEC"):
+                raise InapplicableEntry(f"batch holds a {name.decode()} that is no transaction's")
+            if argv[0] not in INTERNAL and KEYSPACE.find(argv) is None:
+                words = b" ".join(argv[:2] if name in KEYSPACE else argv[:1])
+                raise UnknownEntry(f"this version does not know the command {words[:64].decode('ascii', 'replace')!r}")
 
     def _run(self, commands: list[list[bytes]]) -> list[Reply]:
         db, table = self.database, self._applies
@@ -165,6 +184,8 @@ class Machine:
                 replies.append(found[0](db, argv))
             except Refused as refused:
                 replies.append(refused.error)
+            except Exception as error:  # noqa: BLE001 - one bad command must not end every node, now and at each restart
+                replies.append(self._fault(name, error))
         return replies
 
     def _run_resolved(self, argv: list[bytes]) -> Reply:
@@ -176,6 +197,15 @@ class Machine:
             return command.function(self.database, argv)
         except Refused as refused:
             return refused.error
+        except Exception as error:  # noqa: BLE001 - as in _run()
+            return self._fault(argv[0], error)
+
+    def _fault(self, name: bytes, error: Exception) -> Reply:
+        """What no command should raise; of memory and stack this node may have less than others, so it must end."""
+        if isinstance(error, MemoryError | RecursionError):
+            raise error
+        self.on_fault(name, error)
+        return FAULT
 
     def _run_transactions(self, requests: list[Request]) -> list[Reply]:
         replies: list[Reply] = []
@@ -295,89 +325,3 @@ def _spellings(commands: Iterable[Command]) -> dict[bytes, tuple[Callable[..., R
             most = command.arity if command.arity >= 0 else UNBOUNDED
             found[command.name] = found[command.name.lower()] = (command.function, abs(command.arity), most)
     return found
-
-
-def parse(payload: bytes, count: int) -> list[list[bytes]]:
-    """The commands of a batch of `count` requests. Raises ValueError if the payload does not hold exactly that."""
-    if len(payload) >= batch.LARGE:  # hiredis' copies cost more than a plain walk
-        commands = batch.split(payload)
-        if commands is not None:
-            return commands
-    if count == 1:
-        reader = hiredis.Reader()
-        reader.feed(payload, batch.HEADER.size)
-        try:
-            command = reader.gets()
-        except hiredis.ProtocolError as error:
-            raise ValueError(f"batch is not made of RESP arrays: {error}") from error
-        if isinstance(command, list) and command and not reader.has_data():
-            return [command]
-        # a transaction, or no batch
-    reader = _reader_of_array(payload, count)
-    try:
-        commands = reader.gets()
-        if isinstance(commands, list):
-            while isinstance(more := reader.gets(), list):  # a transaction is several arrays
-                commands.append(more)
-            if more == 0 and more is not False and all(commands):
-                return commands
-    except hiredis.ProtocolError as error:
-        raise ValueError(f"batch is not made of RESP arrays: {error}") from error
-    raise ValueError(f"batch does not hold {count} whole requests")
-
-
-def _reader_of_array(payload: bytes, length: int) -> hiredis.Reader:
-    """What follows the payload's header as one array of so many elements, which parses faster than they do one by one;
-    behind it a 0, which is met only if nothing before it is left incomplete."""
-    reader = hiredis.Reader()
-    reader.feed(b"*%d\r\n" % length)
-    reader.feed(payload, batch.HEADER.size)
-    reader.feed(b":0\r\n")
-    return reader
-
-
-def parse_pairs(payload: bytes, count: int) -> list[bytes]:
-    """Key, value, key, value, ... of a batch of `count` SETs. Raises ValueError as parse() does."""
-    reader = _reader_of_array(payload, 2 * count)
-    try:
-        pairs, end = reader.gets(), reader.gets()
-        if isinstance(pairs, list) and end == 0 and end is not False and set(map(type, pairs)) == {bytes}:
-            return pairs
-    except hiredis.ProtocolError as error:
-        raise ValueError(f"batch is not made of RESP strings: {error}") from error
-    raise ValueError(f"batch does not hold {count} whole pairs of key and value")
-
-
-def group(commands: list[list[bytes]], count: int) -> list[Request]:
-    """The requests of a batch with transactions, plain commands gathered into runs.
-
-    Raises ValueError unless there are exactly `count`.
-    """
-    requests: list[Request] = []
-    run: list[list[bytes]] = []
-    watched: Watched | None = None
-    found = 0
-    for argv in commands:
-        name = argv[0].upper()
-        if name == b"MULTI" and watched is None:
-            requests.append((None, run))
-            run, watched = [], _watched(argv)
-        elif name == b"EXEC" and watched is not None:
-            requests.append((watched, run))
-            run, watched = [], None
-            found += 1
-        else:
-            run.append(argv)
-            found += watched is None
-    if watched is not None or found != count:
-        raise ValueError(f"batch holds {found} whole requests, not {count}")
-    requests.append((None, run))
-    return requests
-
-
-def _watched(multi: list[bytes]) -> Watched:
-    """MULTI's arguments. Raises ValueError unless they are pairs of an index and a key."""
-    indexes, keys = multi[1::2], multi[2::2]
-    if len(indexes) != len(keys) or not all(index.isdigit() for index in indexes):
-        raise ValueError("batch has a MULTI whose arguments are no pairs of index and key")
-    return [(int(index), key) for index, key in zip(indexes, keys, strict=True)]

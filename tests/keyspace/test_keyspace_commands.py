@@ -31,7 +31,8 @@ def test_commands_answer_as_redis(steps):
             purge(bench)
         if isinstance(command, Error) or not command.is_write:
             assert plain(bench.machine.query(words, bench.now)) == expected, words
-        assert plain(bench.batch(tuple(words))[0]) == expected, words
+        if KEYSPACE.find(words) is not None:  # no client can have an unknown one appended
+            assert plain(bench.batch(tuple(words))[0]) == expected, words
 
 
 def purge(bench):

@@ -1,0 +1,125 @@
+"""The requests that an entry's payload holds (leto.keyspace.batch).
+
+Total: for any bytes there are requests, each a list of one or more bytes objects, or InapplicableEntry. What a leader
+appends is canonical, so that the quick way, hiredis, is enough to take it apart; what it may make of other bytes is
+seen by the types alone.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import chain
+from typing import Any
+
+import hiredis
+
+from leto.errors import InapplicableEntry
+from leto.keyspace import batch
+
+Watched = list[tuple[int, bytes]]  # (index, key)
+Request = tuple[Watched | None, list[list[bytes]]]  # what a transaction watches (None: no transaction), its commands
+
+# hiredis allocates for the arrays that are promised. A value may hold such words too: it is taken apart more slowly.
+_PROMISES_MUCH = re.compile(rb"[*%~>|][0-9]{7}").search
+_INDEX = re.compile(rb"[0-9]{1,19}").fullmatch
+
+
+def parse(payload: bytes, count: int) -> list[list[bytes]]:
+    """The commands of a batch of `count` requests. Raises InapplicableEntry if the payload does not hold exactly that,
+    but for the number of those that are in transactions (group())."""
+    if len(payload) >= batch.LARGE or _PROMISES_MUCH(payload):  # hiredis' copies cost more than a plain walk
+        commands = batch.split(payload)
+    else:
+        try:
+            commands = _parse_quickly(payload, count)
+        except Exception as error:
+            raise InapplicableEntry(f"batch is not made of RESP arrays: {error}") from error
+    if commands is None or not _are_requests(commands):
+        raise InapplicableEntry(f"batch does not hold {count} whole requests")
+    return commands
+
+
+def _parse_quickly(payload: bytes, count: int) -> list[Any] | None:
+    if count == 1:
+        reader = hiredis.Reader()
+        reader.feed(payload, batch.HEADER.size)
+        command = reader.gets()
+        if isinstance(command, list) and not reader.has_data():
+            return [command]
+        # a transaction, or no batch
+    reader = _reader_of_array(payload, count)
+    commands = reader.gets()
+    if isinstance(commands, list):
+        while isinstance(more := reader.gets(), list):  # a transaction is several arrays
+            commands.append(more)
+        if more == 0 and more is not False:
+            return commands
+    return None
+
+
+def _are_requests(commands: list[Any]) -> bool:
+    if not commands:
+        return True
+    return set(map(type, commands)) == {list} and all(commands) and set(map(type, chain(*commands))) == {bytes}
+
+
+def _reader_of_array(payload: bytes, length: int) -> hiredis.Reader:
+    """What follows the payload's header as one array of so many elements, which parses faster than they do one by one;
+    behind it a 0, which is met only if nothing before it is left incomplete."""
+    reader = hiredis.Reader()
+    reader.feed(b"*%d\r\n" % length)
+    reader.feed(payload, batch.HEADER.size)
+    reader.feed(b":0\r\n")
+    return reader
+
+
+def parse_pairs(payload: bytes, count: int) -> list[bytes]:
+    """Key, value, key, value, ... of a batch of `count` SETs. Raises InapplicableEntry as parse() does."""
+    if _PROMISES_MUCH(payload):
+        found = batch.split_strings(payload, batch.HEADER.size, 2 * count)
+        if found is not None and found[1] == len(payload) and count:
+            return found[0]
+    else:
+        reader = _reader_of_array(payload, 2 * count)
+        try:
+            pairs, end = reader.gets(), reader.gets()
+        except Exception as error:
+            raise InapplicableEntry(f"batch is not made of RESP strings: {error}") from error
+        if isinstance(pairs, list) and end == 0 and end is not False and set(map(type, pairs)) == {bytes}:
+            return pairs
+    raise InapplicableEntry(f"batch does not hold {count} whole pairs of key and value")
+
+
+def group(commands: list[list[bytes]], count: int) -> list[Request]:
+    """The requests of a batch with transactions, plain commands gathered into runs.
+
+    Raises InapplicableEntry unless there are exactly `count`.
+    """
+    requests: list[Request] = []
+    run: list[list[bytes]] = []
+    watched: Watched | None = None
+    found = 0
+    for argv in commands:
+        name = argv[0].upper()
+        if name == b"MULTI" and watched is None:
+            requests.append((None, run))
+            run, watched = [], _watched(argv)
+        elif name == b"EXEC" and watched is not None:
+            requests.append((watched, run))
+            run, watched = [], None
+            found += 1
+        else:
+            run.append(argv)
+            found += watched is None
+    if watched is not None or found != count:
+        raise InapplicableEntry(f"batch holds {found} whole requests, not {count}")
+    requests.append((None, run))
+    return requests
+
+
+def _watched(multi: list[bytes]) -> Watched:
+    """MULTI's arguments. Raises InapplicableEntry unless they are pairs of an index and a key."""
+    indexes, keys = multi[1::2], multi[2::2]
+    if len(indexes) != len(keys) or not all(map(_INDEX, indexes)):
+        raise InapplicableEntry("batch has a MULTI whose arguments are no pairs of index and key")
+    return [(int(index), key) for index, key in zip(indexes, keys, strict=True)]
