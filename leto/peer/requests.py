@@ -87,6 +87,7 @@ class Outcome:
     OVERLOADED: Final = 2  # never appended
     STOPPING: Final = 3  # never appended
     UNKNOWN: Final = 4  # appended, fate unknown
+    REFUSED: Final = 5  # never appended, and never will be as it is
 
 
 Request = Forward | StatusQuery | SnapshotOffer | SnapshotChunk | SnapshotFinish

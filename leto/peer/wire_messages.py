@@ -75,6 +75,8 @@ def decode_message(body: bytes | bytearray) -> WireMessage:
         raise ProtocolError(f"a {type(message).__name__} with a number below 0 or above 2^62")
     if type(message) is AppendEntries:
         for entry in message.entries:
-            if not (0 < entry.index <= LARGEST and 0 < entry.term <= LARGEST and 0 <= entry.kind <= _LAST_KIND):
-                raise ProtocolError("an entry whose index, term or kind none can have")
+            if not (0 < entry.index <= LARGEST and 0 < entry.term <= LARGEST):
+                raise ProtocolError("an entry whose index or term none can have")
+            if not 0 <= entry.kind <= _LAST_KIND:
+                raise ProtocolError(f"entry {entry.index} is of kind {entry.kind}, unknown to this version of Leto")
     return message

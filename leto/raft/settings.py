@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -26,6 +27,9 @@ class Settings:
     # may vote right after its restart, which a lease forbids.
     lease: bool = False
     clock_drift: float = 0.1  # fraction of the election timeout taken off the lease
+    # Raises ValueError for the payload of a COMMAND entry that this node could not apply, whatever it holds: asked
+    # before a leader's entry is appended.
+    check_command: Callable[[bytes], None] = lambda payload: None
 
     def validate(self) -> None:
         """Raises ValueError with a sentence for the first setting that cannot work."""

@@ -14,6 +14,7 @@ from leto.raft import configuration as configurations
 from leto.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
+    Entry,
     EntryKind,
     InstallSnapshot,
     Message,
@@ -52,6 +53,7 @@ def _check_append(s: State, m: AppendEntries) -> None:
     ):
         raise ProtocolError(f"{m.sender}: an append with a number out of range")
     index, term = prev_index, prev_term
+    check_command = s.settings.check_command
     for entry in m.entries:
         index += 1
         if entry.index != index:
@@ -59,8 +61,13 @@ def _check_append(s: State, m: AppendEntries) -> None:
         if not term <= entry.term <= m.term:
             raise ProtocolError(f"{m.sender}: entry {index} of term {entry.term} follows one of term {term}")
         term = entry.term
-        if entry.kind != EntryKind.COMMAND:
-            _check_kind(m.sender, entry.kind, entry.payload)
+        if entry.kind == EntryKind.COMMAND:
+            try:
+                check_command(entry.payload)
+            except ValueError as error:
+                raise ProtocolError(f"{m.sender}: entry {index}: {error}") from error
+        else:
+            _check_kind(m.sender, entry)
     if m.term < s.term:
         return
     _check_leader(s, m.sender, m.term)
@@ -73,16 +80,16 @@ def _check_append(s: State, m: AppendEntries) -> None:
             _check_committed(s, m.sender, entry.index, entry.term)
 
 
-def _check_kind(sender: str, kind: int, payload: bytes) -> None:
-    if kind == EntryKind.CONFIGURATION:
+def _check_kind(sender: str, entry: Entry) -> None:
+    if entry.kind == EntryKind.CONFIGURATION:
         try:
-            configuration = configurations.decode(payload)
+            configuration = configurations.decode(entry.payload)
         except ValueError as error:
             raise ProtocolError(f"{sender}: {error}") from error
         if not configuration.voter_ids():
             raise ProtocolError(f"{sender}: a configuration without voters")
-    elif kind != EntryKind.NOOP:
-        raise ProtocolError(f"{sender}: an entry of unknown kind {kind}")
+    elif entry.kind != EntryKind.NOOP:
+        raise ProtocolError(f"{sender}: entry {entry.index} is of kind {entry.kind}, unknown to this version of Leto")
 
 
 def _check_committed(s: State, sender: str, index: int, term: int) -> None:

@@ -12,8 +12,21 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from leto.config import Config
-from leto.errors import LetoError, NotLeader, NotSent, OutcomeUnknown, Overloaded, ProtocolError, Stopping, StorageError
+from leto.errors import (
+    LetoError,
+    NotLeader,
+    NotSent,
+    OutcomeUnknown,
+    Overloaded,
+    ProtocolError,
+    RequestRefused,
+    RequestTooLarge,
+    Stopping,
+    StorageError,
+)
 from leto.interfaces import Flusher, Store, Transport
+from leto.keyspace.admission import check_requests
+from leto.keyspace.commands import KEYSPACE
 from leto.peer import requests
 from leto.peer.requests import ForwardReply, Outcome, StatusQuery, StatusReply
 from leto.raft.messages import InstallSnapshot
@@ -36,6 +49,13 @@ OUTCOMES: dict[type[LetoError], int] = {
     Overloaded: Outcome.OVERLOADED,
     Stopping: Outcome.STOPPING,
     OutcomeUnknown: Outcome.UNKNOWN,
+    RequestRefused: Outcome.REFUSED,
+    RequestTooLarge: Outcome.REFUSED,
+}
+ERRORS: dict[int, type[LetoError]] = {
+    Outcome.OVERLOADED: Overloaded,
+    Outcome.STOPPING: Stopping,
+    Outcome.REFUSED: RequestRefused,
 }
 
 
@@ -83,7 +103,7 @@ class Peering:
         """A peer's request. Raises ProtocolError for bytes that are none."""
         request = requests.decode_request(body)
         if isinstance(request, requests.Forward):
-            return self._answer_forward(request)
+            return self._answer_forward(sender, request)
         if isinstance(request, StatusQuery):
             return succeed(requests.encode(StatusReply(msgspec.json.encode(status_data(self._replica.status())))))
         return self._receiver.answer(sender, request).addCallback(requests.encode)
@@ -129,11 +149,9 @@ class Peering:
             return requests.decode_replies(answer.replies)
         if answer.error == Outcome.NOT_LEADER:
             raise NotLeader(answer.leader_id or None, answer.leader_address or None)
-        raise {Outcome.OVERLOADED: Overloaded, Outcome.STOPPING: Stopping}.get(answer.error, OutcomeUnknown)(
-            answer.reason
-        )
+        raise ERRORS.get(answer.error, OutcomeUnknown)(answer.reason)
 
-    def _answer_forward(self, request: requests.Forward) -> Deferred[bytes]:
+    def _answer_forward(self, sender: str, request: requests.Forward) -> Deferred[bytes]:
         def refused(reason: Failure) -> ForwardReply:
             error = reason.value
             if not isinstance(error, LetoError) or type(error) not in OUTCOMES:
@@ -144,8 +162,14 @@ class Peering:
         def done(replies: list[Any]) -> ForwardReply:
             return ForwardReply(Outcome.DONE, requests.encode_replies(replies))
 
+        waiter: Deferred[list[Any]]
         if self._replica.is_leader:
-            waiter = self._replica.write(request.payload, request.count)
+            try:
+                check_requests(request.payload, request.count, commands=KEYSPACE, longest=self._config.max_bulk_bytes)
+                waiter = self._replica.write(request.payload, request.count)
+            except RequestRefused as error:
+                self.log.warn("refused writes that {peer} forwarded: {reason}", peer=sender, reason=str(error))
+                waiter = fail(error)
         else:
             waiter = fail(NotLeader(self._replica.node.leader_id, self._replica.addresses.of_leader()))  # never twice
         return waiter.addCallbacks(done, refused).addCallback(requests.encode)

@@ -1,0 +1,51 @@
+"""Whether requests that come from elsewhere may be appended: as strict as a client's own requests are read.
+
+A client's bytes are made canonical, and its commands looked up, before they reach the log (leto.resp). What a peer
+forwards is only said to have been: whatever is let through here applies on every node, or fails as it would for a
+client, with an error.
+"""
+
+from __future__ import annotations
+
+from leto.errors import InapplicableEntry, RequestRefused
+from leto.keyspace import batch
+from leto.keyspace.commands import Command, Registry
+from leto.keyspace.parsing import group
+from leto.keyspace.replies import Error
+
+MARKS = (b"MULTI", b"EXEC")
+
+
+def check_requests(requests: bytes, count: int, *, commands: Registry, longest: int) -> None:
+    """Raise RequestRefused unless `requests` is the canonical RESP of exactly `count` requests that a client could
+    have sent to be appended: known commands with the right number of words, none of them longer than `longest` bytes,
+    at least one a write; outside transactions only quick reads beside them."""
+    found = batch.split(requests, 0)
+    if found is None or not 0 < count <= len(found):
+        raise RequestRefused(f"what was forwarded is not {count} whole requests")
+    try:
+        grouped = group(found, count)
+    except InapplicableEntry as error:
+        raise RequestRefused(f"what was forwarded cannot be applied: {error}") from error
+    writes = 0
+    for watched, run in grouped:
+        for argv in run:
+            command = _checked(argv, commands, longest)
+            writes += command.is_write
+            if watched is None and not command.is_write and "fast" not in command.flags:
+                raise RequestRefused(f"{command.full_name.decode()!r} is a read that does not go through the log")
+        if watched and max(len(key) for _, key in watched) > longest:
+            raise RequestRefused(f"a watched key is longer than {longest} bytes")
+    if not writes:
+        raise RequestRefused("what was forwarded holds no write")
+
+
+def _checked(argv: list[bytes], commands: Registry, longest: int) -> Command:
+    command = commands.resolve(argv)
+    if isinstance(command, Error):
+        raise RequestRefused(f"what was forwarded is refused: {command.text.decode('utf-8', 'replace')}")
+    if command.subcommands or argv[0].upper() in MARKS:
+        raise RequestRefused(f"{command.full_name.decode()!r} is no command by itself")
+    if max(map(len, argv)) > longest:
+        raise RequestRefused(f"a string is longer than {longest} bytes")
+    return command

@@ -1,0 +1,88 @@
+"""What a peer forwards: nothing is let through that does not apply, nothing is kept out that a client may send."""
+
+from __future__ import annotations
+
+import pytest
+from batches import Bench, pack
+from cases import EXPIRY, KEYS, STRINGS, scripts
+
+from leto.errors import RequestRefused
+from leto.keyspace.admission import check_requests
+from leto.keyspace.commands import KEYSPACE
+from leto.keyspace.replies import Error
+
+
+def admit(requests, count=1, longest=1000):
+    check_requests(requests, count, commands=KEYSPACE, longest=longest)
+
+
+@pytest.mark.parametrize(
+    ("requests", "count"),
+    [
+        (b"garbage", 1),
+        (b"", 0),
+        (b"", 1),
+        (pack("SET a b"), 0),
+        (pack("SET a b"), 2),
+        (pack("SET a b"), 1 << 62),
+        (pack("SET a b", "SET a c"), 1),
+        (pack("SET a b")[:-1], 1),
+        (pack("SET a b") + b"\r\n", 1),
+        (b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$-1\r\n", 1),
+        (b"*03\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n", 1),
+        (b"*3\r\n$+3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n", 1),
+        (b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n:1\r\n", 1),
+        (b"*0\r\n" + pack("SET a b"), 1),
+        (b"*2147483647\r\n$3\r\nDEL\r\n", 1),
+        (b"SET a b\r\n", 1),
+        (pack("NOSUCH a"), 1),
+        (pack("SET a"), 1),
+        (pack("SET a b", "GET"), 2),
+        (pack("EXPIRED a"), 1),
+        (pack("PING"), 1),
+        (pack("FLUSHALL NOW"), 2),
+        (pack("GET a"), 1),
+        (pack("SET a b", "KEYS *"), 2),
+        (pack("OBJECT NOSUCH a", "SET a b"), 2),
+        (pack("MULTI", "SET a b"), 1),
+        (pack("SET a b", "EXEC"), 2),
+        (pack("MULTI", "MULTI", "SET a b", "EXEC"), 1),
+        (pack("MULTI 1", "SET a b", "EXEC"), 1),
+        (pack("MULTI x a", "SET a b", "EXEC"), 1),
+        (pack("MULTI", "GET a", "EXEC"), 1),
+        (pack("MULTI", "EXEC"), 1),
+        (pack("MULTI", "SET a b", "NOSUCH", "EXEC"), 1),
+        (pack("MULTI", "SET a b", "GET", "EXEC"), 1),
+        (pack(("SET", "a", "x" * 1001)), 1),
+        (pack("MULTI 1 " + "k" * 1001, "SET a b", "EXEC"), 1),
+    ],
+)
+def test_what_no_client_could_have_appended_is_refused(requests, count):
+    with pytest.raises(RequestRefused):
+        admit(requests, count)
+
+
+@pytest.mark.parametrize(
+    ("requests", "count"),
+    [
+        (pack("SET a b"), 1),
+        (pack("set a b", "Incr n", "GET a", "DEL a"), 4),
+        (pack("MULTI", "SET a b", "KEYS *", "EXEC"), 1),
+        (pack("SET a b", "MULTI 17 a 19 b", "DEL a", "EXEC", "SET c d"), 3),
+        (pack(("SET", "a", "x" * 1000)), 1),
+        (pack(("SET", "a", "*1234567\r\n$-1\r\n")), 1),
+    ],
+)
+def test_what_clients_send_is_let_through_and_applies(requests, count):
+    admit(requests, count)
+    assert len(Bench().packed(requests, count)) == count
+
+
+def test_every_write_of_the_suite_is_let_through():
+    for text in (STRINGS, KEYS, EXPIRY):
+        for _, steps in scripts(text):
+            for words, _ in steps:
+                if isinstance(words, int) or isinstance(command := KEYSPACE.resolve(words), Error):
+                    continue
+                if command.is_write:
+                    admit(pack(tuple(words)), longest=1 << 20)
