@@ -113,6 +113,7 @@ class Config:
     cluster_secret_file: str | None = None
 
     # operations
+    skip_entries: frozenset[int] = frozenset()  # log indexes to pass over, if their entries cannot be applied
     admin_listen: Address | None = None
     log_level: Literal["debug", "info", "warn", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
@@ -178,5 +179,7 @@ def _violations(config: Config) -> Iterator[str]:
     for name, most in _AT_MOST.items():
         if getattr(config, name) > most:
             yield f"{name.replace('_', '-')} must be at most {most}"
+    if any(index < 1 for index in config.skip_entries):
+        yield "skip-entry names log entries, the first of which is 1"
     if config.max_uncommitted_bytes < config.max_batch_bytes:
         yield "max-uncommitted-bytes must hold at least one batch (max-batch-bytes)"

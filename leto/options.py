@@ -68,6 +68,17 @@ def _parse_text(text: str) -> str:
     return text
 
 
+def _parse_indexes(text: str) -> frozenset[int]:
+    words = text.split(",")
+    if not all(word.isascii() and word.isdigit() and len(word) < 20 for word in words):
+        raise ValueError(f"{text!r} is no log index, nor several with commas between them")
+    return frozenset(map(int, words))
+
+
+def _show_indexes(indexes: frozenset[int]) -> str:
+    return ",".join(map(str, sorted(indexes)))
+
+
 def _choice(*words: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in words:
@@ -192,6 +203,14 @@ GROUPS: Mapping[str, Sequence[Option]] = {
         ),
         _one_of("log-level", ("debug", "info", "warn", "error"), "the least level that is logged"),
         _one_of("log-format", ("text", "json"), "lines for people, or one JSON object a line"),
+        Option(
+            "skip-entry",
+            "skip_entries",
+            "INDEX[,INDEX]",
+            "pass over these log entries, which cannot be applied: see docs/operations.md",
+            _parse_indexes,
+            _show_indexes,
+        ),
         _text("log-file", "FILE", "where the log goes instead of stderr; reopened on SIGHUP"),
     ),
 }

@@ -16,7 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from leto.errors import ProtocolError, StorageError
+from leto.errors import InapplicableEntry, ProtocolError, StorageError, UnknownEntry
 from leto.interfaces import Flusher, SnapshotSource, StateMachine, Store, Transport
 from leto.raft.messages import Entry, InstallSnapshot, Message, SnapshotMeta
 from leto.raft.node import Node
@@ -74,7 +74,9 @@ class Driver:
         owner: Owner,
         soon: Callable[[Callable[[], None]], object],
         meter: StallMeter,
+        skip_entries: frozenset[int] = frozenset(),
     ) -> None:
+        """`skip_entries`: indexes of the entries that are passed over if they cannot be applied."""
         self._clock = clock
         self._soon = soon
         self._node = node
@@ -85,6 +87,7 @@ class Driver:
         self._wall_clock = wall_clock
         self._owner = owner
         self._meter = meter
+        self._skip_entries = skip_entries
         self._running = False
         self._failed = False
         self._scheduled = False
@@ -312,7 +315,12 @@ class Driver:
         size = 0
         while queue:
             entry = queue.popleft()
-            replies = apply(entry)
+            try:
+                replies = apply(entry)
+            except InapplicableEntry as error:
+                replies = self._inapplicable(entry, error)
+                if self._failed:
+                    return False
             ended = seconds()
             applied(entry, replies, ended - started)
             size += len(entry.payload)
@@ -329,6 +337,27 @@ class Driver:
         self._applies_later = True  # even if nothing is left: more may be committed, and is handed out by the slice
         self._clock.callLater(0, self._yielded)
         return False
+
+    def _inapplicable(self, entry: Entry, error: InapplicableEntry) -> list[Any]:
+        """The log holds what no leader of this version appends. To pass over it silently could part the nodes."""
+        if isinstance(error, UnknownEntry):
+            self.fail(
+                f"entry {entry.index} of the log is of a later version: {error}. "
+                "Start a version of Leto on this node that the other members run too"
+            )
+        elif entry.index in self._skip_entries:
+            self.log.warn(
+                "passed over entry {index} of the log, as --skip-entry says: {error}",
+                index=entry.index,
+                error=str(error),
+            )
+            self._machine.skip(entry.index)
+        else:
+            self.fail(
+                f"entry {entry.index} of the log cannot be applied, by any node: {error}. To get past it start every "
+                f"member with --skip-entry {entry.index} (docs/operations.md, When it stops)"
+            )
+        return []
 
     def _yielded(self) -> None:
         # A call made here comes behind the next look at the sockets; one made while they were served came before it.

@@ -95,6 +95,7 @@ class Replica:
                 heartbeat_interval=config.heartbeat_interval,
                 max_uncommitted_bytes=config.max_uncommitted_bytes,
                 lease=config.reads == "lease",
+                check_command=batch.check_format,
             ),
             store,
             hard_state=store.hard_state,
@@ -114,7 +115,9 @@ class Replica:
             self,
             soon or partial(reactor.callLater, 0),
             meter,
+            config.skip_entries,
         )
+        machine.on_fault = self._command_failed
         self._applied_term = 0
         self._applied_configuration = Configuration()
         self._applied_configuration_index = 0
@@ -206,6 +209,13 @@ class Replica:
         self._proposals.abandon()
         self.membership.abandon()
         self._reads.fail_all(Stopping("the node is stopping"))
+
+    def _command_failed(self, name: bytes, error: Exception) -> None:
+        self.log.failure(
+            "the command {name} failed in a way that it must not; it was answered by an error, here as on every node",
+            Failure(error),
+            name=name.decode("ascii", "replace"),
+        )
 
     def fatal(self, message: str) -> None:
         self._on_fatal(message)
