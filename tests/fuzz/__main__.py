@@ -19,7 +19,7 @@ from pathlib import Path
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
 NAMES = (
-    "readers", "session", "frames", "handshake", "messages", "core",
+    "readers", "session", "frames", "handshake", "messages", "core", "forwarded", "entries",
     "segment", "forged", "directory", "small-files", "snapshot", "keyspace-snapshot",
 )  # fmt: skip
 

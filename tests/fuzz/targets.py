@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.fuzz import client_targets, disk_targets, peer_targets
+from tests.fuzz import client_targets, disk_targets, entry_targets, peer_targets
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
 
@@ -23,6 +23,8 @@ TARGETS = {
     "handshake": Target(peer_targets.handshake, peer_targets.HANDSHAKE_SEEDS),
     "messages": Target(peer_targets.messages, peer_targets.MESSAGE_SEEDS),
     "core": Target(peer_targets.core, peer_targets.CORE_SEEDS),
+    "forwarded": Target(entry_targets.forwarded, entry_targets.FORWARDED_SEEDS),
+    "entries": Target(entry_targets.entries, entry_targets.ENTRY_SEEDS),
     "segment": Target(disk_targets.segment, disk_targets.segment_seeds()),
     "forged": Target(disk_targets.forged, disk_targets.EDIT_SEEDS),
     "directory": Target(disk_targets.directory, disk_targets.EDIT_SEEDS),
