@@ -21,15 +21,15 @@ from twisted.logger import Logger
 from leto import descriptors
 from leto.notices import Notices
 
-ACCEPTS: Final = 64  # connections taken in one turn ...
+ACCEPTS: Final = 64  # connections that a port takes in one turn, unless it is told otherwise ...
 SLICE_SECONDS: Final = 0.004  # ... unless that takes longer than this
 _EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _THAT_ONE: Final = frozenset((errno.ECONNABORTED, errno.EPERM, errno.EPROTO))  # it is gone, or filtered: the next
 
 
 class SlicedPort(tcp.Port):
-    """A listening socket of the reactor's. `spare`: descriptors that it leaves to others; `before`: called before each
-    slice, for a port that is more important.
+    """A listening socket of the reactor's. `spare`: descriptors that it leaves to others; `accepts`: connections a
+    slice; `before`: called before each slice, for a port that is more important.
 
     The factory may have full(), which gives the bytes to say to a connection that is closed for want of descriptors.
     """
@@ -37,6 +37,7 @@ class SlicedPort(tcp.Port):
     log = Logger()
     factory: Any
     spare: int
+    accepts: int
     before: Callable[[], object] | None
     _notices: Notices
     _reserve: int
@@ -49,10 +50,11 @@ class SlicedPort(tcp.Port):
         factory: Any,
         spare: int = descriptors.FILES,
         before: Callable[[], object] | None = None,
+        accepts: int = ACCEPTS,
     ) -> SlicedPort:
         """Listen on a socket that is bound and listening; the caller's own descriptor stays the caller's."""
         port: SlicedPort = cls._fromListeningDescriptor(reactor, bound.fileno(), bound.family, factory)
-        port.spare, port.before = spare, before
+        port.spare, port.before, port.accepts = spare, before, accepts
         port._notices = Notices(cls.log, reactor.seconds)
         port._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         port.startListening()
@@ -72,7 +74,7 @@ class SlicedPort(tcp.Port):
         until = seconds() + SLICE_SECONDS
         room = descriptors.limit() - self.spare
         taken = 0
-        while taken < ACCEPTS:
+        while taken < self.accepts:
             try:
                 skt, addr = self.socket.accept()
             except OSError as error:
@@ -82,7 +84,7 @@ class SlicedPort(tcp.Port):
                 if error.errno in _EXHAUSTED:
                     self._shed(error.errno)
                 elif error.errno not in (errno.EAGAIN, errno.EINTR):
-                    self._notices.warn("accept", "cannot take a connection: {error}", error=error)
+                    self._notices.warn(("accept",), "cannot take a connection: {error}", error=error)
                 return taken
             taken += 1
             if skt.fileno() >= room:
@@ -118,7 +120,7 @@ class SlicedPort(tcp.Port):
                 skt.send(full(), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
         skt.close()
         self._notices.warn(
-            "full",
+            ("full",),
             "no descriptors are left for connections to port {port} (limit {limit}, {spare} kept for files and "
             "peers): turning them away",
             port=self._realPortNumber,
@@ -135,7 +137,7 @@ class SlicedPort(tcp.Port):
         with contextlib.suppress(OSError):
             skt, _ = self.socket.accept()
             self._turn_away(skt)
-        self._notices.warn("shed", "cannot take connections: {error}", error=os.strerror(number))
+        self._notices.warn(("shed",), "cannot take connections: {error}", error=os.strerror(number))
         with contextlib.suppress(OSError):
             self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 
 from leto import descriptors
-from leto.accepting import SlicedPort
+from leto.accepting import ACCEPTS, SlicedPort
 from leto.config import Address
 from leto.errors import ConfigError
 
@@ -47,12 +47,12 @@ class Listener:
         """Where it listens, with the port that the system picked if 0 was asked for."""
         return Address(*self._sockets[0].getsockname()[:2])
 
-    def serve(self, reactor: Any, factory: Any, after: Listener | None = None) -> None:
-        """Hand the sockets to the reactor: connections that waited in the backlog are accepted from now on, those to
-        `after` first."""
+    def serve(self, reactor: Any, factory: Any, after: Listener | None = None, accepts: int = ACCEPTS) -> None:
+        """Hand the sockets to the reactor: connections that waited in the backlog are accepted from now on, `accepts` a
+        turn, those to `after` first."""
         before = after.take if after is not None else None
         for bound in self._sockets:
-            self._ports.append(SlicedPort.adopt(reactor, bound, factory, self._spare, before))
+            self._ports.append(SlicedPort.adopt(reactor, bound, factory, self._spare, before, accepts))
 
     def take(self) -> None:
         """Accept a slice of the connections that wait, now."""

@@ -45,6 +45,7 @@ class AcceptedConnection(PeerConnection):
         if handshake is None:
             raise ProtocolError("bytes before the handshake")
         out = handshake.receive(kind, body)
+        self.owner.greeted(self)
         if isinstance(handshake.result, Session):
             self._peer_id = handshake.result.server_id
         self._settle(out, handshake.result)

@@ -30,9 +30,11 @@ from leto.peer.greetings import Hello, Refusal, RefusalCode, describe
 from leto.peer.handshake import AcceptorHandshake, DiallerHandshake, Introduction, Session, admission
 from leto.peer.links import Connector, Link, tcp_connector
 from leto.peer.origins import dial_back_address, is_loopback, plain
+from leto.peer.strangers import Strangers, place_of
 from leto.raft.messages import InstallSnapshot, Message
 from leto.readers import SocketReaders
 
+_ACCEPTS: Final = 16  # connections taken in one turn: so that each can say who it is before too many others come
 _STOP_SECONDS: Final = 1.0  # how long stop() waits for connections to close in order
 _EMPTY: Final[Mapping[str, str]] = {}
 
@@ -77,7 +79,6 @@ class TcpTransport:
         self._election_timeout = election_timeout
         self._barred = self._bar(protected_mode)
         self._limits = Limits(queue_bytes, max_message_bytes, max(1.0, 2 * election_timeout, 4 * heartbeat_interval))
-        self._max_unauthenticated = max_unauthenticated
         self._handshake_timeout = handshake_timeout
         self._connector = connector or tcp_connector(reactor)
         self._random = random
@@ -87,7 +88,8 @@ class TcpTransport:
         self._links: dict[str, Link] = {}
         self._peers: Mapping[str, str] = _EMPTY
         self._incoming: dict[str, AcceptedConnection] = {}
-        self._strangers: dict[AcceptedConnection, None] = {}  # unauthenticated, oldest first
+        self._strangers: Strangers[AcceptedConnection] = Strangers(max_unauthenticated, self._is_members_host)
+        self._hosts: dict[str, str] = {}  # peer -> where a connection with it came from or went to last
         self._connections: set[PeerConnection] = set()
         self._client_addresses: dict[str, str] = {}
         self._listening: Listener | None = None
@@ -105,7 +107,7 @@ class TcpTransport:
         """
         self._listening = listening if listening is not None else Listener.bind(self.bind, "raftbind")
         self.bind = self._listening.address
-        self._listening.serve(self._reactor, self.factory)
+        self._listening.serve(self._reactor, self.factory, accepts=_ACCEPTS)
 
     def start(self, listener: PeerListener) -> None:
         """Talk and listen on behalf of `listener`. Connections that came before are refused (they come again).
@@ -136,6 +138,8 @@ class TcpTransport:
             refusal = self._judge(session.server_id, session.incarnation, session.configuration_index)
             if refusal is not None:
                 connection.refuse(refusal)
+        for peer in [peer for peer in self._hosts if peer not in self._peers]:
+            del self._hosts[peer]
         for peer in [peer for peer in self._links if peer not in self._peers]:
             self._links[peer].configured = ""
             if peer not in self._incoming or self._incoming[peer].is_over:
@@ -238,16 +242,20 @@ class TcpTransport:
             self._introduction(), self._secret, self._nonce(32), lambda hello: self._admit(connection, hello), barred
         )
         connection.opened_at = self._reactor.seconds()
-        self._strangers[connection] = None
-        if len(self._strangers) > self._max_unauthenticated:
-            oldest = next(iter(self._strangers))
-            del self._strangers[oldest]
+        self._drop(self._strangers.add(connection, connection.remote_host))
+
+    def _drop(self, victim: AcceptedConnection | None) -> None:
+        if victim is not None:
             self._notices.warn(
-                "strangers",
-                "more than {limit} connections to the peers' port without a handshake: closing the oldest",
-                limit=self._max_unauthenticated,
+                ("strangers", place_of(victim.remote_host)),
+                "too many connections to the peers' port without a handshake from {place}: closing the oldest",
+                place=plain(victim.remote_host),
             )
-            oldest.abort()
+            victim.abort()
+
+    def greeted(self, connection: AcceptedConnection) -> None:
+        """A connection that came has said who it is; it may have to prove it yet."""
+        self._drop(self._strangers.spoke(connection))
 
     def dialled(self, connection: DialledConnection) -> None:
         """One of our links connected."""
@@ -260,17 +268,19 @@ class TcpTransport:
         listener = self.listener
         if session.client_address or peer not in self._client_addresses:
             self._client_addresses[peer] = session.client_address
+        if peer in self._peers:
+            self._hosts[peer] = plain(connection.remote_host)
         if isinstance(connection, DialledConnection):
             link = self._links.get(peer)
             if link is None or listener is None:
                 connection.abort()
                 return
             link.established(connection)
-            self._notices.forget(("refused", peer))
+            self._notices.forget("refused", peer)
             self._notices.info(("up", peer), "connected to {peer} at {address}", peer=peer, address=connection.remote)
             listener.peer_connected(peer)
         elif isinstance(connection, AcceptedConnection):
-            self._strangers.pop(connection, None)
+            self._strangers.discard(connection)
             before = self._incoming.get(peer)
             self._incoming[peer] = connection
             if before is not None:
@@ -290,9 +300,11 @@ class TcpTransport:
         if self._stopped is not None:
             return
         who = f"{peer} at {connection.remote}" if peer else connection.remote
-        place = peer or plain(connection.remote_host)
+        # Whoever connects chooses its id: only a member's tells one line from another.
+        is_member = peer in self._peers or isinstance(connection, DialledConnection)
+        place = "" if isinstance(connection, DialledConnection) else place_of(connection.remote_host)
         self._notices.warn(
-            ("refused", place, refusal.code, refusal.by_peer),
+            ("refused", peer if is_member else "", place, refusal.code, refusal.by_peer),
             "{who} refused this node ({code}): {reason}" if refusal.by_peer else "refused {who} ({code}): {reason}",
             who=who,
             code=describe(refusal.code),
@@ -308,7 +320,7 @@ class TcpTransport:
         """The other side sent what no node of this protocol sends."""
         who = connection.session.server_id if connection.session is not None else ""
         self._notices.warn(
-            ("broken", who or plain(connection.remote_host)),
+            ("broken", who if who in self._peers else place_of(connection.remote_host)),
             "closed the connection with {who}: {error}",
             who=f"{who} at {connection.remote}" if who else connection.remote,
             error=str(error),
@@ -316,7 +328,7 @@ class TcpTransport:
 
     def failed(self, connection: PeerConnection, failure: Failure) -> None:
         """A request from a peer ended in an error that is this node's own fault."""
-        self._notices.failure("request", "a request from {who} failed", failure, who=repr(connection))
+        self._notices.failure(("request",), "a request from {who} failed", failure, who=repr(connection))
 
     def oversized(self, connection: DialledConnection, size: int) -> None:
         """An append that no peer takes was not sent."""
@@ -343,10 +355,12 @@ class TcpTransport:
             if link is not None:
                 link.lost(connection)
             if session is not None and (mine or link is None) and listener is not None:
-                self._notices.info(("lost", session.server_id), "lost the connection to {peer}", peer=session.server_id)
+                peer = session.server_id
+                if self._notices.info(("lost", peer), "lost the connection to {peer}", peer=peer):
+                    self._notices.forget("up", peer)  # that it is back will be news
                 listener.peer_disconnected(session.server_id)
         elif isinstance(connection, AcceptedConnection):
-            self._strangers.pop(connection, None)
+            self._strangers.discard(connection)
             if session is None or self._incoming.get(session.server_id) is not connection:
                 return
             peer = session.server_id
@@ -371,6 +385,12 @@ class TcpTransport:
             f"node {self._identity.server_id!r} is in protected mode: it has no cluster secret and takes peers "
             "from its own host only. Give all nodes one secret (--cluster-secret-file), or switch protected mode off",
         )
+
+    def _is_members_host(self, host: str) -> bool:
+        for peer, address in self._peers.items():
+            if self._hosts.get(peer) == host or address.rpartition(":")[0].strip("[]") == host:
+                return True
+        return False
 
     def _introduction(self) -> Introduction:
         listener = self.listener
@@ -443,7 +463,7 @@ class TcpTransport:
 
     def _give_up(self, connection: PeerConnection, reason: str) -> None:
         self._notices.info(
-            ("gave up", plain(connection.remote_host), reason),
+            ("gave up", place_of(connection.remote_host), reason),
             "closed the connection with {who}: {reason}",
             who=connection.remote,
             reason=reason,
