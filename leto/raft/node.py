@@ -219,7 +219,7 @@ class Node(NodeView):
             progress.become_probe(progress.match + 1, wait=True)
 
     def snapshot_sent(self, peer: str, index: int, ok: bool, now: float) -> None:
-        """The stream of the snapshot at `index` to that peer is complete, or failed."""
+        """The stream of a snapshot to that peer ended: it has the one at `index` (`ok`), or the stream failed."""
         self._set_now(now)
         replication.snapshot_sent(self._state, peer, index, ok)
 

@@ -341,11 +341,14 @@ def _lease_asked(s: State) -> bool:
 
 
 def snapshot_sent(s: State, peer: str, index: int, ok: bool) -> None:
-    """The snapshot's stream ended. The next heartbeat finds out how far the follower is."""
+    """The stream of a snapshot to that peer ended, of whichever one: the next heartbeat finds out how far it is.
+
+    `index` need not be that of the snapshot that was offered: a newer one may have been durable when the stream began,
+    and have been told here only later. Nothing else would end the waiting.
+    """
     progress = s.progress.get(peer)
-    if progress is None or progress.state is not SNAPSHOT or progress.pending_snapshot != index:
-        return
-    progress.become_probe(index + 1 if ok else progress.match + 1, wait=True)
+    if progress is not None and progress.state is SNAPSHOT:
+        progress.become_probe(max(index if ok else 0, progress.match) + 1, wait=True)
 
 
 def farewell(s: State, id: str) -> None:

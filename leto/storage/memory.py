@@ -348,6 +348,13 @@ class MemoryFlusher:
         if self._stopping is not None and not self._jobs:
             self._stopping.callback(None)
 
+    def run_untold(self) -> Deferred[None]:
+        """Run the oldest job, and leave it to the caller to fire its Deferred: a thread has done it, and the reactor's
+        does not know yet."""
+        job, done = self._jobs.popleft()
+        job()
+        return done
+
     def run(self) -> int:
         """Run jobs until none is left; how many."""
         count = 0

@@ -59,12 +59,13 @@ class Node:
         self.removed: list[str] = []
         self.shut_out: list[float] = []
         self.replica: Replica | None = None
-        self.flusher = None
+        self.flusher = self.snapshot_flusher = None
         self.wall_offset = 0.0
 
     incarnation = ""
 
-    def start(self, *, slow_disk: bool = False) -> Replica:
+    def start(self, *, slow_disk: bool = False, slow_snapshots: bool = False) -> Replica:
+        """What is slow waits until the test runs the jobs of `flusher`, or of `snapshot_flusher`."""
         assert self.replica is None
         clock, network = self.cluster.clock, self.cluster.network
         identity = self.store.identity or Identity(CLUSTER_ID, self.name, self.incarnation)
@@ -72,13 +73,14 @@ class Node:
             self.store.identify(identity)
         self.transport = MemoryTransport(network, identity, str(self.config.raftbind), str(self.config.listen))
         self.flusher = MemoryFlusher() if slow_disk else InlineFlusher()
+        self.snapshot_flusher = MemoryFlusher() if slow_snapshots else InlineFlusher()
         source = random.Random(f"{self.cluster.seed} {self.name}")
         self.replica = Replica(
             clock,
             self.config,
             self.store,
             self.flusher,
-            InlineFlusher(),
+            self.snapshot_flusher,
             Machine(random=source.random),
             self.transport,
             wall_clock=lambda: 1_700_000_000 + clock.seconds() + self.wall_offset,
