@@ -233,8 +233,10 @@ class Node(NodeView):
             s.forget_configurations(meta.index)
 
     def compacted(self, first_index: int) -> None:
-        """The stored log now starts there."""
+        """The stored log now starts there: known already where the leader's snapshot is being installed."""
         s = self._state
+        if first_index <= s.log.first_index:
+            return
         if s.snapshot is None or first_index > s.snapshot.index + 1:
             raise ValueError(f"the log was compacted up to {first_index - 1}, beyond the last known snapshot")
         s.log.compacted(first_index, s.snapshot.index, s.snapshot.term)

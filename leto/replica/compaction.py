@@ -23,6 +23,8 @@ WRITE_BYTES = 256 << 10  # handed to the writer's thread at once: a hand-over co
 HELD = 2  # times the newest snapshot (or max_bytes): how much log is kept for a follower that installs one
 PIECE_BYTES = 1 << 20  # of a large value: the thread copies it, and nobody else can run meanwhile
 
+ABANDONED = "the snapshot was abandoned: the keyspace is being replaced, or the node stops"
+
 
 async def run_on(flusher: Flusher, job: Callable[[], T]) -> T:
     """Run `job` by the flusher and give its result."""
@@ -130,8 +132,8 @@ class Compaction:
 
     def cancel(self) -> None:
         """Abandon the snapshot in progress, if any. The keyspace may be replaced at once afterwards."""
+        self._cancelled = True  # also one whose last byte is written: it may be durable, but nobody needs it any more
         if self._writer is not None:
-            self._cancelled = True
             self._writer.close()
             self._writer = None
 
@@ -213,10 +215,12 @@ class Compaction:
         size = await self._write(writer, sink)
         if self._cancelled:
             await run_on(self._snapshot_flusher, sink.abort)
-            raise Stopping("the snapshot was abandoned: the keyspace is being replaced, or the node stops")
+            raise Stopping(ABANDONED)
         writer.close()
         self._writer = None
         await run_on(self._snapshot_flusher, sink.commit)
+        if self._cancelled:
+            raise Stopping(ABANDONED)
         self._snapshot_index = meta.index
         self._snapshot_bytes = size
         self._share = 1.0
@@ -224,9 +228,9 @@ class Compaction:
         self._taken(meta)
         spent("compaction", seconds() - began)
         needed = self._needed_behind()
-        await run_on(self._log_flusher, lambda: self._store.compact(self._droppable(meta.index, size, needed)))
+        first_index = await run_on(self._log_flusher, lambda: self._compact(meta.index, size, needed))
         began = seconds()
-        self._compacted(self._store.first_index)
+        self._compacted(first_index)
         spent("compaction", seconds() - began)
         await self._snapshot_flusher.submit(self._store.free_compacted)
         self.log.info(
@@ -234,6 +238,11 @@ class Compaction:
             size=size,
             index=meta.index,
             seconds=seconds() - started,
-            first=self._store.first_index,
+            first=first_index,
         )
         return meta
+
+    def _compact(self, index: int, size: int, needed: int | None) -> int:
+        """In the log's thread. Gives where the log starts now: asked later, it may be what a job after this did."""
+        self._store.compact(self._droppable(index, size, needed))
+        return self._store.first_index
