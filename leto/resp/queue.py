@@ -12,13 +12,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
 from leto.keyspace.replies import Reply
 from leto.resp.codec import Request, encode
-from leto.resp.runs import ReadRun, Run, Task, WriteRun
+from leto.resp.runs import MixedRun, ReadRun, Run, Task, WriteRun
 from leto.resp.transport import Output
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ STALL_SECONDS = 10.0  # how long a client with too much unread may take nothing 
 
 
 class RunQueue(ABC):
-    """`reading` are the read runs under way, in order; `writing` counts the write runs under way.
+    """`reading` are the runs under way that read, in order; `writing` counts the write runs under way.
     `silent`: the request at hand gets no reply (CLIENT REPLY)."""
 
     # More attributes than the interpreter keeps in an object without a dictionary of its own (30): each look at one of
@@ -78,7 +79,7 @@ class RunQueue(ABC):
         self.half_closed = False  # the client has sent all it wants to
         self.writing = 0
         self.prompt_until = 0.0  # a request that comes by then follows the last reply at once
-        self.reading: deque[ReadRun] = deque()
+        self.reading: deque[ReadRun | MixedRun] = deque()
         self.pending_bytes = 0
         self._pending: deque[Run] = deque()
         self._unstarted: deque[Run] = deque()
@@ -129,7 +130,7 @@ class RunQueue(ABC):
                             turns.wait(self)
                             break
                         began = seconds()
-                        whole = reading[0].evaluate()
+                        whole = reading[0].evaluate()  # type: ignore[union-attr]  # a MixedRun is never ready
                         turns.spent(seconds() - began)
                         if not whole:
                             if not self.is_full:
@@ -152,6 +153,13 @@ class RunQueue(ABC):
     @abstractmethod
     def resume(self, reason: str) -> None:
         """What blocked is over: go on with what waited behind it."""
+
+    def has_started_writes_after(self, run: Run) -> bool:
+        """Whether a write that came after `run`, which is not answered, was handed to the replica."""
+        pending = self._pending
+        waiting = set(map(id, self._unstarted))
+        later = islice(pending, pending.index(run) + 1, None)
+        return any(after.is_write and id(after) not in waiting for after in later)
 
     def is_alone(self, run: Run) -> bool:
         """Whether that run, which is answered now, is all that the client waits for: its reply may be sent at once."""

@@ -122,15 +122,20 @@ class WriteRun(Run):
 class MixedRun(WriteRun):
     """Reads and writes that go to the log together on the leader: the log keeps their order.
 
-    If the node turns out not to lead, nothing was appended: the writes are refused, the reads served as such.
+    If the node turns out not to lead, nothing was appended: the writes are refused, the reads served as such. Writes
+    that come after wait for that, as for any read; where one is under way already, the reads are refused too, for
+    they might see it.
     """
 
     __slots__ = ("error",)
+    ready = False  # among session.reading: never evaluated as a ReadRun is
 
     def refused(self, error: Exception) -> None:
-        if isinstance(error, NotLeader):
+        session = self.session
+        if isinstance(error, NotLeader) and not session.closed and not session.has_started_writes_after(self):
             self.error = error
-            self.session.state.replica.read().addCallbacks(self._serve_reads, self._refuse_reads)
+            session.reading.append(self)
+            session.state.replica.read().addCallbacks(self._serve_reads, self._refuse_reads)
         else:
             super().refused(error)
 
@@ -149,6 +154,9 @@ class MixedRun(WriteRun):
         self._finish_apart([refusal(failure, False)] * len(self.commands))
 
     def _finish_apart(self, reads: list[Reply]) -> None:
+        reading = self.session.reading
+        if reading and reading[0] is self:  # else the connection is gone
+            reading.popleft()
         writes = self.refusals(self.error)
         self.finish(
             [

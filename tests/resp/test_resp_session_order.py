@@ -134,22 +134,6 @@ def test_an_expensive_read_never_goes_to_the_log() -> None:
     assert client.hear() == b"*0\r\n+OK\r\n*1\r\n$1\r\na\r\n"
 
 
-def test_a_mixed_chunk_on_a_node_that_just_lost_leadership_serves_its_reads() -> None:
-    node = Node()
-    client = node.client()
-    client.say(b"SET a 1\r\n")
-    node.replica.calls.clear()
-    original = node.replica.submit_write
-
-    def submit_write(request: object) -> None:  # the core knows already, the attribute does not yet
-        node.replica.is_leader = False
-        original(request)
-
-    node.replica.submit_write = submit_write
-    assert client.say(b"GET a\r\nSET a 2\r\nGET a\r\n") == b"$1\r\n1\r\n-not leader\r\n$1\r\n1\r\n"
-    assert node.replica.calls == [("write", 3), ("read",)]
-
-
 def test_on_a_follower_reads_are_served_and_writes_refused_word_for_word() -> None:
     node = Node()
     node.replica.is_leader = False
