@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from leto.keyspace.commands import KEYSPACE
-from leto.keyspace.database import Database
-from leto.keyspace.glob import compile_pattern
+from leto.keyspace.database import Database, Refused
+from leto.keyspace.glob import Compiled, PatternTooLong, compile_pattern
 from leto.keyspace.index import BUCKETS
 from leto.keyspace.numbers import integer
 from leto.keyspace.replies import SYNTAX_ERROR, Error, Reply
@@ -16,6 +16,14 @@ INVALID_CURSOR = Error(b"ERR invalid cursor")
 DRAWS = 100  # keys that RANDOMKEY draws before it looks for one that is not expired
 
 _CURSOR = re.compile(rb"[+-]?[0-9]+\Z|\Z").match  # what strtoul takes
+
+
+def _compiled(pattern: bytes) -> Compiled:
+    """Raises Refused for one that takes too long to take apart."""
+    try:
+        return compile_pattern(pattern)
+    except PatternTooLong as error:
+        raise Refused(Error(f"ERR {error}".encode())) from error
 
 
 @KEYSPACE.add(
@@ -33,7 +41,7 @@ _CURSOR = re.compile(rb"[+-]?[0-9]+\Z|\Z").match  # what strtoul takes
 )
 def keys(db: Database, argv: list[bytes]) -> Reply:
     """redis.io/commands/keys"""
-    match, now = compile_pattern(argv[1]), db.now
+    match, now = _compiled(argv[1]).match, db.now
     if not db.volatile:
         return list(filter(match, db.data))
     return [key for key, record in db.data.items() if match(key) and not 0 < record.expire_at < now]
@@ -74,7 +82,7 @@ def scan(db: Database, argv: list[bytes]) -> Reply:
         else:
             wanted = argument.lower()
     cursor, page = db.keys.page(cursor if 0 <= cursor <= BUCKETS else BUCKETS, count)
-    match = compile_pattern(pattern)
+    match = _compiled(pattern).match
     found = []
     for key in page:
         record = db.find(key)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from leto.keyspace.commands import Command
-from leto.keyspace.glob import compile_pattern
+from leto.keyspace.glob import PatternTooLong, compile_pattern
 from leto.keyspace.replies import SYNTAX_ERROR, Error, Reply, Set, Status
 from leto.resp.codec import Request
 from leto.resp.syntax import Argument, parse
@@ -161,7 +161,10 @@ def list_(session: Session, argv: Request) -> Reply:
         category = wanted.decode("latin-1").lower()
         return [known.full_name.encode() for known in table.all() if category in known.command.categories]
     if kind == b"PATTERN":
-        matches = compile_pattern(wanted.lower())
+        try:
+            matches = compile_pattern(wanted, nocase=True).match
+        except PatternTooLong as error:
+            return Error(f"ERR {error}".encode())
         return [name for known in table.all() if matches(name := known.full_name.encode())]
     return SYNTAX_ERROR
 

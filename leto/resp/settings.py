@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from leto import descriptors
 from leto.errors import ConfigError
-from leto.keyspace.glob import compile_pattern
+from leto.keyspace.glob import PatternTooLong, compile_pattern
 from leto.keyspace.replies import OK, SYNTAX_ERROR, Error, Reply
 from leto.options import OPTIONS
 from leto.resp.codec import Request
@@ -153,7 +153,10 @@ SETTABLE: dict[str, tuple[Callable[[bytes], Any], Callable[[ServerState, Any], N
     syntax="parameter [parameter ...]",
 )
 def get(session: Session, argv: Request) -> Reply:
-    wanted = [compile_pattern(pattern.lower()) for pattern in argv[2:]]
+    try:
+        wanted = [compile_pattern(pattern, nocase=True).match for pattern in argv[2:]]
+    except PatternTooLong as error:
+        return Error(f"ERR {error}".encode())
     return {
         name.encode(): str(value).encode()
         for name, value in parameters(session.state).items()

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leto.keyspace.index import BUCKETS, KeyIndex, bucket_of
+from leto.keyspace.replies import Error
 
 CHANGES = st.lists(
     st.one_of(
@@ -194,3 +195,11 @@ def test_randomkey_in_the_log_draws_the_same_on_every_node():
     other = other.copy()
     assert one.batch(*["RANDOMKEY"] * 20) == other.batch(*["RANDOMKEY"] * 20)
     assert len(set(one.batch(*["RANDOMKEY"] * 20))) > 5
+
+
+def test_a_pattern_that_takes_too_long_to_take_apart_is_refused():
+    bench = Bench()
+    bench.write("SET a 1")
+    long = Error(b"ERR a pattern of 20001 bytes is too long")
+    assert bench.read("KEYS", b"?" + b"a" * 20000) == long
+    assert bench.read("SCAN", 0, "MATCH", b"?" + b"a" * 20000) == long
