@@ -27,6 +27,9 @@ from leto.raft.messages import (
 from leto.raft.state import Role, State
 
 LIMIT = 1 << 62  # terms, indexes, rounds, clocks and contexts stay below it
+# How far a peer's term may be ahead: an election a second for a century. Whoever could have any term adopted would
+# have the last one adopted, after which no cluster elects anybody.
+TERM_JUMP = 1 << 32
 
 
 def check_message(s: State, m: Message) -> None:
@@ -37,6 +40,8 @@ def check_message(s: State, m: Message) -> None:
         raise ProtocolError(f"a message whose sender is {m.sender!r} reached {s.id!r}")
     if not 0 <= m.term < LIMIT:
         raise ProtocolError(f"{m.sender}: term {m.term} is out of range")
+    if m.term > s.term + TERM_JUMP:
+        raise ProtocolError(f"{m.sender}: term {m.term} is not plausible, this node's is {s.term}")
     _CHECKS[type(m)](s, m)
 
 

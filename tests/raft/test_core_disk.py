@@ -17,10 +17,13 @@ from leto.raft.messages import (
     HardState,
     InstallSnapshot,
     RequestVote,
+    RequestVoteReply,
     SnapshotMeta,
+    TimeoutNow,
 )
 from leto.raft.node import Node
 from leto.raft.settings import Settings
+from leto.raft.validation import TERM_JUMP
 from tests.raft.small_cluster import Disk, append, lone
 
 
@@ -115,6 +118,11 @@ def test_what_no_correct_peer_sends_is_refused_and_changes_nothing():
         AppendEntries("b", "z", 4, 2, 2, 2),
         AppendEntries("a", "a", 4, 2, 2, 2),
         RequestVote("b", "a", 4, 1 << 63, 2),
+        *(RequestVote("b", "a", term, 9, 3, pre) for term in (1 << 61, 4 + TERM_JUMP) for pre in (False, True)),
+        append("b", 4 + TERM_JUMP, 2, 2),
+        RequestVoteReply("b", "a", 4 + TERM_JUMP, False),
+        TimeoutNow("b", "a", 4 + TERM_JUMP),
+        InstallSnapshot("b", "a", 4 + TERM_JUMP, SnapshotMeta(9, 3, node.configuration, 1)),
         InstallSnapshot("b", "a", 4, SnapshotMeta(9, 5, node.configuration, 1)),
         InstallSnapshot("b", "a", 4, SnapshotMeta(9, 4, Configuration(), 1)),
         InstallSnapshot("b", "a", 4, SnapshotMeta(2, 1, node.configuration, 1)),
@@ -123,6 +131,12 @@ def test_what_no_correct_peer_sends_is_refused_and_changes_nothing():
         with pytest.raises(ProtocolError):
             node.step(message, 2.0)
         assert repr(node) == before and node.ready(0) is None, message
+
+
+def test_the_term_of_a_node_that_was_away_for_long_is_adopted():
+    node, _ = lone(term=3)
+    node.step(append("b", 3 + TERM_JUMP, 1, 1), 1.0)
+    assert node.term == 3 + TERM_JUMP
 
 
 def test_a_diverged_log_below_a_snapshot_goes_whole_and_its_late_writes_count_for_nothing():
