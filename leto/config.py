@@ -15,6 +15,8 @@ ReadMode = Literal["linearizable", "lease", "local"]
 FollowerPolicy = Literal["refuse", "moved", "proxy"]
 FsyncPolicy = Literal["always", "everysec", "no"]
 
+LONGEST_ADDRESS = 253 + len("[]:65535")  # characters: a host's name has at most 253 (RFC 1035)
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -30,6 +32,14 @@ class Address:
     def is_unspecified(self) -> bool:
         """Whether the host names no one host: "", 0.0.0.0 and [::] mean all interfaces."""
         return self.host in ("", "*", "0.0.0.0", "::")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether a socket bound to it is reached from this host alone."""
+        try:
+            return self.host == "localhost" or ip_address(self.host.partition("%")[0]).is_loopback
+        except ValueError:
+            return False
 
     def takes(self, host: str) -> bool:
         """Whether a socket bound to this unspecified address can be reached at `host`: 0.0.0.0 is IPv4 alone, [::] is
@@ -47,6 +57,8 @@ class Address:
 
         Raises ValueError with a sentence that names the text.
         """
+        if len(text) > LONGEST_ADDRESS:
+            raise ValueError(f"{text[:32]!r}... is not an address: it has {len(text)} characters")
         host, colon, port = text.rpartition(":")
         if not colon:
             raise ValueError(f"{text!r} is not an address: it has no :port")

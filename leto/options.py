@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
@@ -305,7 +305,25 @@ def load(command_line: Mapping[str, str], environment: Mapping[str, str]) -> tup
     values["cluster_secret"] = None if secret is None else secret.encode("utf-8", "surrogateescape")
     config = Config(**values)
     config.validate()
+    warnings += _open_doors(config)
     return config, warnings
+
+
+def _open_doors(config: Config) -> Iterator[str]:
+    """What an operator should know of a peers' port that asks for no secret."""
+    if config.cluster_secret is not None:
+        return
+    if not config.protected_mode and not config.raftbind.is_loopback:
+        yield (
+            f"protected mode is off and there is no cluster secret: whoever can take the address of a member that is "
+            f"down is that member to those on {config.raftbind}, and may read and write everything; whoever can "
+            "listen to the network reads it. Give all nodes one secret: --cluster-secret-file"
+        )
+    elif config.password is not None:
+        yield (
+            "clients need a password, but peers need no secret: whoever can listen at the address of a member that is "
+            "down is taken for it, and may read and write everything. Give all nodes one secret: --cluster-secret-file"
+        )
 
 
 def _from_environment(environment: Mapping[str, str]) -> tuple[dict[str, _Given], list[str]]:

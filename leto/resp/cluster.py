@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _ADMIN = "admin noscript"
 _LONGEST_ID = 255
+_INCARNATION = re.compile(rb"[A-Za-z0-9_-]{0,64}").fullmatch  # 32 hexadecimal digits, by leto.service
 
 
 def resolve_host(address: Address, seen: str) -> Address:
@@ -108,7 +110,9 @@ def join(session: Session, argv: Request) -> Reply | Deferred[Reply]:
     for value in (address, server_id, client_address):
         if isinstance(value, Error):
             return value
-    incarnation = argv[4].decode("ascii", "replace") if len(argv) > 4 else ""
+    if len(argv) > 4 and _INCARNATION(argv[4]) is None:
+        return Error(b"ERR an incarnation is at most 64 letters, digits, _ and -")
+    incarnation = argv[4].decode("ascii") if len(argv) > 4 else ""
     return _done(
         session.state.replica.add_member(
             str(server_id),

@@ -38,6 +38,23 @@ def refusal_of(*argv: str, environment: dict[str, str] | None = None) -> str:
 # Defaults and the table --------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, ""),
+        ({"protected-mode": "no"}, "protected mode is off and there is no cluster secret"),
+        ({"protected-mode": "no", "raftbind": "0.0.0.0:1"}, "to those on 0.0.0.0:1"),
+        ({"protected-mode": "no", "raftbind": "127.0.0.1:1"}, ""),
+    ],
+)
+def test_an_open_peers_port_is_told_at_start(given, words):
+    _, warnings = load({"id": "a", **given}, {})
+    assert [words in line for line in warnings] == [True] * bool(words)
+    assert load({"id": "a", **given}, {"LETO_CLUSTER_SECRET": "s"})[1] == []
+    _, [line] = load({"id": "a", **given}, {"LETO_REQUIREPASS": "s"})
+    assert (words or "clients need a password, but peers need no secret") in line
+
+
 def test_the_original_options_have_the_original_defaults() -> None:
     config = config_of("--id", "id1")
     assert (config.id, str(config.listen), str(config.raftbind)) == ("id1", ":5379", ":15379")
@@ -298,7 +315,7 @@ def test_a_file_without_one_secret_is_refused(tmp_path: Path, text: str) -> None
 
 
 def test_a_secret_that_others_can_read_is_a_warning(tmp_path: Path) -> None:
-    _, warnings = load({"id": "a", "requirepass-file": secret_file(tmp_path, mode=0o644)}, {})
+    _, warnings = load({"id": "a", "requirepass-file": secret_file(tmp_path, mode=0o644)}, {"LETO_CLUSTER_SECRET": "s"})
     assert len(warnings) == 1
     assert "can be read by other users" in warnings[0]
 
