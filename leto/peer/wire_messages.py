@@ -31,8 +31,10 @@ WireMessage = (
 LARGEST: Final = 1 << 62  # no term, index, round or clock is beyond it
 _LAST_KIND: Final = max(EntryKind)
 _NUMBERS: Final[dict[type, Any]] = {
-    AppendEntries: attrgetter("term", "prev_index", "prev_term", "commit", "round", "clock_ms"),
-    AppendEntriesReply: attrgetter("term", "match_index", "prev_index", "conflict_index", "conflict_term", "round"),
+    AppendEntries: attrgetter("term", "prev_index", "prev_term", "commit", "round", "clock_ms", "lease_ms"),
+    AppendEntriesReply: attrgetter(
+        "term", "match_index", "prev_index", "conflict_index", "conflict_term", "round", "promised_ms"
+    ),
     RequestVote: attrgetter("term", "last_index", "last_term"),
     RequestVoteReply: attrgetter("term", "clock_ms"),
     TimeoutNow: attrgetter("term", "term"),

@@ -86,7 +86,7 @@ def become_leader(s: State) -> None:
     s.progress = {}
     s.uncommitted_bytes = 0
     s.round = s.pure_round = 0
-    s.lease_since = -1.0
+    s.lease_until = -1.0
     s.lease_revoked = False
     s.lease_renewals.clear()
     s.track_members()
@@ -176,6 +176,17 @@ def leader_lost(s: State) -> None:
     s.leader_connected = False
     s.fast_attempts = 3
     s.election_deadline = min(s.election_deadline, s.now + delay)
+
+
+def promise_lease(s: State, lease_ms: int) -> int:
+    """A leader was heard that would have a lease of so many milliseconds: for how many from now on this node grants no
+    vote and begins no election. 0: the leader may not count on it, though it may turn out so."""
+    own_ms = s.settings.promise_ms
+    promised_ms = min(lease_ms, own_ms) if lease_ms else own_ms
+    until = s.now + promised_ms / 1000
+    if until > s.promise_until:  # what an earlier leader was promised holds, too
+        s.promise_until = until
+    return promised_ms if lease_ms and s.settings.lease else 0
 
 
 def withholds_vote(s: State) -> bool:

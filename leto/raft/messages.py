@@ -61,9 +61,12 @@ class AppendEntries(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=
     commit: int  # leader's commit index
     entries: tuple[Entry, ...] = ()
     round: int = 0  # read round; echoed by the reply
-    lease: bool = False  # leader answers reads under a lease: no vote for others within the election timeout
+    lease: bool = False  # leader answers reads under a lease: no vote for others for a while
     clock_ms: int = 0  # leader's cluster clock
     quiet: bool = False  # it only tells of a commit: no answer is wanted, unless the logs part
+    # How long a lease the leader would have, milliseconds. 0 with `lease`: its version takes the follower's election
+    # timeout for its own.
+    lease_ms: int = 0
 
 
 class AppendEntriesReply(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
@@ -80,6 +83,7 @@ class AppendEntriesReply(msgspec.Struct, frozen=True, array_like=True, gc=False,
     conflict_index: int = 0
     conflict_term: int = 0
     round: int = 0
+    promised_ms: int = 0  # for so long from the request on the sender votes for no one else; 0: it promises nothing
 
 
 class RequestVote(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):

@@ -71,7 +71,7 @@ class Node(NodeView):
             s.election_deadline = now  # alone: nobody else could be meant
         if settings.lease and s.term > 1:
             # Before the restart it may have promised a leader its lease (in term 1, the bootstrap's, nobody leads).
-            s.promise_until = now + settings.election_timeout
+            s.promise_until = now + settings.promise_ms / 1000
         membership.settle(s)
 
     # input ---------------------------------------------------------------------------------------

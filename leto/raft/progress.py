@@ -28,6 +28,8 @@ class Progress:
         "inflight_bytes",
         "joining",
         "last_contact",
+        "lease_round",
+        "lease_until",
         "match",
         "next",
         "pending_snapshot",
@@ -45,6 +47,8 @@ class Progress:
         self.next = next_index
         self.last_contact = now  # seconds; when it last answered in this term
         self.round = 0  # highest read round it echoed
+        self.lease_round = 0  # highest round it echoed with a promise
+        self.lease_until = -1.0  # seconds; it votes for no one else before, by what it promised
         self.round_floor = 0  # answers that echo an older round are another disk's
         self.trip = math.inf  # seconds that its last echo of a new round took; none yet in this term
         self.pending_snapshot = 0  # index of the snapshot that it is being sent

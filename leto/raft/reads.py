@@ -7,13 +7,18 @@ that wait, and appends that fly anyway confirm reads for nothing.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection
 from math import inf
+from operator import itemgetter
 
 from leto.raft import quorum
-from leto.raft.messages import ReadIndex, ReadIndexReply
+from leto.raft.messages import AppendEntriesReply, ReadIndex, ReadIndexReply
+from leto.raft.progress import Progress
 from leto.raft.ready import ReadState
 from leto.raft.state import ReadRound, Role, State
+
+MOST_RENEWALS = 1000  # rounds whose promises are waited for; of more the older half is given up
 
 
 def read(s: State, context: int) -> None:
@@ -101,12 +106,15 @@ def asked(s: State) -> Collection[str]:
 
 
 def next_round(s: State) -> None:
-    """Messages from now on carry a new number; under a lease, an echo of it renews the lease."""
+    """Messages from now on carry a new number; under a lease, an echo of it with a promise renews the lease."""
     s.round += 1
     s.round_at = s.now
     if s.settings.lease and not s.lease_revoked:
-        s.lease_renewals.append((s.round, s.now, s.clock_ms))
-        confirm_lease(s)
+        renewals = s.lease_renewals
+        renewals.append((s.round, s.now, s.clock_ms))
+        if len(renewals) > MOST_RENEWALS:
+            del renewals[: MOST_RENEWALS // 2]
+        _confirm_lease(s)
 
 
 def echoed(s: State) -> int:
@@ -135,16 +143,39 @@ def confirm_rounds(s: State) -> None:
         del rounds[:count]
 
 
-def confirm_lease(s: State) -> None:
-    """A quorum that echoed a round votes for no one else until an election timeout after it began."""
-    if not s.lease_renewals:
-        return
-    newest = echoed(s)
+def renew_lease(s: State, progress: Progress, m: AppendEntriesReply) -> None:
+    """A follower echoed a round, and promised to vote for no one else for a while from then on: counted from when the
+    round began, clocks drifting no more than the settings say (dissertation 6.4.1)."""
+    renewals = s.lease_renewals
+    position = bisect_right(renewals, m.round, key=_number) - 1
+    if position >= 0:  # else what it echoes was given up, or is older than a lease that broke
+        number, begun, _ = renewals[position]
+        length = min(m.promised_ms, s.settings.promise_ms) / 1000 * (1 - s.settings.clock_drift)
+        progress.lease_round = max(progress.lease_round, number)
+        progress.lease_until = max(progress.lease_until, begun + length)
+        _confirm_lease(s)
+
+
+_number = itemgetter(0)
+
+
+def _confirm_lease(s: State) -> None:
+    """The lease lasts for as long as a quorum has promised; the leader itself votes for no one while it leads."""
+    progress = s.progress
+    own = s.round_at + s.settings.election_timeout * (1 - s.settings.clock_drift)
+
+    def until(id: str) -> float:
+        return own if id == s.id else progress[id].lease_until
+
+    def round_of(id: str) -> int:
+        return s.round if id == s.id else progress[id].lease_round
+
+    s.lease_until = quorum.agreed(s.voters, s.outgoing, until)
+    newest = quorum.agreed(s.voters, s.outgoing, round_of)
     count = 0
-    for number, begun, clock_ms in s.lease_renewals:
+    for number, _, clock_ms in s.lease_renewals:
         if number > newest:
             break
-        s.lease_since = begun
         s.confirmed_clock_ms = max(s.confirmed_clock_ms, clock_ms)
         count += 1
     if count:
@@ -152,10 +183,8 @@ def confirm_lease(s: State) -> None:
 
 
 def lease_holds(s: State) -> bool:
-    """Whether no other leader can exist yet, clocks drifting no more than the settings say (dissertation 6.4.1)."""
-    if not s.settings.lease or s.lease_revoked or s.lease_since < 0:
-        return False
-    return s.now < s.lease_since + s.settings.election_timeout * (1 - s.settings.clock_drift)
+    """Whether no other leader can exist yet (dissertation 6.4.1)."""
+    return s.now < s.lease_until and s.settings.lease and not s.lease_revoked
 
 
 def watch_clock(s: State, wall_ms: int) -> None:
@@ -172,8 +201,10 @@ def watch_clock(s: State, wall_ms: int) -> None:
 
 def break_lease(s: State) -> None:
     """The lease must be earned anew, by messages sent from now on."""
-    s.lease_since = -1.0
+    s.lease_until = -1.0
     s.lease_renewals.clear()
+    for progress in s.progress.values():
+        progress.lease_until = -1.0
 
 
 def fail_all(s: State) -> None:

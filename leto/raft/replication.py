@@ -30,8 +30,7 @@ def receive_append(s: State, m: AppendEntries) -> None:
         s.election_deadline = s.now + s.timeout
     else:
         hear_leader(s, m.sender)
-    if m.lease:
-        s.promise_until = s.now + s.settings.election_timeout
+    promised = election.promise_lease(s, m.lease_ms) if m.lease else 0
     if m.clock_ms > s.clock_ms:
         s.clock_ms = m.clock_ms
     if m.commit > s.leader_commit:
@@ -40,7 +39,7 @@ def receive_append(s: State, m: AppendEntries) -> None:
     entries = m.entries
     prev_index = m.prev_index
     if prev_index > s.commit and (prev_index > log.last_index or log.term(prev_index) != m.prev_term):
-        _refuse(s, m)
+        _refuse(s, m, promised)
         return
     # Rule 3 and 4: delete from the first conflict on, append what is not there. What matches stays: a late or
     # reordered message must not cut off what came after it (and what is committed matches any leader's log).
@@ -59,11 +58,13 @@ def receive_append(s: State, m: AppendEntries) -> None:
     if entries:
         # Leaves once the Ready that takes these entries is durable; up to the old commit index they are anyway.
         s.messages_after_persist.append(
-            AppendEntriesReply(s.id, m.sender, m.term, True, max(matched, s.commit), prev_index, 0, 0, m.round)
+            AppendEntriesReply(
+                s.id, m.sender, m.term, True, max(matched, s.commit), prev_index, 0, 0, m.round, promised
+            )
         )
     elif not m.quiet:
         durable = min(max(matched, s.commit), log.persisted)
-        s.send_quickly(AppendEntriesReply(s.id, m.sender, m.term, True, durable, prev_index, 0, 0, m.round))
+        s.send_quickly(AppendEntriesReply(s.id, m.sender, m.term, True, durable, prev_index, 0, 0, m.round, promised))
 
 
 def hear_leader(s: State, leader_id: str) -> None:
@@ -92,7 +93,7 @@ def _merge(s: State, entries: Sequence[Entry]) -> None:
         return
 
 
-def _refuse(s: State, m: AppendEntries) -> None:
+def _refuse(s: State, m: AppendEntries, promised: int) -> None:
     """Rule 2, with a hint that lets the leader pass over a whole term, or all that is missing, at once."""
     log = s.log
     if m.prev_index > log.last_index:
@@ -100,7 +101,9 @@ def _refuse(s: State, m: AppendEntries) -> None:
     else:
         conflict_term = log.term(m.prev_index)
         conflict_index = log.last_index_at_most(conflict_term - 1, s.commit + 1, m.prev_index) + 1
-    reply = AppendEntriesReply(s.id, m.sender, m.term, False, 0, m.prev_index, conflict_index, conflict_term, m.round)
+    reply = AppendEntriesReply(
+        s.id, m.sender, m.term, False, 0, m.prev_index, conflict_index, conflict_term, m.round, promised
+    )
     if m.entries:
         s.messages_after_persist.append(reply)
     else:
@@ -140,8 +143,8 @@ def receive_append_reply(s: State, m: AppendEntriesReply) -> None:
             progress.trip = s.now - s.round_at
         if s.read_rounds:
             reads.confirm_rounds(s)
-        if s.lease_renewals:
-            reads.confirm_lease(s)
+        if m.promised_ms and s.lease_renewals:
+            reads.renew_lease(s, progress, m)
     if not m.success:
         _back_up(s, progress, m)
         return
@@ -271,8 +274,21 @@ def _send_entries(s: State, id: str, progress: Progress, max_bytes: int) -> bool
         size += len(entry.payload)
     last = entries[-1].index
     commit = s.commit
+    lease_ms = _lease_asked(s)
     s.messages.append(
-        AppendEntries(s.id, id, s.term, prev_index, prev_term, commit, entries, s.round, _lease_asked(s), s.clock_ms)
+        AppendEntries(
+            s.id,
+            id,
+            s.term,
+            prev_index,
+            prev_term,
+            commit,
+            entries,
+            s.round,
+            lease_ms > 0,
+            s.clock_ms,
+            lease_ms=lease_ms,
+        )
     )
     if progress.state is REPLICATE:
         progress.sent(last, size)
@@ -321,8 +337,22 @@ def _send_heartbeat(
     progress.commit_sent = max(progress.commit_sent, commit)
     if commit == s.commit:
         progress.awaits_commit = False
+    lease_ms = _lease_asked(s)
     s.messages.append(
-        AppendEntries(s.id, id, s.term, prev_index, prev_term, commit, (), s.round, _lease_asked(s), s.clock_ms, quiet)
+        AppendEntries(
+            s.id,
+            id,
+            s.term,
+            prev_index,
+            prev_term,
+            commit,
+            (),
+            s.round,
+            lease_ms > 0,
+            s.clock_ms,
+            quiet,
+            lease_ms,
+        )
     )
 
 
@@ -336,8 +366,9 @@ def _send_snapshot(s: State, id: str, progress: Progress) -> None:
     s.snapshots_to_send.append(InstallSnapshot(s.id, id, s.term, s.snapshot))
 
 
-def _lease_asked(s: State) -> bool:
-    return s.settings.lease and not s.lease_revoked
+def _lease_asked(s: State) -> int:
+    """Milliseconds; 0: none."""
+    return s.settings.promise_ms if s.settings.lease and not s.lease_revoked else 0
 
 
 def snapshot_sent(s: State, peer: str, index: int, ok: bool) -> None:

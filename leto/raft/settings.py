@@ -23,13 +23,19 @@ class Settings:
     max_inflight_bytes: int = 16 << 20  # per follower, unanswered (one entry may exceed it)
     max_uncommitted_bytes: int = 256 << 20  # a leader without a quorum takes no more (one entry may exceed it)
     cache_bytes: int = 32 << 20  # durable entries kept in memory for followers; older ones are read from disk
-    # The leader confirms reads by lease while it holds. Must be alike on all nodes of a cluster: a node without it
-    # may vote right after its restart, which a lease forbids.
+    # The leader confirms reads by lease while it holds. A node without it promises no leader anything: it may vote
+    # right after its restart.
     lease: bool = False
     clock_drift: float = 0.1  # fraction of the election timeout taken off the lease
     # Raises ValueError for the payload of a COMMAND entry that this node could not apply, whatever it holds: asked
     # before a leader's entry is appended.
     check_command: Callable[[bytes], None] = lambda payload: None
+
+    @property
+    def promise_ms(self) -> int:
+        """Milliseconds: the longest lease that this node asks for, or promises. It must keep its promise over a
+        restart, which takes away the memory of it: so for no longer than it then waits in any case."""
+        return int(self.election_timeout * 1000)
 
     def validate(self) -> None:
         """Raises ValueError with a sentence for the first setting that cannot work."""

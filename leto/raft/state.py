@@ -64,8 +64,8 @@ class State:
         "id",
         "lease_renewals",
         "lease_revoked",
-        "lease_since",
         "lease_skew",
+        "lease_until",
         "leader_commit",
         "leader_connected",
         "leader_contact",
@@ -222,8 +222,8 @@ class State:
         self.forwarded_reads: dict[int, tuple[int, float]] = {}
         self.questions = int(random() * (1 << 61))
         self.confirmed_clock_ms = 0  # a majority has been told this clock
-        self.lease_renewals: list[tuple[int, float, int]] = []  # (round, begun, clock_ms) not yet echoed by a quorum
-        self.lease_since = -1.0  # when the newest round began that a quorum echoed
+        self.lease_renewals: list[tuple[int, float, int]] = []  # (round, begun, clock_ms) not yet promised by a quorum
+        self.lease_until = -1.0  # a quorum votes for no one else before
         self.lease_revoked = False  # for the rest of the term, since leadership was offered to another
         self.lease_skew: float | None = None  # wall clock less monotonic clock, seconds, to notice a jump
 
@@ -327,6 +327,7 @@ class State:
                     self.round += 1
                     progress.round_floor = self.round
             progress.joining = member.joining
+        self.lease_until = -1.0  # it was a quorum of other members that promised it
         self.send_due = True
 
     # who it is ------------------------------------------------------------------------------------

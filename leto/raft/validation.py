@@ -53,6 +53,7 @@ def _check_append(s: State, m: AppendEntries) -> None:
         and 0 <= m.commit < LIMIT
         and 0 <= m.round < LIMIT
         and 0 <= m.clock_ms < LIMIT
+        and 0 <= m.lease_ms < LIMIT
         and m.term
         and (prev_index or not prev_term)
     ):
@@ -117,6 +118,7 @@ def _check_append_reply(s: State, m: AppendEntriesReply) -> None:
         and 0 <= m.conflict_index < LIMIT
         and 0 <= m.conflict_term < LIMIT
         and 0 <= m.round < LIMIT
+        and 0 <= m.promised_ms < LIMIT
     ):
         raise ProtocolError(f"{m.sender}: an append's answer with a number out of range")
     if m.term == s.term and s.role is Role.LEADER:

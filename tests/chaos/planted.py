@@ -33,7 +33,7 @@ def reads_without_a_round() -> None:
 
 def leases_for_ever() -> None:
     """A leader that was confirmed once answers by its lease from then on."""
-    reads.lease_holds = lambda s: s.settings.lease and s.lease_since >= 0
+    reads.lease_holds = lambda s: s.settings.lease and s.lease_until >= 0
 
 
 def clocks_of_their_own() -> None:

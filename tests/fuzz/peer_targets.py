@@ -166,9 +166,9 @@ def _message(source: Source) -> Message:
     if kind == 0:
         prev = n()
         entries = tuple(_entry(source, prev + i + 1) for i in range(source.byte() % 4))
-        return AppendEntries(sender, to, n(), prev, n(), n(), entries, n(), bool(source.byte() & 1), n())
+        return AppendEntries(sender, to, n(), prev, n(), n(), entries, n(), bool(source.byte() & 1), n(), False, n())
     if kind == 1:
-        return AppendEntriesReply(sender, to, n(), bool(source.byte() & 1), n(), n(), n(), n(), n())
+        return AppendEntriesReply(sender, to, n(), bool(source.byte() & 1), n(), n(), n(), n(), n(), n())
     if kind == 2:
         return RequestVote(sender, to, n(), n(), n(), bool(source.byte() & 1), bool(source.byte() & 1))
     if kind == 3:
@@ -227,8 +227,8 @@ def _all_of(node: Node) -> tuple[Any, ...]:
 
 def _seeds_of_messages() -> list[bytes]:
     samples: list[Any] = [
-        AppendEntries("b", "a", 3, 4, 2, 4, (Entry(5, 3, 1, b"x"), Entry(6, 3, 2, b"")), 7, True, 99),
-        AppendEntriesReply("b", "a", 3, False, 0, 4, 2, 1, 7),
+        AppendEntries("b", "a", 3, 4, 2, 4, (Entry(5, 3, 1, b"x"), Entry(6, 3, 2, b"")), 7, True, 99, False, 800),
+        AppendEntriesReply("b", "a", 3, False, 0, 4, 2, 1, 7, 800),
         RequestVote("b", "a", 3, 4, 2, True),
         RequestVoteReply("b", "a", 3, True),
         ReadIndex("b", "a", 3, 4),

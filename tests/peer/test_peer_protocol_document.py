@@ -34,7 +34,9 @@ EXAMPLES = [
     ("    ACCEPTED", encode(Accepted(b""))),
     (
         "one entry of index 9:",
-        encode_message(AppendEntries("a", "b", 3, 8, 2, 7, (Entry(9, 3, 1, b"xyz"),), 5, True, 1_700_000_000_000)),
+        encode_message(
+            AppendEntries("a", "b", 3, 8, 2, 7, (Entry(9, 3, 1, b"xyz"),), 5, True, 1_700_000_000_000, False, 800)
+        ),
     ),
     ("of a to b for term 3:", encode_message(RequestVote("a", "b", 3, 8, 2, True, False))),
 ]

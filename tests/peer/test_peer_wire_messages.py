@@ -26,10 +26,10 @@ from leto.raft.messages import (
 
 GOLDEN = [
     (
-        AppendEntries("a", "b", 3, 8, 2, 7, (Entry(9, 3, 1, b"xyz"),), 5, True, 1_700_000_000_000),
-        "9c01a161a162030802079194090301c40378797a05c3cf0000018bcfe56800c2",
+        AppendEntries("a", "b", 3, 8, 2, 7, (Entry(9, 3, 1, b"xyz"),), 5, True, 1_700_000_000_000, False, 800),
+        "9d01a161a162030802079194090301c40378797a05c3cf0000018bcfe56800c2cd0320",
     ),
-    (AppendEntriesReply("a", "b", 3, False, 0, 8, 6, 2, 5), "9a02a161a16203c20008060205"),
+    (AppendEntriesReply("a", "b", 3, False, 0, 8, 6, 2, 5, 300), "9b02a161a16203c20008060205cd012c"),
     (RequestVote("a", "b", 3, 8, 2, True, False), "9803a161a162030802c3c2"),
     (RequestVoteReply("a", "b", 3, True, False, 300), "9704a161a16203c3c2cd012c"),
     (TimeoutNow("a", "b", 3), "9406a161a16203"),
@@ -43,6 +43,21 @@ def test_messages_byte_by_byte(message, expected):
     assert encode_message(message).hex() == expected
     assert decode_message(bytes.fromhex(expected)) == message
     assert decode_message(bytearray.fromhex(expected)) == message
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (
+            "9c01a161a162030802079194090301c40378797a05c3cf0000018bcfe56800c2",
+            AppendEntries("a", "b", 3, 8, 2, 7, (Entry(9, 3, 1, b"xyz"),), 5, True, 1_700_000_000_000),
+        ),
+        ("9a02a161a16203c20008060205", AppendEntriesReply("a", "b", 3, False, 0, 8, 6, 2, 5)),
+    ],
+)
+def test_messages_of_an_earlier_version_promise_nothing(body, expected):
+    assert decode_message(bytes.fromhex(body)) == expected
+    assert getattr(expected, "lease_ms", 0) == getattr(expected, "promised_ms", 0) == 0
 
 
 def packed(*values):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -57,7 +57,8 @@ def configuration_of(voters: Iterable[str], learners: Iterable[str] = ()) -> Con
 class Cluster:
     """`ids` are bootstrapped as voters (and `learners` as learners) of one cluster, all started.
 
-    `settings` are fields of leto.raft.settings.Settings for every server; `record` gets (kind, text) for all that
+    `settings` are fields of leto.raft.settings.Settings for every server; of `timeouts` each draws its own election
+    timeout instead; `record` gets (kind, text) for all that
     happens: kinds are op, net, lost, role, commit, apply, read.
     """
 
@@ -70,10 +71,12 @@ class Cluster:
         learners: Iterable[str] = (),
         seed: int = 0,
         settings: dict[str, Any] | None = None,
+        timeouts: Sequence[float] = (),
         record: Callable[[str, str], None] = lambda kind, text: None,
     ) -> None:
         self.random = Random(seed)
         self.settings = settings or {}
+        self.timeouts = timeouts
         self.record = record
         self.time = 0.0
         self.events = 0  # messages delivered, timers fired, calls made
@@ -101,7 +104,8 @@ class Cluster:
     def add_server(self, id_: str, *, start: bool = True) -> Server:
         """A server with an empty disk: it waits for a leader to call."""
         assert id_ not in self.servers
-        settings = Settings(id=id_, **self.settings)
+        own = {"election_timeout": self.random.choice(self.timeouts)} if self.timeouts else {}
+        settings = Settings(id=id_, **{**self.settings, **own})
         server = self.server_class(self, id_, settings, Random(f"{self.random.random()} {id_}"))
         self.servers[id_] = server
         if start:

@@ -289,6 +289,7 @@ class Server:
             self.oracle.observe(self)
         if node.commit > self.log.last:
             self.oracle.fail(f"{self.id} commits {node.commit}, its log ends at {self.log.last}")
+        self.oracle.commits(self, node.commit)  # also where no Ready tells of it yet: it may lead no more by then
         self._narrate()
         self.seen = Seen.of(node)
 

@@ -82,8 +82,10 @@ class Disk:
 class Cluster:
     """Nodes whose disks are instant and whose messages all arrive, except to and from those in `cut`."""
 
-    def __init__(self, ids, *, voters=None, **settings):
+    def __init__(self, ids, *, voters=None, own=None, **settings):
+        """`own`: some nodes' own settings, by id."""
         self.now = 100.0
+        self.own = own or {}
         self.settings = {"commit_notice": 0.0, **settings}  # no test has to wait for a commit to be told
         self.nodes, self.disks, self.applied, self.reads, self.cut = {}, {}, {}, {}, set()
         members = tuple(Member(i, f"{i}:1", i in (voters or ids)) for i in sorted(voters or ids))
@@ -100,7 +102,7 @@ class Cluster:
         self.reads.setdefault(id, [])
         snapshot = disk.snapshot
         self.nodes[id] = Node(
-            Settings(id=id, **self.settings),
+            Settings(id=id, **{**self.settings, **self.own.get(id, {})}),
             disk,
             hard_state=disk.hard_state,
             snapshot=snapshot,

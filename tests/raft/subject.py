@@ -180,10 +180,14 @@ class Subject:
         configuration = self.node.configuration
         return [id_ for id_ in configuration.ids() if configuration.votes(id_) and id_ != self.node.id]
 
-    def acknowledgement(self, sender: str, match: int | None = None, *, round_: int = 0) -> AppendEntriesReply:
+    def acknowledgement(
+        self, sender: str, match: int | None = None, *, round_: int = 0, promised_ms: int = 0
+    ) -> AppendEntriesReply:
         """A follower has everything up to `match` (None: all)."""
         match = self.node.last_index if match is None else match
-        return AppendEntriesReply(sender, self.node.id, self.node.term, True, match_index=match, round=round_)
+        return AppendEntriesReply(
+            sender, self.node.id, self.node.term, True, match_index=match, round=round_, promised_ms=promised_ms
+        )
 
 
 def command(index: int, term: int) -> Entry:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 
 from leto.raft import configuration as configurations
+from leto.raft.configuration import without_member
 from leto.raft.messages import AppendEntries, AppendEntriesReply, Entry, RequestVote
+from leto.raft.state import Role
 from tests.raft.small_cluster import Cluster, lone
 
 
@@ -163,3 +165,84 @@ def test_a_jump_of_the_wall_clock_costs_the_lease_until_it_is_earned_anew():
         cluster.deliver(message)
     cluster.run()
     assert [r.context for r in cluster.reads["a"]] == [1]
+
+
+# leases of different lengths ------------------------------------------------------------------------------------------
+
+
+def promise_of(node, lease_ms, *, at, term=3, round=1):
+    """What a follower answers to a leader that would have such a lease, milliseconds."""
+    node.step(AppendEntries("b", "a", term, 2, 3, 2, round=round, lease=True, lease_ms=lease_ms), at)
+    (reply,) = node.ready(0).messages
+    return reply.promised_ms
+
+
+def test_a_lease_is_what_followers_promised_however_long_the_leader_waits_itself():
+    cluster = Cluster(["a", "b", "c"], lease=True, own={"a": {"election_timeout": 2.0}}, election_timeout=0.3)
+    leader = cluster.elect("a")
+    cluster.advance(0.5)
+    assert leader.lease_holds
+    cluster.cut.add("a")
+    cluster.advance(0.29)  # by now the first of them may campaign
+    assert leader.role is Role.LEADER and not leader.lease_holds
+    leader.read(1, cluster.now)
+    cluster.run()
+    assert not cluster.reads["a"]
+
+
+def test_a_promise_is_as_long_as_the_lease_that_was_asked_for():
+    cluster = Cluster(["a", "b", "c"], lease=True, own={"a": {"election_timeout": 0.3}}, election_timeout=5.0)
+    leader = cluster.elect("a")
+    cluster.advance(0.5)
+    assert leader.lease_holds
+    cluster.cut.add("a")
+    cluster.nodes["b"].campaign(cluster.now + 0.19)
+    cluster.run()
+    assert cluster.nodes["b"].role is Role.FOLLOWER
+    cluster.nodes["b"].leader_lost(cluster.now + 0.2)
+    cluster.nodes["c"].leader_lost(cluster.now + 0.2)
+    cluster.advance(0.5)
+    assert cluster.nodes["b"].role is Role.LEADER or cluster.nodes["c"].role is Role.LEADER
+
+
+def test_a_promise_is_no_longer_than_what_a_restart_keeps():
+    node, _ = lone([Entry(2, 3, 1, b"x")], term=3, lease=True, election_timeout=0.8)
+    assert promise_of(node, 5000, at=1.0) == 800
+    assert promise_of(node, 300, at=1.1, round=2) == 300
+    node.step(RequestVote("c", "a", 4, 9, 3), 1.79)  # the longer promise still holds
+    assert node.vote == ""
+    node, _ = lone([Entry(2, 3, 1, b"x")], term=3, election_timeout=0.8)  # it would not wait after a restart
+    assert promise_of(node, 500, at=1.0) == 0
+
+
+def test_what_an_earlier_leader_was_promised_holds_under_the_next():
+    node, _ = lone([Entry(2, 3, 1, b"x")], term=3, lease=True, election_timeout=0.8)
+    assert promise_of(node, 700, at=1.0) == 700
+    node.step(AppendEntries("c", "a", 4, 2, 3, 2, round=1, lease=True, lease_ms=100), 1.0)
+    node.step(RequestVote("b", "a", 5, 9, 4), 1.69)
+    assert node.term == 4
+    node.leader_lost(1.69)
+    node.step(RequestVote("b", "a", 5, 9, 4), 1.71)
+    assert node.term == 4  # the leader of term 4 is still heard
+
+
+def test_an_echo_without_a_promise_confirms_rounds_but_no_lease():
+    """A follower of an earlier version, or one that does not run with leases."""
+    cluster = Cluster(["a", "b", "c"], lease=True, own={"b": {"lease": False}, "c": {"lease": False}})
+    leader = cluster.elect("a")
+    cluster.advance(0.5)
+    assert not leader.lease_holds
+    leader.read(1, cluster.now)
+    cluster.run()
+    assert [r.context for r in cluster.reads["a"]] == [1]
+
+
+def test_a_lease_of_other_members_counts_no_more_once_they_change():
+    cluster = Cluster(["a", "b", "c"], lease=True)
+    leader = cluster.elect("a")
+    cluster.advance(0.3)
+    assert leader.lease_holds
+    leader.propose_configuration(without_member(leader.configuration, "c"), cluster.now)
+    assert not leader.lease_holds
+    cluster.advance(0.3)
+    assert leader.lease_holds

@@ -353,10 +353,10 @@ def test_a_lease_confirms_reads_without_a_round_while_it_holds():
     lease to start + election timeout / clock drift bound": start is when the heartbeat was sent, not answered."""
     subject = Subject(lease=True, election_timeout=1.0, clock_drift=0.1).leads()
     sent = of_kind(subject.waits(0.1), AppendEntries)
-    assert all(m.lease for m in sent)
+    assert all(m.lease and m.lease_ms == 1000 for m in sent)
     subject.now += 0.05
     for follower in "bc":
-        subject.receives(subject.acknowledgement(follower, round_=sent[0].round))
+        subject.receives(subject.acknowledgement(follower, round_=sent[0].round, promised_ms=1000))
     subject.now += 0.5
     assert of_kind(subject.does(subject.node.read, 7, subject.now), AppendEntries) == []
     assert [s.context for s in subject.reads] == [7]
@@ -367,7 +367,7 @@ def test_a_lease_ends():
     subject = Subject(lease=True, election_timeout=1.0, clock_drift=0.1).leads()
     sent = of_kind(subject.waits(0.1), AppendEntries)
     for follower in "bc":
-        subject.receives(subject.acknowledgement(follower, round_=sent[0].round))
+        subject.receives(subject.acknowledgement(follower, round_=sent[0].round, promised_ms=1000))
     subject.now += 0.95
     subject.does(subject.node.read, 7, subject.now)
     assert [s for s in subject.reads if s.index] == []
@@ -379,7 +379,7 @@ def test_a_lease_counts_from_the_sending():
     sent = of_kind(subject.waits(0.1), AppendEntries)
     subject.now += 0.8
     for follower in "bc":
-        subject.receives(subject.acknowledgement(follower, round_=sent[0].round))
+        subject.receives(subject.acknowledgement(follower, round_=sent[0].round, promised_ms=1000))
     subject.now += 0.15
     subject.does(subject.node.read, 7, subject.now)
     assert [s for s in subject.reads if s.index] == []

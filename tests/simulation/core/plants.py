@@ -200,7 +200,18 @@ def _change_before_own_term_commit(stack: ExitStack) -> None:
 @bug("lease-without-end", "stale read|behind an earlier read")
 def _lease_without_end(stack: ExitStack) -> None:
     """A leader trusts a lease that it once had for as long as it believes to lead."""
-    stack.enter_context(patch.object(reads, "lease_holds", lambda s: s.settings.lease and s.lease_since >= 0))
+    stack.enter_context(patch.object(reads, "lease_holds", lambda s: s.settings.lease and s.lease_until >= 0))
+
+
+@bug("lease-as-long-as-the-leaders-timeout", "stale read|behind an earlier read")
+def _lease_as_long_as_the_leaders_timeout(stack: ExitStack) -> None:
+    """A leader takes its followers' election timeout, for which they withhold their votes, for its own."""
+
+    def promise_lease(s: State, lease_ms: int) -> int:
+        s.promise_until = s.now + s.settings.election_timeout
+        return lease_ms
+
+    stack.enter_context(patch.object(election, "promise_lease", promise_lease))
 
 
 @bug("rounds-of-any-term", "echoes round|stale read|behind an earlier read")

@@ -45,11 +45,14 @@ class Simulation:
             "max_inflight_bytes": draw.choice([64, 1 << 16]),
             "max_uncommitted_bytes": draw.choice([2000, 1 << 20]),
             "cache_bytes": draw.choice([0, 200, 1 << 20]),
-            "lease": draw.random() < 0.3,
+            "lease": draw.random() < 0.4,
             "clock_drift": 0.1,
         }
+        timeouts = (0.4, 0.8, 2.5) if draw.random() < 0.5 else ()
         ids = [f"n{number}" for number in range(1, plan.nodes + 1)]
-        self.cluster = self.cluster_class(seed=draw.getrandbits(64), settings=settings, record=self._record)
+        self.cluster = self.cluster_class(
+            seed=draw.getrandbits(64), settings=settings, timeouts=timeouts, record=self._record
+        )
         self.cluster.bootstrap(configuration_of(ids))
         for server in self.cluster.servers.values():
             self._furnish(server)
@@ -75,6 +78,7 @@ class Simulation:
             (2, self._weather),
             (1, self._jump_wall_clock),
             (1, self._doubt_peer),
+            (3 * rough, self._ask_the_old),
         ]
 
     def run(self) -> Outcome:
@@ -212,6 +216,20 @@ class Simulation:
             for _ in range(self.random.randint(1, len(ids))):
                 self.cluster.cut.add((self.random.choice(ids), self.random.choice(ids)))
         self._op(f"cut {' '.join(f'{a}->{b}' for a, b in sorted(self.cluster.cut))}")
+
+    def _ask_the_old(self) -> None:
+        """The leader is cut off, and read from as soon as another one has committed something."""
+        old = self.cluster.leader()
+        if old is None:
+            return
+        self._op(f"cut off {old.id}")
+        self.cluster.isolate(old.id)
+        commit = self.cluster.oracle.commit
+        self.cluster.run(2.0, lambda: self.cluster.oracle.commit > commit and self.cluster.leader() is not old)
+        if old.is_up and old.leads:
+            self._op(f"read {old.read()} at {old.id}")
+        if self.random.random() < 0.7:
+            self._heal()
 
     def _heal(self) -> None:
         if self.cluster.cut:

@@ -13,6 +13,7 @@ from tests.simulation.runs import bugs_of, run, seeds_until_found
 SIZES = (3, 5, 1, 3, 2, 5, 3, 4, 7, 3)
 FOUND_WITHIN = 2000  # seeds, for every planted bug
 SLOW = {
+    "lease-as-long-as-the-leaders-timeout",
     "lease-without-end",
     "overwritten-configuration-stays",
     "rounds-of-any-term",
