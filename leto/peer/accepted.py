@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from twisted.internet.defer import maybeDeferred
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from leto.errors import LetoError, ProtocolError
@@ -33,6 +34,10 @@ class AcceptedConnection(PeerConnection):
     def connectionMade(self) -> None:
         super().connectionMade()
         self.owner.accepted(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)
+        self.handshake = None  # it holds this connection: both are free at once, not at a collection
 
     def refuse(self, refusal: Refusal) -> None:
         """The peer of a completed handshake is welcome no longer."""

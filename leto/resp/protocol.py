@@ -101,6 +101,9 @@ class RespProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.session.lost()
+        # Nothing that holds itself stays behind: what thousands of connections took is free at once, not at a
+        # collection that keeps the node from its peers.
+        self.__dict__.pop("dataReceived", None)
 
 
 class Refusal(Protocol):

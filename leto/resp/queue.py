@@ -31,6 +31,10 @@ UNREAD_BYTES = 256 << 10  # of replies that a client has not taken; beyond it no
 STALL_SECONDS = 10.0  # how long a client with too much unread may take nothing of it
 
 
+def _ignore(is_reading: bool) -> None:
+    """There is nobody to read from any more."""
+
+
 class RunQueue(ABC):
     """`reading` are the runs under way that read, in order; `writing` counts the write runs under way.
     `silent`: the request at hand gets no reply (CLIENT REPLY)."""
@@ -318,3 +322,5 @@ class RunQueue(ABC):
         self._unstarted.clear()
         self._backlog.clear()
         self.reading.clear()
+        self._set_reading = _ignore
+        self.output.detach()

@@ -36,14 +36,25 @@ class Output(Protocol):
     def abort(self) -> None:
         """Close at once, dropping what waits."""
 
+    def detach(self) -> None:
+        """The connection is gone: `drained` is called no more, and not kept."""
+
+
+def _nobody() -> None:
+    """There is no connection any more."""
+
 
 class _Waiting:
     """What the outputs share: bytes that wait, given out in pieces."""
 
-    def __init__(self) -> None:
+    def __init__(self, drained: Callable[[], None]) -> None:
+        self._drained = drained
         self._blocks: deque[memoryview] = deque()
         self.unsent = 0
         self.taken = 0
+
+    def detach(self) -> None:
+        self._drained = _nobody
 
     def _put(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
@@ -76,9 +87,8 @@ class SocketOutput(_Waiting):
     """For a plain TCP or UNIX connection of Twisted's. `drained` is called whenever all has been sent."""
 
     def __init__(self, transport: Any, drained: Callable[[], None]) -> None:
-        super().__init__()
+        super().__init__(drained)
         self._transport = transport
-        self._drained = drained
         self._send: Callable[[bytes], int] = transport.getHandle().send
         self._producing = False  # Twisted has bytes of ours and will ask for more
         self._registering = False
@@ -142,9 +152,8 @@ class BufferedOutput(_Waiting):
     """For any other transport."""
 
     def __init__(self, transport: Any, drained: Callable[[], None]) -> None:
-        super().__init__()
+        super().__init__(drained)
         self._transport = transport
-        self._drained = drained
         self._paused = False
         self._closing = False
         self._gone = False

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import socket
 import struct
 import time
+import weakref
 
 import msgspec
 import pytest
@@ -269,6 +271,20 @@ async def test_a_flood_from_a_members_own_address_does_not_keep_the_members_apar
     await tcp.until(lambda: b.transport.is_connected("a") and a.transport.is_connected("b"), "the members' connections")
     for raw in flood:
         raw.socket.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_stranger_that_is_gone_leaves_nothing_to_collect(tcp):
+    a = tcp.node("a")
+    gc.disable()
+    try:
+        raw = Raw(tcp, a)
+        await tcp.until(lambda: a.transport._connections, "the connection")
+        kept = weakref.ref(next(iter(a.transport._connections)))
+        raw.socket.close()
+        await tcp.until(lambda: kept() is None, "its memory back")
+    finally:
+        gc.enable()
 
 
 @pytest_twisted.ensureDeferred

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import socket
+import weakref
 
 import pytest
 import pytest_twisted
 from conversation import Client, Node
-from test_resp_sockets import place  # noqa: F401 - a fixture
+from test_resp_sockets import place, until  # noqa: F401 - a fixture
 
 from leto.resp.idle import probe_when_silent
 
@@ -122,3 +124,20 @@ def test_a_value_out_of_bounds_is_refused(client: Client) -> None:
 def test_maxclients_beyond_the_systems_limit_is_refused_in_redis_words(client: Client) -> None:
     reply = client.call("CONFIG", "SET", "maxclients", 4_000_000_000)
     assert "The operating system is not able to handle the specified number of clients, try with " in str(reply)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_connection_that_is_gone_leaves_nothing_to_collect(place) -> None:  # noqa: F811
+    client = await place.connect()
+    client.transport.write(b"PING\r\n")
+    await until(lambda: client.heard, "an answer")
+    gc.disable()
+    try:
+        (session,) = place.factory.state.sessions.values()
+        kept = weakref.ref(session._set_reading.__self__)
+        del session
+        client.transport.abortConnection()
+        place.clients.clear()
+        await until(lambda: not place.factory.state.sessions and kept() is None, "its memory back")
+    finally:
+        gc.enable()
