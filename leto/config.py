@@ -107,6 +107,7 @@ class Config:
     fsync: FsyncPolicy = "always"
     flush: Literal["auto", "thread", "inline"] = "auto"
     segment_bytes: int = 64 << 20
+    min_free_bytes: int = 256 << 20  # of the disk; with less, writes that add data are refused
 
     # clients
     compat: Literal["redis", "leto"] = "redis"

@@ -82,6 +82,10 @@ class StorageError(LetoError):
     """The data directory cannot be used: the message names file, offset, index and what to do."""
 
 
+class NoRoom(StorageError):
+    """The disk has no room for a snapshot: it was given up and removed. The log has its room, and the node goes on."""
+
+
 class CorruptStorage(StorageError):
     """Bytes that were durable are damaged, missing, foreign or out of order. Leto refuses to start."""
 

@@ -31,6 +31,15 @@ class Identity:
     incarnation: str = ""  # names this data directory among those that joined under the id; "" for a bootstrapped one
 
 
+@dataclass(frozen=True, slots=True)
+class DiskSpace:
+    """Of the disk that holds a data directory, in bytes."""
+
+    free: int
+    total: int
+    min_free: int  # with less than that, nothing is to be written that can be refused
+
+
 class SnapshotSink(Protocol):
     """A snapshot being written: temp file, CRC-framed; nothing is visible before commit()."""
 
@@ -85,7 +94,8 @@ class Store(LogReader, Protocol):
         """Whether writing so many entries of so many bytes together begins a new file: that takes several syncs."""
 
     def create_snapshot(self, meta: SnapshotMeta) -> SnapshotSink:
-        """A snapshot of this node's own. May be written from another thread than the log's."""
+        """A snapshot of this node's own. May be written from another thread than the log's. Its sink raises NoRoom
+        where it would take the room that is kept for the log; it is removed then."""
 
     def receive_snapshot(self, meta: SnapshotMeta, size: int, token: int = 0) -> SnapshotSink:
         """A snapshot that the leader streams; resumes a partial one of the same meta, size and token.
@@ -110,6 +120,9 @@ class Store(LogReader, Protocol):
 
     def log_bytes(self) -> int:
         """Size of the stored log."""
+
+    def space(self) -> DiskSpace:
+        """How much room is left now: one quick system call. Raises StorageError."""
 
     def close(self) -> None:
         """Sync and release the lock."""

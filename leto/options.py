@@ -182,6 +182,7 @@ GROUPS: Mapping[str, Sequence[Option]] = {
             "flush", ("auto", "thread", "inline"), "where disk writes run: as the disk is quick, in a thread, at once"
         ),
         _size("segment-bytes", "size of one log file"),
+        _size("min-free-bytes", "with less free on the disk (or 1/8 of a small one) writes that add data are refused"),
     ),
     "Clients": (
         _one_of("compat", ("redis", "leto"), "leto: GET, DEL, PING and LEAVE answer as the original Leto did"),

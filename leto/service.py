@@ -409,6 +409,7 @@ def _open_store(config: Config, fsync: FsyncPolicy | None = None) -> FileStore:
         config.raftdir,
         fsync=fsync or config.fsync,
         segment_bytes=config.segment_bytes,
+        min_free_bytes=config.min_free_bytes,
         # a writer thread brings the watermark up to date when it rests; inline every write does
         mark_seconds=0.0 if config.flush == "inline" else MARK_SECONDS,
     )

@@ -15,8 +15,9 @@ from typing import Any, Final, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 
-from leto.errors import LetoError, ProtocolError
+from leto.errors import LetoError, NoRoom, ProtocolError
 from leto.interfaces import SnapshotSink, SnapshotSource, Transport
 from leto.peer.requests import (
     SnapshotChunk,
@@ -179,6 +180,8 @@ class _Transfer:
 class SnapshotReceiver:
     """The follower's side: one transfer at a time, from the leader of the highest term that has offered."""
 
+    log = Logger()
+
     def __init__(
         self,
         open_sink: Callable[[SnapshotMeta, int, int], SnapshotSink],
@@ -211,7 +214,7 @@ class SnapshotReceiver:
     def answer(
         self, sender: str, request: SnapshotOffer | SnapshotChunk | SnapshotFinish
     ) -> Deferred[SnapshotProgress]:
-        """Serve one request of the member `sender`. Errbacks with what the sink raised."""
+        """Serve one request of the member `sender`. Errbacks with what the sink raised, but for NoRoom: refused."""
         return self._turn.run(lambda: Deferred.fromCoroutine(self._serve(sender, request)))
 
     def stop(self) -> Deferred[None]:
@@ -222,6 +225,13 @@ class SnapshotReceiver:
     async def _serve(self, sender: str, request: SnapshotOffer | SnapshotChunk | SnapshotFinish) -> SnapshotProgress:
         if self._stopped:
             return SnapshotProgress(refused="this node is stopping")
+        try:
+            return await self._take(sender, request)
+        except NoRoom as error:
+            self.log.warn("the leader's snapshot was given up: {error}", error=error)
+            return SnapshotProgress(refused=str(error))
+
+    async def _take(self, sender: str, request: SnapshotOffer | SnapshotChunk | SnapshotFinish) -> SnapshotProgress:
         if isinstance(request, SnapshotOffer):
             return await self._take_offer(sender, request)
         transfer = self._transfer

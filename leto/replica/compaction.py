@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from leto.errors import NothingToSnapshot, Stopping
+from leto.errors import NoRoom, NothingToSnapshot, Stopping
 from leto.interfaces import Flusher, SnapshotSink, SnapshotWriter, StateMachine, Store
 from leto.raft.messages import SnapshotMeta
 from leto.stalls import StallMeter
@@ -20,6 +20,8 @@ T = TypeVar("T")
 SLICE_BYTES = 64 << 10  # a slice is about a millisecond of the reactor's time ...
 REST = 0.5  # ... after which others have it for as many times as long
 WRITE_BYTES = 256 << 10  # handed to the writer's thread at once: a hand-over costs both threads a wake-up
+FIRST_PAUSE, LONGEST_PAUSE = 10.0, 600.0  # seconds, doubled: after a snapshot that found no room
+LOW_PAUSE = 10.0  # seconds between two snapshots that are taken only because the disk is low
 HELD = 2  # times the newest snapshot (or max_bytes): how much log is kept for a follower that installs one
 PIECE_BYTES = 1 << 20  # of a large value: the thread copies it, and nobody else can run meanwhile
 
@@ -95,12 +97,17 @@ class Compaction:
         self._needed_behind = needed_behind
         self._meter = meter or StallMeter()
         self._bytes_since = 0
+        self._bytes_before = 0  # as above, when the one that is under way began
         self._snapshot_bytes = snapshot_bytes
         self._snapshot_index = store.snapshot.index if store.snapshot else 0
         self._share = 1.0  # of the period, that the next snapshot is due after
         self._running: list[Deferred[SnapshotMeta]] | None = None
         self._writer: SnapshotWriter | None = None
         self._cancelled = False
+        self._pause = FIRST_PAUSE  # after the next one that finds no room
+        self._not_before = 0.0  # when one may be due again after one that found no room
+        self.is_low = False  # so little room is left that nothing of the log is kept for others; set by the owner
+        self.found_no_room = False  # the last one
 
     @property
     def in_progress(self) -> bool:
@@ -109,12 +116,20 @@ class Compaction:
     def applied(self, index: int, payload_bytes: int) -> bool:
         """Account for applied entries up to `index`; True if a snapshot is due."""
         self._bytes_since += payload_bytes
-        if self._running is not None:
+        if self._running is not None or (self.found_no_room and not self._is_time_again()):
             return False
         period = self._share * max(1.0, self._snapshot_bytes / self._max_bytes)
         return (
             self._bytes_since >= self._max_bytes * period or index - self._snapshot_index >= self._max_entries * period
         )
+
+    def _is_time_again(self) -> bool:
+        return float(self._clock.seconds()) >= self._not_before
+
+    @property
+    def may_help(self) -> bool:
+        """Whether a snapshot now could give room back, and none is under way, nor was one in vain of late."""
+        return self._running is None and self._machine.applied > self._snapshot_index and self._is_time_again()
 
     def members_are(self, members: Sequence[str], own: str) -> None:
         """Who takes snapshots of the same log; sorted."""
@@ -138,7 +153,8 @@ class Compaction:
             self._writer = None
 
     def take(self) -> Deferred[SnapshotMeta]:
-        """Snapshot now, or join the one in progress. Errbacks NothingToSnapshot, Stopping (cancelled), StorageError."""
+        """Snapshot now, or join the one in progress. Errbacks NothingToSnapshot, Stopping (cancelled), StorageError;
+        of these NoRoom leaves all as it was, and the next one is due after a pause."""
         waiter: Deferred[SnapshotMeta] = Deferred()
         if self._running is not None:
             self._running.append(waiter)
@@ -153,6 +169,8 @@ class Compaction:
 
     def _droppable(self, index: int, size: int, needed: int | None) -> int:
         """Up to where the log may go, given a snapshot of `size` bytes at `index`."""
+        if self.is_low:
+            return index
         behind = self._store.behind
         droppable = max(0, index - self._trailing_entries, behind(index, self._trailing_bytes))
         if needed is not None:
@@ -163,6 +181,10 @@ class Compaction:
 
     def _finish(self, meta: SnapshotMeta) -> None:
         waiting, self._running = self._running or [], None
+        self.found_no_room = False
+        self._pause = FIRST_PAUSE
+        if self.is_low:  # what it gave back may be little, and the next one gives no more
+            self._not_before = self._clock.seconds() + LOW_PAUSE
         for waiter in waiting:
             waiter.callback(meta)
 
@@ -171,6 +193,17 @@ class Compaction:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+        if reason.check(NoRoom):
+            self.found_no_room = True
+            self._bytes_since += self._bytes_before
+            self._not_before = self._clock.seconds() + self._pause
+            self.log.warn(
+                "{error}: the log stays as it is, and the next one comes in {pause:.0f} s at the earliest; make room, "
+                "or delete data and take a SNAPSHOT",
+                error=reason.getErrorMessage(),
+                pause=self._pause,
+            )
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
         for waiter in waiting:
             waiter.errback(reason)
 
@@ -207,7 +240,7 @@ class Compaction:
         seconds, spent = self._clock.seconds, self._meter.spent
         meta = self._begin()
         self._cancelled = False
-        self._bytes_since = 0
+        self._bytes_before, self._bytes_since = self._bytes_since, 0
         started = seconds()
         writer = self._writer = self._machine.snapshot()
         spent("snapshot", seconds() - started)

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from leto.config import Config
 from leto.errors import (
     LetoError,
+    NoRoom,
     NotLeader,
     NotSent,
     OutcomeUnknown,
@@ -30,7 +31,7 @@ from leto.keyspace.commands import KEYSPACE
 from leto.peer import requests
 from leto.peer.requests import ForwardReply, Outcome, StatusQuery, StatusReply
 from leto.raft.messages import InstallSnapshot
-from leto.replica.catchup import SnapshotReceiver, SnapshotSender
+from leto.replica.catchup import SnapshotReceiver, SnapshotRefused, SnapshotSender
 from leto.replica.compaction import run_on
 from leto.status import status_data
 
@@ -41,6 +42,7 @@ T = TypeVar("T")
 
 STATUS_SECONDS = 1.0
 HOLD_SECONDS = 60.0  # how long the log behind a snapshot that was sent is kept: to install it takes a while
+REFUSED_SECONDS = 2.0  # until a follower that refused a snapshot is offered one again
 MAX_FORWARDS = 512  # half of the requests that a connection takes: beyond it clients are not read from
 CHUNK_BYTES = 256 << 10
 FATE_UNKNOWN = "the write was forwarded to the leader, which did not answer: it may or may not apply"
@@ -201,6 +203,12 @@ class Peering:
             self._held[message.to] = sent.meta.index, self._clock.seconds() + HOLD_SECONDS
             if not ok:
                 self.log.warn("the snapshot did not reach {peer}: {why}", peer=message.to, why=result.getErrorMessage())
+            if ok or not result.check(SnapshotRefused):
+                tell(ok)
+            else:  # it will not want it a moment later either
+                self._clock.callLater(REFUSED_SECONDS, tell, False)
+
+        def tell(ok: bool) -> None:
             node.snapshot_sent(message.to, sent.meta.index, ok, self._clock.seconds())
             self._replica.driver.schedule()
 
@@ -208,7 +216,7 @@ class Peering:
 
     def _submit(self, job: Callable[[], T]) -> Deferred[T]:
         def failed(reason: Failure) -> Failure:
-            if reason.check(StorageError):
+            if reason.check(StorageError) and not reason.check(NoRoom):
                 self._replica.driver.fail(reason.getErrorMessage())  # storage is fail-stop
             return reason
 

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from leto.config import Config
-from leto.errors import LetoError, NothingToSnapshot, NotLeader, Overloaded, RequestTooLarge, Stopping
+from leto.errors import LetoError, NoRoom, NothingToSnapshot, NotLeader, Overloaded, RequestTooLarge, Stopping
 from leto.interfaces import Flusher, ReadRequest, ReplicaStatus, StateMachine, Store, Transport, WriteRequest
 from leto.keyspace import batch
 from leto.raft.configuration import Configuration, decode
@@ -478,7 +478,7 @@ class Replica:
         self.peering.abandon(term)
 
     def _snapshot_failed(self, reason: Failure) -> None:
-        if reason.check(Stopping, NothingToSnapshot) is None:
+        if reason.check(Stopping, NothingToSnapshot, NoRoom) is None:
             if reason.check(LetoError) is None:  # a failing disk is told in one line
                 self.log.failure("the snapshot failed", reason)
             self.driver.fail(f"the snapshot failed: {reason.getErrorMessage()}")

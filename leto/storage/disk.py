@@ -12,7 +12,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from leto.errors import StorageError
 
@@ -49,6 +49,13 @@ class File(Protocol):
     def close(self) -> None: ...
 
 
+class Space(NamedTuple):
+    """Bytes of a file system."""
+
+    free: int  # that this process may still write
+    total: int
+
+
 class Lock(Protocol):
     def release(self) -> None: ...
 
@@ -75,6 +82,9 @@ class Disk(Protocol):
 
     def sync_directory(self, path: str) -> None:
         """Make the names in a directory durable."""
+
+    def space(self, path: str) -> Space:
+        """Of the file system on which that directory is."""
 
     def lock(self, path: str) -> Lock:
         """Hold `path` until released or the last process that inherited it ends. Raises BlockingIOError."""
@@ -246,6 +256,10 @@ class RealDisk:
             raise
         finally:
             os.close(fd)
+
+    def space(self, path: str) -> Space:
+        found = os.statvfs(path)
+        return Space(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
 
     def lock(self, path: str) -> Lock:
         # flock, not fcntl locks: it belongs to the open file, so a daemon's fork keeps it and the parent's end

@@ -21,6 +21,7 @@ from leto.storage.log_index import LogIndex, place, position
 from leto.storage.segments import HEADER_BYTES, PAD, Segment, SegmentHeader, name_of
 
 TEMPORARY = ".tmp"
+ROTATED_BYTES = 2 * PAD  # a segment of no more gives no room back that is worth another's
 _READ_BYTES = 4 << 20  # at most this in one read of several entries
 
 
@@ -175,9 +176,12 @@ class Log:
 
     # dropping --------------------------------------------------------------------------------------
 
-    def compact(self, index: int) -> None:
-        """Drop the entries up to and including `index` by whole segments; the newest segment stays."""
+    def compact(self, index: int, *, may_rotate: bool = False) -> None:
+        """Drop the entries up to and including `index` by whole segments; the newest segment stays. `may_rotate`: a
+        large one that has nothing beyond `index` is followed by a new one, and dropped."""
         reach("compact.start")
+        if may_rotate and self.index.last <= index and self._active.end > ROTATED_BYTES:
+            self._rotate()
         if self.durable != self.written:
             self.sync()  # a segment may be unneeded only because of records that replaced its own: those stay
         for sequence in sorted(self._segments)[:-1]:

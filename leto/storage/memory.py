@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail
 
 from leto.checksums import crc32
 from leto.errors import Compacted, ForeignDirectory, NothingToSnapshot, Stopping, StorageError
-from leto.interfaces import Identity, SnapshotSink, SnapshotSource
+from leto.interfaces import DiskSpace, Identity, SnapshotSink, SnapshotSource
 from leto.raft.messages import Entry, EntryKind, HardState, SnapshotMeta
 from leto.storage import identity as identities
 from leto.storage.log_index import LogIndex
@@ -107,6 +107,7 @@ class MemoryStore:
         self._image = image if image is not None else _Image()
         self._durable = self._image.copy()
         self.recovered: list[str] = []
+        self.disk_space = DiskSpace(1 << 60, 1 << 60, 0)  # what space() gives
         self._closed = False
 
     def reopened(self) -> MemoryStore:
@@ -170,6 +171,9 @@ class MemoryStore:
 
     def behind(self, index: int, max_bytes: int) -> int:
         return self._image.index.behind(index, max_bytes)
+
+    def space(self) -> DiskSpace:
+        return self.disk_space
 
     def log_bytes(self) -> int:
         return sum(len(entry.payload) for entry in self._image.entries)

@@ -15,9 +15,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
-from leto.storage.disk import File, Lock
+from leto.storage.disk import File, Lock, Space
 
 SECTOR = 512
+_BOUNDLESS = 1 << 60
 _Names = dict[str, "_Inode | None"]
 
 
@@ -362,6 +363,12 @@ class SimulatedDisk:
         self.operate("sync-directory", path)
         self.synced += 1
         self._directories[path].sync()
+
+    def space(self, path: str) -> Space:
+        if self.capacity is None:
+            return Space(_BOUNDLESS, _BOUNDLESS)
+        used = sum(len(inode.content) for names in self._directories.values() for inode in names.names.values())
+        return Space(max(0, self.capacity - used), self.capacity)
 
     def lock(self, path: str) -> Lock:
         self.operate("lock", path)

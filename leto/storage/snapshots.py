@@ -18,9 +18,9 @@ import os.path
 import threading
 from collections.abc import Callable
 
-from leto.errors import CorruptStorage, NothingToSnapshot, StorageError
+from leto.errors import CorruptStorage, NoRoom, NothingToSnapshot, StorageError
 from leto.raft.messages import SnapshotMeta
-from leto.storage.disk import Disk, File, describe
+from leto.storage.disk import Disk, File, Space
 from leto.storage.faultpoints import reach
 from leto.storage.identity import Owner
 from leto.storage.snapshot_file import (
@@ -37,6 +37,7 @@ from leto.storage.snapshot_file import (
 SNAPSHOT, TEMPORARY, PARTIAL, COMPLETE = ".snapshot", ".tmp", ".partial", ".received"
 DAMAGED = ".damaged-"
 KEPT = 2
+LOW_SHARE = 4  # a snapshot taken while the disk is low may leave so many times less free
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -55,11 +56,25 @@ def parse_name(name: str, suffix: str) -> tuple[int, int] | None:
     return int(index), int(term)
 
 
+def no_room(error: OSError) -> NoRoom:
+    return NoRoom(f"there is no room for a snapshot, {error.filename}: {error.strerror}")
+
+
+def require_room(disk: Disk, path: str, needed: int, kept: int) -> None:
+    """Raises OSError (ENOSPC) unless so much is free where the file `path` is, of which `kept` is for the log. Where
+    nothing is kept, the disk itself is to tell."""
+    if not kept:
+        return
+    free = disk.space(os.path.dirname(path)).free
+    if free < needed:
+        raise OSError(errno.ENOSPC, f"{free} bytes are left on the disk, {kept} of which are kept for the log", path)
+
+
 class Sink:
     """leto.interfaces.SnapshotSink over one file.
 
-    A full disk ends only this snapshot: its file is removed and StorageError raised. Any other failure is handed to
-    `failed`, which poisons the store.
+    A full disk ends only this snapshot: its file is removed and NoRoom raised; so does one that would be fuller than
+    `floor` says: what is free beyond is the log's. Any other failure is handed to `failed`, which poisons the store.
     """
 
     def __init__(
@@ -71,8 +86,10 @@ class Sink:
         frames: int,
         complete: Callable[[str, SnapshotMeta], None],
         failed: Callable[[OSError, str], StorageError],
+        floor: int = 0,
     ) -> None:
         self._disk = disk
+        self._floor = floor
         self._path = path
         self._file = file
         self._header = header
@@ -94,6 +111,7 @@ class Sink:
         if self._header.origin == RECEIVED and self._writer.size + len(data) > announced:
             raise StorageError(f"{self._path}: more than the {announced} bytes that were announced")
         try:
+            require_room(self._disk, self._path, self._floor + len(data), self._floor)
             synced = self._writer.write(data)
         except OSError as error:
             raise self._give_up(error) from error
@@ -156,7 +174,7 @@ class Sink:
                     self._disk.unlink(self._path)
             except OSError as another:
                 return self._failed(another, "remove the snapshot that found no space:")
-            return describe(error, "write the snapshot")
+            return no_room(error)
         finally:
             self._file.close()
 
@@ -172,8 +190,11 @@ class Snapshots:
         token: Callable[[], int],
         failed: Callable[[OSError, str], StorageError],
         sync_log: Callable[[], None],
+        min_free: Callable[[Space], int] = lambda space: 0,
     ) -> None:
+        """`min_free`: bytes that are to stay free, of a disk with that space."""
         self._disk = disk
+        self._min_free = min_free
         self._directory = directory
         self._owner = owner
         self._token = token
@@ -188,6 +209,13 @@ class Snapshots:
     def _path(self, meta: SnapshotMeta, suffix: str) -> str:
         return os.path.join(self._directory, stem_of(meta) + suffix)
 
+    def _floor(self) -> int:
+        """How much a snapshot that begins now must leave free. Where there is less than should be, it may be what gives
+        the room back, and so may take some of it."""
+        space = self._disk.space(self._directory)
+        least = self._min_free(space)
+        return least if space.free >= least else least // LOW_SHARE
+
     # taking and receiving ---------------------------------------------------------------------------
 
     def create(self, meta: SnapshotMeta) -> Sink:
@@ -198,12 +226,13 @@ class Snapshots:
         header = SnapshotHeader(self._owner.cluster, meta, OWN, 0, self._token())
         path = self._path(meta, TEMPORARY)
         try:
+            floor = self._floor()
             if self._disk.exists(path):
                 self._disk.unlink(path)
             file = self._disk.create(path)
         except OSError as error:
             raise self._refused(error, "create the snapshot") from error
-        return Sink(self._disk, path, file, header, 0, self._taken, self._failed)
+        return Sink(self._disk, path, file, header, 0, self._taken, self._failed, floor)
 
     def _taken(self, path: str, meta: SnapshotMeta) -> None:
         self._sync_log()  # a snapshot of this node's own never reaches beyond its durable log
@@ -227,6 +256,7 @@ class Snapshots:
         complete = self._path(meta, COMPLETE)
         try:
             self._remove([PARTIAL, COMPLETE], but=(path, complete))
+            floor = self._floor()
             if self._disk.exists(complete):
                 if self._disk.exists(path):
                     self._disk.unlink(path)
@@ -239,9 +269,17 @@ class Snapshots:
                     file.truncate(0)
             else:
                 file = self._disk.create(path)
+            held = file.size()
+            if size > held:
+                try:
+                    require_room(self._disk, path, floor + size - held, floor)
+                except OSError:
+                    self._disk.unlink(path)
+                    file.close()
+                    raise
         except OSError as error:
             raise self._refused(error, "receive a snapshot into") from error
-        return Sink(self._disk, path, file, header, frames, self._came, self._failed)
+        return Sink(self._disk, path, file, header, frames, self._came, self._failed, floor)
 
     def _resumable(self, file: File, header: SnapshotHeader) -> int:
         try:
@@ -257,7 +295,7 @@ class Snapshots:
         reach("snapshot.done")
 
     def _refused(self, error: OSError, doing: str) -> StorageError:
-        return describe(error, doing) if error.errno in _NO_SPACE else self._failed(error, doing)
+        return no_room(error) if error.errno in _NO_SPACE else self._failed(error, doing)
 
     def received(self, meta: SnapshotMeta) -> None:
         """Raises StorageError unless that snapshot has come and waits to be installed."""

@@ -19,10 +19,10 @@ from collections.abc import Callable, Sequence
 
 from leto.config import FsyncPolicy
 from leto.errors import CorruptStorage, DirectoryLocked, ForeignDirectory, StorageError
-from leto.interfaces import Identity, SnapshotSink, SnapshotSource
+from leto.interfaces import DiskSpace, Identity, SnapshotSink, SnapshotSource
 from leto.raft.messages import Entry, HardState, SnapshotMeta
 from leto.storage import hard_state, identity, watermark
-from leto.storage.disk import Disk, File, Lock, RealDisk, describe
+from leto.storage.disk import Disk, File, Lock, RealDisk, Space, describe
 from leto.storage.everysec import EverySecond
 from leto.storage.faultpoints import reach
 from leto.storage.hard_state import HardStateFile
@@ -31,7 +31,7 @@ from leto.storage.layout import LOG, SNAPSHOTS, check_fresh, create_files, write
 from leto.storage.log import Log
 from leto.storage.log_index import LogIndex
 from leto.storage.recovery import join, recover
-from leto.storage.segments import RESTORE
+from leto.storage.segments import PAD, RESTORE
 from leto.storage.snapshots import Snapshots
 from leto.storage.watermark import Mark, WatermarkFile
 
@@ -39,6 +39,8 @@ LOCK = "leto.lock"
 SEGMENT_BYTES = 64 << 20
 MIN_SEGMENT_BYTES = 4096
 _NO_ENTRIES = LogIndex(1, 0)
+SMALL_DISK_SHARE = 8  # of a small disk, no more than this part is to stay free
+ROTATION_BYTES = 4 * PAD  # free, for a new segment to be begun only so that the one before can be removed
 MARK_SECONDS = 0.05  # a busy log's watermark follows by this much
 
 
@@ -66,6 +68,7 @@ class FileStore:
         clock: Callable[[], float],
         background: bool,
         mark_seconds: float,
+        min_free_bytes: int,
     ) -> None:
         self.directory = directory
         self.recovered: list[str] = []
@@ -88,6 +91,7 @@ class FileStore:
         self._watermark: WatermarkFile | None = None
         self._marked_at = clock()
         self._mark_seconds = mark_seconds
+        self._min_free_bytes = min_free_bytes
         self._every_second = EverySecond(self._sync_late, clock, background) if fsync == "everysec" else None
 
     @classmethod
@@ -102,11 +106,13 @@ class FileStore:
         clock: Callable[[], float] = time.monotonic,
         background: bool = True,
         mark_seconds: float = MARK_SECONDS,
+        min_free_bytes: int = 0,
     ) -> FileStore:
         """Lock the directory (created if missing) and recover what it holds.
 
         `random32` gives the salts, `clock` monotonic seconds; background=False keeps `everysec` in the writer's
         thread. Appending writes the watermark at most once in `mark_seconds`; mark() does when there is time.
+        `min_free_bytes` of the disk are to stay free: see min_free().
         Raises DirectoryLocked, ForeignDirectory, CorruptStorage, StorageError: one line each.
         """
         directory = os.path.abspath(directory)
@@ -124,7 +130,9 @@ class FileStore:
             ) from None
         except OSError as error:
             raise describe(error, "open the data directory:") from error
-        store = cls(directory, disk, lock, fsync, segment_bytes, random32, clock, background, mark_seconds)
+        store = cls(
+            directory, disk, lock, fsync, segment_bytes, random32, clock, background, mark_seconds, min_free_bytes
+        )
         try:
             store._recover()
         except OSError as error:
@@ -163,7 +171,9 @@ class FileStore:
             notes.append(f"{self._path(hard_state.NAME)}: one copy was torn or damaged; it was written anew")
         self._watermark = WatermarkFile(self._open_named(watermark.NAME), owner)
         mark = self._watermark.mark
-        snapshots = Snapshots(disk, self._path(SNAPSHOTS), owner, self._token, self._fail, self._sync_log)
+        snapshots = Snapshots(
+            disk, self._path(SNAPSHOTS), owner, self._token, self._fail, self._sync_log, self._min_free
+        )
         snapshots.recover(notes)
         saved = self._hard_state_file.state
         base = snapshots.newest.index if snapshots.newest is not None else 0
@@ -247,6 +257,16 @@ class FileStore:
 
     def log_bytes(self) -> int:
         return self._log.size() if self._log is not None else 0
+
+    def space(self) -> DiskSpace:
+        try:
+            free, total = space = self._disk.space(self.directory)
+        except OSError as error:
+            raise describe(error, "ask how much room is left in") from error
+        return DiskSpace(free, total, self._min_free(space))
+
+    def _min_free(self, space: Space) -> int:
+        return min(self._min_free_bytes, space.total // SMALL_DISK_SHARE)
 
     # mutators ------------------------------------------------------------------------------------------
 
@@ -404,7 +424,7 @@ class FileStore:
         if index > base:
             raise StorageError(f"the log must not be dropped up to {index}: the newest snapshot ends at {base}")
         try:
-            log.compact(index)
+            log.compact(index, may_rotate=self._disk.space(self.directory).free > ROTATION_BYTES)
         except OSError as error:
             raise self._fail(error, "compact the log") from error
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from leto.errors import Stopping
+from leto.errors import NoRoom, Stopping
 from leto.keyspace.machine import Machine
 from leto.raft.configuration import Configuration
 from leto.raft.messages import SnapshotMeta
-from leto.replica.compaction import PIECE_BYTES, SLICE_BYTES, WRITE_BYTES, Compaction, staggered
+from leto.replica.compaction import FIRST_PAUSE, PIECE_BYTES, SLICE_BYTES, WRITE_BYTES, Compaction, staggered
 from leto.storage.flush import InlineFlusher
 from leto.storage.memory import MemoryStore
 
@@ -132,8 +132,12 @@ class SlowDisk:
     def work(self) -> None:
         while self.jobs:
             job, done = self.jobs.pop(0)
-            job()
-            done.callback(None)
+            try:
+                job()
+            except Exception:  # noqa: BLE001 - whatever it is, as the flushers
+                done.errback()
+            else:
+                done.callback(None)
 
 
 class Files:
@@ -254,3 +258,32 @@ def kinds_of_failure(done: Deferred[Any]) -> list[type[BaseException] | None]:
     kinds: list[type[BaseException] | None] = []
     done.addErrback(lambda failure: kinds.append(failure.type))
     return kinds
+
+
+def test_a_snapshot_that_finds_no_room_leaves_the_log_and_is_tried_again_after_longer_and_longer_pauses():
+    subject = Subject([b"x" * SLICE_BYTES])
+    subject.files.commit = raising_no_room  # type: ignore[method-assign]
+    compaction, clock = subject.compaction, subject.clock
+    assert not compaction.applied(8, 2000), "one is under way"
+    for pause in (FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE):
+        kinds = kinds_of_failure(subject.done)
+        subject.go_on()
+        assert kinds == [NoRoom]
+        assert subject.files.did == [], "nothing of the log was dropped"
+        assert compaction.found_no_room
+        assert not compaction.applied(9, 0) and not compaction.may_help
+        clock.advance(pause - 1.0)
+        assert not compaction.applied(10, 0)
+        clock.advance(1.0)
+        assert compaction.applied(11, 0), "what was written before it counts on"
+        subject.done = compaction.take()
+    del subject.files.commit
+    subject.keyspace._slices = [b"x"]
+    subject.go_on()
+    assert subject.files.did == ["commit", "compact 7", "free"]
+    assert not compaction.found_no_room
+    assert not compaction.applied(12, 0)
+
+
+def raising_no_room() -> None:
+    raise NoRoom("there is no room")

@@ -8,7 +8,7 @@ import os
 import pytest
 from directories import commands, log_of, meta, new_store, open_store, take
 
-from leto.errors import StorageError
+from leto.errors import NoRoom, StorageError
 from leto.raft.messages import HardState
 from leto.storage.simulated import SimulatedDisk
 
@@ -144,7 +144,7 @@ def open_after_kill(disk):
 def test_a_full_disk_ends_a_snapshot_but_not_the_node(disk, store):
     sink = store.create_snapshot(meta(3))
     disk.capacity = sum(len(data) for data in disk.files().values()) + 100_000
-    with pytest.raises(StorageError, match="No space left"):
+    with pytest.raises(NoRoom, match="No space left"):
         for _ in range(10):
             sink.write(bytes(65536))
     sink.abort()
