@@ -82,7 +82,7 @@ class RespProtocol(Protocol):
         self.dataReceived = session.receive  # type: ignore[method-assign]
         if self._state.readers is not None and isinstance(output, SocketOutput):
             self._state.readers.adopt(transport)
-        self._state.sessions[session.id] = session
+        self._state.welcome(session)
 
     def _drained(self) -> None:
         self.session.drained()

@@ -11,6 +11,7 @@ import pytest_twisted
 from conversation import Client, Node
 from test_resp_sockets import place, until  # noqa: F401 - a fixture
 
+import leto.resp.state
 from leto.resp.idle import probe_when_silent
 
 
@@ -141,3 +142,19 @@ async def test_a_connection_that_is_gone_leaves_nothing_to_collect(place) -> Non
         await until(lambda: not place.factory.state.sessions and kept() is None, "its memory back")
     finally:
         gc.enable()
+
+
+def test_the_collector_leaves_many_clients_alone(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leto.resp.state, "_FREEZE_EVERY", 10)
+    clients = [node.client() for _ in range(9)]
+    session = clients[0].session
+    assert session in gc.get_objects()
+    clients.append(node.client())
+    assert session not in gc.get_objects()
+    assert gc.get_freeze_count() > 0
+    frozen = gc.get_freeze_count()
+    for client in clients:
+        client.lose()
+    newcomers = [node.client() for _ in range(12)]  # not more than ever by so many
+    assert newcomers[0].session in gc.get_objects()
+    assert gc.get_freeze_count() <= frozen
