@@ -140,6 +140,7 @@ class Config:
             raise ConfigError("; ".join(wrong))
 
 
+LONGEST_PASSWORD = 16384  # bytes: what a client may send as one argument before it is authenticated
 # An id travels in handshakes, log lines, RESP replies and metrics' labels: nothing that needs quoting anywhere.
 _SERVER_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,127}", re.ASCII)
 _AT_LEAST: Mapping[str, int] = {
@@ -194,5 +195,7 @@ def _violations(config: Config) -> Iterator[str]:
             yield f"{name.replace('_', '-')} must be at most {most}"
     if any(index < 1 for index in config.skip_entries):
         yield "skip-entry names log entries, the first of which is 1"
+    if config.password is not None and len(config.password.encode("utf-8", "surrogateescape")) > LONGEST_PASSWORD:
+        yield f"the clients' password is longer than {LONGEST_PASSWORD} bytes: AUTH would never take it"
     if config.max_uncommitted_bytes < config.max_batch_bytes:
         yield "max-uncommitted-bytes must hold at least one batch (max-batch-bytes)"

@@ -10,24 +10,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from ipaddress import ip_address
 from typing import Generic, TypeVar
 
 from leto.peer.origins import plain
+from leto.places import place_of
 
 T = TypeVar("T", bound=Hashable)
-
-
-def place_of(host: str) -> str:
-    """The address by which a connection is counted: of IPv6 the network (/64), since a host has all of it."""
-    host = plain(host)
-    try:
-        literal = ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if literal.version == 4:
-        return host
-    return f"{ip_address(int(literal) >> 64 << 64)}/64"
 
 
 class _Room(Generic[T]):

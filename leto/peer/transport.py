@@ -30,7 +30,8 @@ from leto.peer.greetings import Hello, Refusal, RefusalCode, describe
 from leto.peer.handshake import AcceptorHandshake, DiallerHandshake, Introduction, Session, admission
 from leto.peer.links import Connector, Link, tcp_connector
 from leto.peer.origins import dial_back_address, is_loopback, plain
-from leto.peer.strangers import Strangers, place_of
+from leto.peer.strangers import Strangers
+from leto.places import place_of
 from leto.raft.messages import InstallSnapshot, Message
 from leto.readers import SocketReaders
 

@@ -104,6 +104,12 @@ class RequestReader:
         self.raw = canonical + self.raw
         return requests + more
 
+    def hold(self, data: bytes) -> None:
+        """Keep what has come for the next feed()."""
+        if self.error is None:
+            self._strict.push(data)
+            self._is_cut = True
+
     def _feed_strictly(self, data: bytes, most: int = -1) -> list[Request]:
         strict = self._strict
         requests: list[Request] = []

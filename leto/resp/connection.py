@@ -5,8 +5,12 @@ See https://redis.io/commands/?group=connection. There is one database, and one 
 
 from __future__ import annotations
 
-import hmac
+from collections.abc import Callable
+from hashlib import sha256
+from hmac import compare_digest
 from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
 
 from leto.keyspace.commands import wrong_arity
 from leto.keyspace.numbers import parse_integer
@@ -98,14 +102,30 @@ def select(session: Session, argv: Request) -> Reply:
     return OK if index == 0 else Error(b"ERR DB index is out of range")
 
 
+def when_admitted(session: Session, go_on: Callable[[], Reply]) -> Reply | Deferred[Reply]:
+    """Go on with a request that holds a password: at once, or later where its address guesses (leto.resp.guard)."""
+    guard = session.state.guard
+    seconds = 0.0 if session.authenticated else guard.delay(session.peer_host)
+    if not seconds:
+        return go_on()
+    return guard.wait(session.id, session.peer_host, seconds).addCallback(lambda _: go_on())
+
+
 def authenticate(session: Session, user: bytes, password: bytes) -> Error | None:
-    """Let the client in, or say why not."""
-    wanted = session.state.password
-    if user != b"default" or (wanted is not None and not hmac.compare_digest(password, wanted)):
-        session.state.authentication_failures += 1
+    """Let the client in, or say why not. How long it takes tells nothing about the password."""
+    state = session.state
+    wanted = state.password
+    if user != b"default" or (wanted is not None and not compare_digest(_digest(password), _digest(wanted))):
+        state.authentication_failures += 1
+        state.guard.failed(session.peer_host)
         return WRONG_PASSWORD
     session.reader.authenticated = True
     return None
+
+
+def _digest(password: bytes) -> bytes:
+    """As long for every password: else the time of the comparison tells how long the right one is."""
+    return sha256(password).digest()
 
 
 @command(
@@ -118,13 +138,13 @@ def authenticate(session: Session, user: bytes, password: bytes) -> Error | None
     complexity="O(N) where N is the number of passwords defined for the user",
     syntax="[username] password",
 )
-def auth(session: Session, argv: Request) -> Reply:
+def auth(session: Session, argv: Request) -> Reply | Deferred[Reply]:
     if len(argv) > 3:
         return SYNTAX_ERROR
     if len(argv) == 2 and session.state.password is None:
         return NO_PASSWORD
     user = argv[1] if len(argv) == 3 else b"default"
-    return authenticate(session, user, argv[-1]) or OK
+    return when_admitted(session, lambda: authenticate(session, user, argv[-1]) or OK)
 
 
 @command(
@@ -136,7 +156,7 @@ def auth(session: Session, argv: Request) -> Reply:
     summary="Handshake with Redis",
     syntax="[protover [AUTH username password] [SETNAME clientname]]",
 )
-def hello(session: Session, argv: Request) -> Reply:
+def hello(session: Session, argv: Request) -> Reply | Deferred[Reply]:
     version = None
     if len(argv) > 1:
         version = parse_integer(argv[1])
@@ -159,10 +179,14 @@ def hello(session: Session, argv: Request) -> Reply:
             at += 2
         else:
             return Error(b"ERR Syntax error in HELLO option '%b'" % argv[at])
-    if credentials is not None:
-        refused = authenticate(session, *credentials)
-        if refused is not None:
-            return refused
+    if credentials is None:
+        return _welcome(session, version, name)
+    user, password = credentials
+    return when_admitted(session, lambda: authenticate(session, user, password) or _welcome(session, version, name))
+
+
+def _welcome(session: Session, version: int | None, name: bytes | None) -> Reply:
+    """HELLO's answer, once the password is right if there was one."""
     if not session.authenticated:
         return HELLO_NO_AUTH
     if name is not None:

@@ -101,6 +101,7 @@ class RespProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.session.lost()
+        self._state.guard.gone(self.session.id)
         # Nothing that holds itself stays behind: what thousands of connections took is free at once, not at a
         # collection that keeps the node from its peers.
         self.__dict__.pop("dataReceived", None)

@@ -303,20 +303,19 @@ class LoneRead(ReadRun):
 class Task(Run):
     """A connection command whose reply is not there at once; the session goes no further until it is."""
 
-    __slots__ = ("argv", "resp3", "session", "silent")
+    __slots__ = ("argv", "session", "silent")
 
     def __init__(self, session: Session, argv: Request, size: int) -> None:
         super().__init__(size)
         self.session = session
         self.argv = argv
-        self.resp3 = session.resp3
         self.silent = session.silent
 
     def done(self, reply: Reply) -> None:
         try:
             if type(reply) is Error:
                 self.session.count_error(reply, self.argv)
-            self.output = b"" if self.silent else encode(reply, self.resp3)
+            self.output = b"" if self.silent else encode(reply, self.session.resp3)  # HELLO may have changed it
             self.session.resume("task")
         except Exception:  # noqa: BLE001 - as in WriteRun.applied()
             self.session.fault()

@@ -40,6 +40,7 @@ class Session(RunQueue):
     """
 
     __slots__ = (
+        "_held",
         "compat_leto",
         "created",
         "descriptor",
@@ -69,6 +70,7 @@ class Session(RunQueue):
         self.descriptor = -1
         self.created = self.last_active = state.reactor.seconds()
         self.last_command = "NULL"
+        self._held = False  # not authenticated, and blocked: nothing is parsed, for limits may change by that
         self.name = b""
         self.library_name = b""
         self.library_version = b""
@@ -95,6 +97,9 @@ class Session(RunQueue):
         state, reader = self.state, self.reader
         state.input_bytes += len(data)
         self.last_active = state.seconds()
+        if self._held:
+            reader.hold(data)
+            return
         self._receiving = True
         try:
             while True:
@@ -103,6 +108,9 @@ class Session(RunQueue):
                 if requests:
                     self._take(requests, reader.raw)
                 if whole or self.closing or not (requests or reader.authenticated):
+                    break
+                if self.blocked:
+                    self._held = True
                     break
                 data = b""  # the request may have authenticated the client: go on under its new limits
         finally:
@@ -315,6 +323,10 @@ class Session(RunQueue):
             self._backlog.clear()
             if backlog and not self.closing:
                 self._step_through(backlog)
+            if self._held and not self.blocked and not self.closing:
+                self._held = False
+                self.receive(b"")  # what came behind the request that held up the reading of it
+                return
         self.proceed()
 
     # counting -----------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from leto import descriptors
+from leto.config import LONGEST_PASSWORD
 from leto.errors import ConfigError
 from leto.keyspace.glob import PatternTooLong, compile_pattern
 from leto.keyspace.replies import OK, SYNTAX_ERROR, Error, Reply
@@ -112,6 +113,12 @@ def _set_password(state: ServerState, value: bytes | None) -> None:
             session.reader.authenticated = True
 
 
+def _password(text: bytes) -> bytes | None:
+    if len(text) > LONGEST_PASSWORD:
+        raise Unacceptable(f"a password is {LONGEST_PASSWORD} bytes at most: AUTH takes no longer one")
+    return text or None
+
+
 def _clients_there_is_room_for(text: bytes) -> int:
     wanted = number(1, (1 << 32) - 1)(text)
     try:
@@ -133,7 +140,7 @@ SETTABLE: dict[str, tuple[Callable[[bytes], Any], Callable[[ServerState, Any], N
     "latency-monitor-threshold": (number(0, _INT64), _set_latency_threshold),
     "maxclients": (_clients_there_is_room_for, _set("maxclients")),
     "protected-mode": (switch, _set("protected_mode")),
-    "requirepass": (lambda text: text or None, _set_password),
+    "requirepass": (_password, _set_password),
     "slowlog-log-slower-than": (number(-1, _INT64), _set_threshold),
     "slowlog-max-len": (number(0, _INT64), lambda state, value: state.slowlog.resize(value)),
     "tcp-keepalive": (number(0, _INT32), _set("tcp_keepalive")),

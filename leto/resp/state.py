@@ -14,6 +14,7 @@ from leto.interfaces import Replica
 from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.replies import Error
 from leto.readers import SocketReaders
+from leto.resp.guard import PasswordGuard
 from leto.resp.idle import IdleClients
 from leto.resp.readers import ClientReaders
 from leto.resp.slowlog import SlowLog
@@ -70,6 +71,7 @@ class ServerState:
         self.pending_bytes = config.client_pending_bytes
         self.protected_mode = config.protected_mode
         self.tcp_keepalive = config.tcp_keepalive
+        self.guard = PasswordGuard(reactor)
         self.idle = IdleClients(reactor, self.sessions, config.timeout)
         self.inert_settings: dict[str, str] = {}  # see leto.resp.redis_settings: what was set, by name
 
@@ -159,6 +161,7 @@ class ServerState:
         """The node stops: no timer stays behind."""
         self.turns.close()
         self.idle.close()
+        self.guard.close()
         if self._pause_timer is not None:
             self._pause_timer.cancel()
             self._pause_timer = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from leto.config import LONGEST_PASSWORD
 from leto.errors import ProtocolError
 from leto.resp.inline import split_line
 
@@ -17,7 +18,7 @@ MAX_ARGUMENTS = (1 << 31) - 1  # of one command
 MAX_REQUEST_BYTES = 1 << 30  # of one request that is arriving, or of a transaction: Redis's client-query-buffer-limit
 ARGUMENT_BYTES = 64  # what an argument costs besides its bytes
 ANONYMOUS_ARGUMENTS = 10  # the same before authentication
-ANONYMOUS_BULK_BYTES = 16 * 1024
+ANONYMOUS_BULK_BYTES = LONGEST_PASSWORD
 
 _STAR, _DOLLAR, _CR, _LF = 0x2A, 0x24, 0x0D, 0x0A
 _NUMBER = re.compile(rb"0|-?[1-9][0-9]{0,18}")  # what string2ll takes; 19 digits bound the cost of int()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from leto.peer.strangers import Strangers, place_of
+from leto.peer.strangers import Strangers
+from leto.places import place_of
 
 MEMBERS = {"10.0.0.1", "10.0.0.2"}
 
