@@ -124,6 +124,7 @@ class Config:
     # peers
     cluster_secret: bytes | None = None  # read from cluster_secret_file or LETO_CLUSTER_SECRET
     cluster_secret_file: str | None = None
+    confirm_peers: bool = True  # without a secret: a member at its own address must vouch for who says it is that one
 
     # operations
     skip_entries: frozenset[int] = frozenset()  # log indexes to pass over, if their entries cannot be applied

@@ -197,6 +197,9 @@ GROUPS: Mapping[str, Sequence[Option]] = {
     ),
     "Peers": (
         _text("cluster-secret-file", "FILE", "a file with the secret that peers share (or set LETO_CLUSTER_SECRET)"),
+        _switch(
+            "confirm-peers", "without a secret, ask a member at its own address whether it is the one that dialled"
+        ),
     ),
     "Operations": (
         _address(

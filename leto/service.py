@@ -174,6 +174,7 @@ class LetoService(Service):
             heartbeat_interval=config.heartbeat_interval,
             election_timeout=config.election_timeout,
             protected_mode=config.protected_mode,
+            confirm_peers=config.confirm_peers,
             readers=readers,
         )
         replica = self.replica = Replica(

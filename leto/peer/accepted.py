@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
 
-from twisted.internet.defer import maybeDeferred
-from twisted.internet.protocol import connectionDone
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 
 from leto.errors import LetoError, ProtocolError
 from leto.peer.connection import Limits, Owner, PeerConnection
 from leto.peer.exchange import ANSWER, ANSWERED, FAILED, MAX_OUTSTANDING, NUMBER
 from leto.peer.frames import Kind, Lane, frame
-from leto.peer.greetings import Refusal, Refused, decode, encode, refused_by_peer
+from leto.peer.greetings import Refusal, Refused, Vouch, decode, encode, refused_by_peer
 from leto.peer.handshake import AcceptorHandshake, Session
 from leto.peer.wire_messages import decode_message
 
@@ -28,6 +29,7 @@ class AcceptedConnection(PeerConnection):
         super().__init__(owner, limits)
         self._own_id = own_id
         self.handshake: AcceptorHandshake | None = None  # set by the owner once it knows where this comes from
+        self._confirming: Deferred[str] | None = None  # that it is who it says
         self._answering = 0
         self._peer_id = ""
 
@@ -38,6 +40,8 @@ class AcceptedConnection(PeerConnection):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)
         self.handshake = None  # it holds this connection: both are free at once, not at a collection
+        if self._confirming is not None:
+            self._confirming.cancel()
 
     def refuse(self, refusal: Refusal) -> None:
         """The peer of a completed handshake is welcome no longer."""
@@ -49,8 +53,31 @@ class AcceptedConnection(PeerConnection):
         handshake = self.handshake
         if handshake is None:
             raise ProtocolError("bytes before the handshake")
+        if kind == Kind.VOUCH and not handshake.claimed_id:
+            self._part(frame(Kind.VOUCHED, encode(self.owner.vouch(decode(body, Vouch)))))
+            return
         out = handshake.receive(kind, body)
         self.owner.greeted(self)
+        if handshake.unconfirmed is not None:
+            self._confirming = confirming = self.owner.confirm(self, handshake.unconfirmed)
+            confirming.addCallbacks(self._confirmed, self._unconfirmed)
+            return
+        self._greeted(handshake, out)
+
+    def _confirmed(self, unconfirmed: str) -> None:
+        """`unconfirmed`: why the peer may not be who it says, "" if it is."""
+        self._confirming = None
+        if self.handshake is not None and not self._closing:
+            self._greeted(self.handshake, self.handshake.conclude(unconfirmed))
+
+    def _unconfirmed(self, failure: Failure) -> None:
+        self._confirming = None
+        if not failure.check(CancelledError):
+            self.owner.failed(self, failure)
+        if not self._closing:
+            self.abort()
+
+    def _greeted(self, handshake: AcceptorHandshake, out: bytes) -> None:
         if isinstance(handshake.result, Session):
             self._peer_id = handshake.result.server_id
         self._settle(out, handshake.result)
@@ -110,3 +137,20 @@ class AcceptedConnection(PeerConnection):
         if isinstance(result, Failure):
             self.owner.failed(self, result)
         return None
+
+
+class AcceptorFactory(Factory):
+    """Makes the protocols of accepted connections."""
+
+    noisy = False
+
+    def logPrefix(self) -> str:
+        """Twisted: what its own log lines call the port."""
+        return "peers' port"
+
+    def __init__(self, make: Callable[[], AcceptedConnection]) -> None:
+        self._make = make
+
+    def buildProtocol(self, addr: Any) -> AcceptedConnection:
+        """Twisted: somebody connects."""
+        return self._make()

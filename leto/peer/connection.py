@@ -10,6 +10,7 @@ import socket
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -17,7 +18,7 @@ from twisted.python.failure import Failure
 from leto.errors import ProtocolError
 from leto.interfaces import PeerListener
 from leto.peer.frames import Assembler, FrameReader, Kind
-from leto.peer.greetings import Refusal
+from leto.peer.greetings import Hello, Refusal, Vouch, Vouched
 from leto.peer.handshake import Session
 from leto.peer.lanes import Lanes
 from leto.readers import SocketReaders, is_plain
@@ -49,6 +50,10 @@ class Owner(Protocol):
     def greeted(self, connection: Any) -> None: ...
 
     def dialled(self, connection: Any) -> None: ...
+
+    def vouch(self, question: Vouch) -> Vouched: ...
+
+    def confirm(self, connection: Any, hello: Hello) -> Deferred[str]: ...
 
     def established(self, connection: Any, session: Session) -> None: ...
 
@@ -225,15 +230,11 @@ class PeerConnection(TwistedProtocol):
 
     def _settle(self, out: bytes, result: Session | Refusal | None) -> None:
         """Send the handshake's bytes and act on what became of it."""
-        transport: Any = self.transport
         if isinstance(result, Refusal):
-            self._closing = True
-            if out:
-                transport.write(out)
-            transport.unregisterProducer()
-            transport.loseConnection()
+            self._part(out)
             self.owner.refused(self, result)
             return
+        transport: Any = self.transport
         if out:
             self._busy = True
             transport.write(out)
@@ -242,6 +243,15 @@ class PeerConnection(TwistedProtocol):
             self._lanes.seal = result.sends
             self.session = result
             self.owner.established(self, result)
+
+    def _part(self, out: bytes) -> None:
+        """These are the last bytes."""
+        self._closing = True
+        transport: Any = self.transport
+        if out:
+            transport.write(out)
+        transport.unregisterProducer()
+        transport.loseConnection()
 
     def _take_fragment(self, kind: int, body: bytes | bytearray) -> None:
         if kind == Kind.FIRST:

@@ -50,6 +50,10 @@ class DialledConnection(PeerConnection):
         super().connectionLost(reason)
         self._exchange.close(f"the connection to {self.server_id!r} was closed")
 
+    def said(self, nonce: bytes) -> bool:
+        """Whether it is up, and its Hello had that nonce."""
+        return self._handshake is not None and self._handshake.nonce == nonce and not self._closing
+
     def put_message(self, message: Message) -> None:
         """Queue a Raft message for the next flush, or drop it if it does not fit.
 

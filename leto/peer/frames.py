@@ -33,6 +33,8 @@ class Kind(IntEnum):
     PROOF = 3  # dialler -> acceptor
     ACCEPTED = 4  # acceptor -> dialler
     REFUSED = 5  # either way, then the connection closes
+    VOUCH = 6  # on a connection of its own: do you know the one that says it is this member?
+    VOUCHED = 7  # the answer; then the connection closes
 
     MESSAGE = 8  # dialler -> acceptor: one Raft message
     REQUEST = 9  # dialler -> acceptor: number, body

@@ -31,6 +31,7 @@ class RefusalCode(IntEnum):
     DUPLICATE_ID = 7  # another process with that id is connected
     PROTECTED = 8  # no secret, and not from this host
     STARTING = 9  # not ready to be talked to yet
+    UNCONFIRMED = 10  # no secret, and the member at its own address knows nothing of this connection
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True):
@@ -81,6 +82,26 @@ class Refused(msgspec.Struct, frozen=True, array_like=True):
     proof: Proved = b""
 
 
+class Vouch(msgspec.Struct, frozen=True, array_like=True):
+    """Somebody without a secret says it is `claimed_id`. To that member: is that connection yours? To another: where
+    is it? Its first fields are those of a Hello."""
+
+    version: int
+    cluster_id: ShortText
+    asker_id: ShortText
+    claimed_id: ShortText
+    incarnation: ShortText  # that the other one gave
+    nonce: Nonce  # of the other one's Hello
+
+
+class Vouched(msgspec.Struct, frozen=True, array_like=True):
+    """`dialled`: it is this node's own, which sent that nonce to the asker. `address`: where the claimed member, if it
+    is one of that incarnation, is dialled; "" when unknown."""
+
+    dialled: bool
+    address: ShortText = ""
+
+
 class _VersionOnly(msgspec.Struct, frozen=True, array_like=True):
     version: int
 
@@ -91,7 +112,7 @@ T = TypeVar("T")
 MALFORMED_DATA: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError)
 
 
-def encode(greeting: Hello | Challenge | Proof | Accepted | Refused) -> bytes:
+def encode(greeting: Hello | Challenge | Proof | Accepted | Refused | Vouch | Vouched) -> bytes:
     """The body of its frame."""
     return _encoder.encode(greeting)
 

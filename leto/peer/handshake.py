@@ -69,6 +69,7 @@ class DiallerHandshake:
         self._own = own
         self._dialled_id = dialled_id
         self._secret = secret
+        self.nonce = nonce
         self._hello = encode(
             Hello(
                 PROTOCOL_VERSION,
@@ -155,24 +156,28 @@ class AcceptorHandshake:
         nonce: bytes,
         admit: Callable[[Hello], Refusal | None],
         barred: Refusal | None = None,
+        confirms: bool = False,
     ) -> None:
         """`admit` judges a dialler whose identity is proved: None lets it in. `barred`: what every Hello of this
-        connection is answered with, whoever it is."""
+        connection is answered with, whoever it is. `confirms`: nobody is let in before conclude(), since without a
+        secret nothing is proved."""
         self._own = own
         self._secret = secret
         self._admit = admit
         self._barred = barred
+        self._confirms = confirms
         self._nonce = nonce
         self._hello: Hello | None = None
         self._transcript: Transcript | None = None
         self.claimed_id = ""  # who the dialler says it is, proved or not
+        self.unconfirmed: Hello | None = None  # all is said: conclude() is waited for
         self.result: Session | Refusal | None = None
 
     def receive(self, kind: int, body: bytes) -> bytes:
-        """Take one frame; the bytes to send next. Look at `result` then. Raises ProtocolError."""
+        """Take one frame; the bytes to send next. Look at `result` and `unconfirmed` then. Raises ProtocolError."""
         if kind == Kind.HELLO and self._hello is None:
             return self._challenge(body)
-        if kind == Kind.PROOF and self._hello is not None:
+        if kind == Kind.PROOF and self._hello is not None and self.unconfirmed is None:
             return self._judge(self._hello, decode(body, Proof))
         if kind == Kind.REFUSED:
             self.result = refused_by_peer(decode(body, Refused), proved=self._secret is None)
@@ -228,8 +233,23 @@ class AcceptorHandshake:
             self._transcript = None  # nothing is proved to one who proved nothing
             return self.refuse(RefusalCode.AUTHENTICATION, "the cluster secrets differ")
         refusal = self._admit(hello)
+        if refusal is None and self._confirms:
+            self.unconfirmed = hello
+            return b""
+        return self._end(hello, refusal)
+
+    def conclude(self, unconfirmed: str) -> bytes:
+        """The one of `unconfirmed` is who it says ("": judge it again, as time has passed), or why that is not known;
+        the bytes to send."""
+        hello, self.unconfirmed = self.unconfirmed, None
+        if hello is None:
+            raise ValueError("nobody waits to be confirmed")
+        return self._end(hello, Refusal(RefusalCode.UNCONFIRMED, unconfirmed) if unconfirmed else self._admit(hello))
+
+    def _end(self, hello: Hello, refusal: Refusal | None) -> bytes:
         if refusal is not None:
             return self.refuse(RefusalCode(refusal.code), refusal.reason, refusal.configuration_index)
+        transcript = self._transcript
         self.result = Session(
             hello.server_id,
             hello.instance,
@@ -265,4 +285,13 @@ def admission(server_id: str, admitted: bool, their_index: int, own_index: int) 
         RefusalCode.UNKNOWN_MEMBER,
         f"{server_id!r} is no member of the cluster (configuration {own_index})",
         own_index,
+    )
+
+
+def protection(server_id: str) -> Refusal:
+    """What nodes on other hosts are told in protected mode."""
+    return Refusal(
+        RefusalCode.PROTECTED,
+        f"node {server_id!r} is in protected mode: it has no cluster secret and takes peers "
+        "from its own host only. Give all nodes one secret (--cluster-secret-file), or switch protected mode off",
     )

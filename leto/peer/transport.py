@@ -12,7 +12,6 @@ from secrets import token_bytes
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail, gatherResults, maybeDeferred, succeed
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -22,15 +21,16 @@ from leto.errors import ProtocolError
 from leto.interfaces import Identity, PeerListener
 from leto.listening import Listener
 from leto.notices import Notices
-from leto.peer.accepted import AcceptedConnection
+from leto.peer.accepted import AcceptedConnection, AcceptorFactory
 from leto.peer.connection import Limits, PeerConnection
 from leto.peer.dialled import DialledConnection
 from leto.peer.frames import MAX_MESSAGE_BYTES
-from leto.peer.greetings import Hello, Refusal, RefusalCode, describe
-from leto.peer.handshake import AcceptorHandshake, DiallerHandshake, Introduction, Session, admission
+from leto.peer.greetings import Hello, Refusal, RefusalCode, Vouch, Vouched, describe
+from leto.peer.handshake import AcceptorHandshake, DiallerHandshake, Introduction, Session, admission, protection
 from leto.peer.links import Connector, Link, tcp_connector
 from leto.peer.origins import dial_back_address, is_loopback, plain
 from leto.peer.strangers import Strangers
+from leto.peer.vouching import Vouching
 from leto.places import place_of
 from leto.raft.messages import InstallSnapshot, Message
 from leto.readers import SocketReaders
@@ -44,7 +44,8 @@ class TcpTransport:
     """leto.interfaces.Transport over TCP. Durations are seconds, sizes are bytes.
 
     `advertised` and `client_address` are asked at every handshake: what this node wants to be dialled at, host
-    possibly empty ("where I come from"), and where its clients connect ("" when unknown).
+    possibly empty ("where I come from"), and where its clients connect ("" when unknown). `confirm_peers`: without a
+    secret nobody is let in whom the member at its own address does not vouch for (leto.peer.vouching).
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class TcpTransport:
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         max_unauthenticated: int = STRANGERS,
         handshake_timeout: float = 5.0,
+        confirm_peers: bool = True,
         connector: Connector | None = None,
         readers: SocketReaders | None = None,
         random: Callable[[], float] = random_module.random,
@@ -78,10 +80,13 @@ class TcpTransport:
         self._client_address = client_address
         self._secret = secret
         self._election_timeout = election_timeout
-        self._barred = self._bar(protected_mode)
+        protected = protected_mode and secret is None and not is_loopback(bind.host)
+        self._barred = protection(identity.server_id) if protected else None
         self._limits = Limits(queue_bytes, max_message_bytes, max(1.0, 2 * election_timeout, 4 * heartbeat_interval))
         self._handshake_timeout = handshake_timeout
         self._connector = connector or tcp_connector(reactor)
+        self._confirms = confirm_peers and secret is None
+        self._vouching = Vouching(reactor, identity, self._connector, self._connect_timeout, lambda: self._peers)
         self._random = random
         self._nonce = nonce
         self._instance = nonce(16)
@@ -97,7 +102,7 @@ class TcpTransport:
         self._tick_call: Any = None
         self._ticked_at = 0.0
         self._stopped: Deferred[None] | None = None
-        self.factory = _Acceptor(self)
+        self.factory = AcceptorFactory(self.acceptor)
 
     # Transport ------------------------------------------------------------------------------------
 
@@ -240,7 +245,12 @@ class TcpTransport:
         if self.listener is None:
             barred = Refusal(RefusalCode.STARTING, f"node {self._identity.server_id!r} is starting")
         connection.handshake = AcceptorHandshake(
-            self._introduction(), self._secret, self._nonce(32), lambda hello: self._admit(connection, hello), barred
+            self._introduction(),
+            self._secret,
+            self._nonce(32),
+            lambda hello: self._admit(connection, hello),
+            barred,
+            self._confirms,
         )
         connection.opened_at = self._reactor.seconds()
         self._drop(self._strangers.add(connection, connection.remote_host))
@@ -257,6 +267,16 @@ class TcpTransport:
     def greeted(self, connection: AcceptedConnection) -> None:
         """A connection that came has said who it is; it may have to prove it yet."""
         self._drop(self._strangers.spoke(connection))
+
+    def confirm(self, connection: AcceptedConnection, hello: Hello) -> Deferred[str]:
+        """Whether it is who it says: fires with "", or why that is not known."""
+        admitted = self.listener is not None and self.listener.admits(hello.server_id, hello.incarnation)
+        return self._vouching.confirm(hello, connection.remote_host, admitted)
+
+    def vouch(self, question: Vouch) -> Vouched:
+        """What this node knows of a connection that another was asked for, or of a member."""
+        ours = [connection for connection in self._connections if isinstance(connection, DialledConnection)]
+        return self._vouching.answer(question, self.listener if self._secret is None else None, ours)
 
     def dialled(self, connection: DialledConnection) -> None:
         """One of our links connected."""
@@ -377,15 +397,9 @@ class TcpTransport:
     def _tick_seconds(self) -> float:
         return self._election_timeout / 2
 
-    def _bar(self, protected_mode: bool) -> Refusal | None:
-        """How connections from other hosts are refused, if they are."""
-        if not protected_mode or self._secret is not None or is_loopback(self.bind.host):
-            return None
-        return Refusal(
-            RefusalCode.PROTECTED,
-            f"node {self._identity.server_id!r} is in protected mode: it has no cluster secret and takes peers "
-            "from its own host only. Give all nodes one secret (--cluster-secret-file), or switch protected mode off",
-        )
+    @property
+    def _connect_timeout(self) -> float:
+        return max(0.5, self._election_timeout)
 
     def _is_members_host(self, host: str) -> bool:
         for peer, address in self._peers.items():
@@ -434,7 +448,7 @@ class TcpTransport:
                 protocol=self._dialler,
                 random=self._random,
                 delay_cap=self._election_timeout / 2,
-                connect_timeout=max(0.5, self._election_timeout),
+                connect_timeout=self._connect_timeout,
                 notices=self._notices,
             )
         return link
@@ -474,20 +488,3 @@ class TcpTransport:
     def _abort_all(self) -> None:
         for connection in list(self._connections):
             connection.abort()
-
-
-class _Acceptor(Factory):
-    """Makes the protocols of accepted connections."""
-
-    noisy = False
-
-    def logPrefix(self) -> str:
-        """Twisted: what its own log lines call the port."""
-        return "peers' port"
-
-    def __init__(self, transport: TcpTransport) -> None:
-        self._transport = transport
-
-    def buildProtocol(self, addr: Any) -> AcceptedConnection:
-        """Twisted: somebody connects."""
-        return self._transport.acceptor()

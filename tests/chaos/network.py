@@ -1,9 +1,9 @@
 """The network between the nodes, in our hands: a proxy before each node's Raft port, faults by direction.
 
-Every node advertises its proxy, so all that peers say passes here. A connection tells with its first frame (HELLO, in
-the clear) who dials, so each pair of nodes can be treated apart. A Flow is all that travels from one node to another:
-one way of the connections that it dials, the other way of those that it accepts. TCP is kept: bytes come late, slowly,
-or not at all, but in order; what is lost is a whole connection, at any byte.
+Every node advertises its proxy, so all that peers say passes here. A connection tells with its first frame (HELLO or
+VOUCH, in the clear) who dials, so each pair of nodes can be treated apart. A Flow is all that travels from one node to
+another: one way of the connections that it dials, the other way of those that it accepts. TCP is kept: bytes come late,
+slowly, or not at all, but in order; what is lost is a whole connection, at any byte.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import msgspec
 
 CHUNK = 64 << 10  # bytes read at once
 BUFFER = 1 << 20  # bytes a proxy holds for one direction before it reads no more
-HELLO = 1  # the frame's kind
+HELLO, VOUCH = 1, 6  # the frames' kinds
 FRAME_HEAD = struct.Struct(">IIB")  # length, check, kind
 HELLO_SECONDS = 10.0
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST
@@ -265,7 +265,7 @@ async def _first_frame(reader: asyncio.StreamReader) -> bytes:
 def dialler_of(frame: bytes) -> str:
     """The id of the node that dials, from the first frame of its connection (docs/peer-protocol.md)."""
     kind = FRAME_HEAD.unpack_from(frame)[2]
-    if kind != HELLO:
+    if kind not in (HELLO, VOUCH):
         raise ConnectionError(f"a connection that begins with a frame of kind {kind}")
     server_id = msgspec.msgpack.decode(frame[FRAME_HEAD.size :])[2]
     return str(server_id)

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from leto.errors import ProtocolError
-from leto.peer import frames, requests
+from leto.peer import frames, greetings, requests
 from leto.peer.frames import Assembler, FrameReader, Kind, frame
-from leto.peer.greetings import Accepted, Challenge, Hello, Proof, Refused, encode
+from leto.peer.greetings import Accepted, Challenge, Hello, Proof, Refused, Vouch, encode
 from leto.peer.handshake import AcceptorHandshake, DiallerHandshake, Introduction, Session
 from leto.peer.secrecy import DIALLER, Transcript
 from leto.peer.wire_messages import decode_message, encode_message
@@ -77,11 +77,14 @@ def frame_reader(data: bytes) -> None:
 
 
 def handshake(data: bytes) -> None:
-    """Both sides take any frames in any order; nobody who does not know the secret gets in."""
+    """Both sides take any frames in any order; nobody who does not know the secret gets in, nor one who waits to be
+    confirmed."""
     source = Source(data)
-    secret = SECRET if source.byte() & 1 else None
+    chosen = source.byte()
+    secret = SECRET if chosen & 1 else None
+    confirms = bool(chosen & 2) and secret is None
     side = (
-        AcceptorHandshake(B, secret, b"\2" * 32, lambda hello: None)
+        AcceptorHandshake(B, secret, b"\2" * 32, lambda hello: None, None, confirms)
         if source.byte() & 1
         else DiallerHandshake(A, "b", secret, b"\1" * 32)
     )
@@ -90,6 +93,8 @@ def handshake(data: bytes) -> None:
             kind, body = source.choice((*Kind, 0)), source.bytes(source.byte())
             if source.byte() & 1:
                 body = encode(_greeting(source, kind))
+            if kind == Kind.VOUCH:
+                greetings.decode(body, Vouch)
             out = side.receive(kind, body)
             for _ in FrameReader().feed(out):
                 pass
@@ -97,6 +102,7 @@ def handshake(data: bytes) -> None:
         assert "\n" not in str(error) and "\r" not in str(error)
     if isinstance(side.result, Session):
         assert secret is None, "somebody without the secret was let in"
+        assert not (confirms and isinstance(side, AcceptorHandshake)), "somebody was let in unconfirmed"
         assert side.result.server_id == ("a" if isinstance(side, AcceptorHandshake) else "b") or isinstance(
             side, AcceptorHandshake
         )
@@ -107,6 +113,8 @@ def _greeting(source: Source, kind: int) -> Any:
     address = source.choice(("", "h:1", "[::1]:5", "nowhere", "h:99999", ":0"))
     if kind == Kind.CHALLENGE:
         return Challenge(name, b"i" * 16, b"n" * 32, bool(source.byte() & 1), address, source.number())
+    if kind == Kind.VOUCH:
+        return Vouch(1, CLUSTER, name, name, name, b"n" * 32)
     if kind == Kind.PROOF:
         return Proof(source.bytes(32))
     if kind == Kind.ACCEPTED:

@@ -117,16 +117,27 @@ class TcpWorld:
         self.nodes = []
         self.options = options
 
-    def node(self, name, *, cluster=CLUSTER, members=None, index=1, client_address="", address=None, **options):
+    def node(
+        self,
+        name,
+        *,
+        cluster=CLUSTER,
+        members=None,
+        index=1,
+        client_address="",
+        address=None,
+        incarnation="",
+        **options,
+    ):
         box = []
         bind = Address.parse(address) if address else Address("127.0.0.1", 0)
         transport = TcpTransport(
             reactor,
-            identity=Identity(cluster, name),
+            identity=Identity(cluster, name, incarnation),
             bind=bind,
             advertised=lambda: str(box[0].bind),
             client_address=lambda: client_address,
-            **{"election_timeout": 0.2, "heartbeat_interval": 0.05, **self.options, **options},
+            **{"election_timeout": 0.2, "heartbeat_interval": 0.05, "confirm_peers": False, **self.options, **options},
         )
         box.append(transport)
         transport.listen()

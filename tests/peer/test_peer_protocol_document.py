@@ -10,7 +10,7 @@ import pytest
 
 from leto.peer.exchange import MAX_OUTSTANDING
 from leto.peer.frames import _FRAME_LIMIT, FRAGMENT_BYTES, HANDSHAKE_BYTES, MAX_MESSAGE_BYTES, Kind, frame
-from leto.peer.greetings import Accepted, Challenge, Hello, Proof, RefusalCode, encode
+from leto.peer.greetings import Accepted, Challenge, Hello, Proof, RefusalCode, Vouch, Vouched, encode
 from leto.peer.wire_messages import encode_message
 from leto.raft.messages import AppendEntries, Entry, RequestVote
 
@@ -32,6 +32,8 @@ EXAMPLES = [
     ("    CHALLENGE", encode(Challenge("b", I16, N32, False, "", 5))),
     ("    PROOF   ", encode(Proof(b""))),
     ("    ACCEPTED", encode(Accepted(b""))),
+    ("    VOUCH   ", encode(Vouch(1, "c", "b", "a", "", N32))),
+    ("    VOUCHED ", encode(Vouched(True))),
     (
         "one entry of index 9:",
         encode_message(
