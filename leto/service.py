@@ -28,9 +28,11 @@ from leto.listening import Listener
 from leto.logs import LogSink, observer, open_sink
 from leto.monotonic import use_monotonic_clock
 from leto.notify import Notifier
+from leto.peer.door import Door
 from leto.peer.transport import TcpTransport
 from leto.readers import IS_AVAILABLE, SocketReaders, Waker
 from leto.replica import Replica
+from leto.replica.addresses import advertised
 from leto.replica.joining import Joiner, bootstrap, needs_bootstrap
 from leto.resp.protocol import RespFactory
 from leto.signals import Signals, last_words
@@ -164,18 +166,8 @@ class LetoService(Service):
                 log_flusher = AdaptiveFlusher(reactor, ThreadFlusher(wake), self._store.mark, snapshot_flusher)
         self._flushers = [snapshot_flusher, log_flusher]
         machine = Machine(random=source.random)
-        self._transport = TcpTransport(
-            reactor,
-            identity=identity,
-            bind=config.raftbind,
-            advertised=lambda: replica.addresses.of_peer(),
-            client_address=lambda: replica.addresses.of_client(config.id),
-            secret=config.cluster_secret,
-            heartbeat_interval=config.heartbeat_interval,
-            election_timeout=config.election_timeout,
-            protected_mode=config.protected_mode,
-            confirm_peers=config.confirm_peers,
-            readers=readers,
+        self._transport = self._peers_transport(
+            identity, lambda: replica.addresses.of_peer(), lambda: replica.addresses.of_client(config.id), readers
         )
         replica = self.replica = Replica(
             reactor,
@@ -199,6 +191,28 @@ class LetoService(Service):
         )
         gc.freeze()  # what was loaded lives long: the collector need not look at it again and again
         _return_memory()
+
+    def _peers_transport(
+        self,
+        identity: Identity,
+        advertised: Callable[[], str],
+        client_address: Callable[[], str] = lambda: "",
+        readers: SocketReaders | None = None,
+    ) -> TcpTransport:
+        config = self.config
+        return TcpTransport(
+            self._reactor,
+            identity=identity,
+            bind=config.raftbind,
+            advertised=advertised,
+            client_address=client_address,
+            secret=config.cluster_secret,
+            heartbeat_interval=config.heartbeat_interval,
+            election_timeout=config.election_timeout,
+            protected_mode=config.protected_mode,
+            confirm_peers=config.confirm_peers,
+            readers=readers,
+        )
 
     # logs ------------------------------------------------------------------------------------------------
 
@@ -286,11 +300,17 @@ class LetoService(Service):
         incarnation = uuid.uuid4().hex
         waiting = WaitingFactory(self.config.id)
         self._clients.serve(self._reactor, waiting)
+        door = Door(
+            self._reactor,
+            self._peers,
+            lambda identity: self._peers_transport(identity, lambda: str(advertised(self.config))),
+        )
         try:
-            identity = await Joiner(self._reactor, self.config, incarnation).join()
+            identity = await Joiner(self._reactor, self.config, incarnation, door.open).join()
         finally:
             await self._clients.pause()
             waiting.close()
+            await door.close()
         self._store.identify(identity)
         self._build(identity)
 
@@ -307,7 +327,7 @@ class LetoService(Service):
     async def _ask_again(self) -> None:
         own = self._store.identity
         assert own is not None
-        identity = await Joiner(self._reactor, self.config, own.incarnation).join()
+        identity = await Joiner(self._reactor, self.config, own.incarnation, lambda _: None).join()
         if identity.cluster_id != own.cluster_id:
             self._log.error("{join} belongs to another cluster", join=str(self.config.join))
         await deferLater(self._reactor, ASK_AGAIN_SECONDS)

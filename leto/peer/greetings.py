@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated, Any, Final, TypeVar
@@ -32,6 +33,7 @@ class RefusalCode(IntEnum):
     PROTECTED = 8  # no secret, and not from this host
     STARTING = 9  # not ready to be talked to yet
     UNCONFIRMED = 10  # no secret, and the member at its own address knows nothing of this connection
+    MET = 11  # no fault: the dialler only asked who is there
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True):
@@ -48,6 +50,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True):
     client_address: ShortText  # my Redis port, "" when unknown
     configuration_index: Index  # of the newest configuration I know
     incarnation: ShortText = ""  # of my data directory, "" for a bootstrapped one
+    only_asks: bool = False  # who is there: refuse me with MET once that is proved
 
 
 class Challenge(msgspec.Struct, frozen=True, array_like=True):
@@ -59,6 +62,7 @@ class Challenge(msgspec.Struct, frozen=True, array_like=True):
     authenticates: bool
     client_address: ShortText
     configuration_index: Index
+    incarnation: Proved = b""  # incarnation_mark() of my data directory; empty from older versions
 
 
 class Proof(msgspec.Struct, frozen=True, array_like=True):
@@ -139,6 +143,11 @@ def decode_hello(body: bytes) -> Hello | int:
     check_address(hello.address)
     check_address(hello.client_address)
     return hello
+
+
+def incarnation_mark(nonce: bytes, incarnation: str) -> bytes:
+    """16 bytes by which who knows that incarnation recognises it, and nobody learns it. `nonce`: the dialler's."""
+    return hashlib.sha256(b"leto incarnation\0" + nonce + incarnation.encode()).digest()[:16]
 
 
 def check_server_id(text: str) -> None:

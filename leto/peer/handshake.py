@@ -29,6 +29,7 @@ from leto.peer.greetings import (
     decode,
     decode_hello,
     encode,
+    incarnation_mark,
     refused_by_peer,
 )
 from leto.peer.secrecy import ACCEPTOR, DIALLER, Transcript
@@ -64,8 +65,11 @@ class Session:
 class DiallerHandshake:
     """The side that connected."""
 
-    def __init__(self, own: Introduction, dialled_id: str, secret: bytes | None, nonce: bytes) -> None:
-        """`nonce`: 32 unpredictable bytes, used once."""
+    def __init__(
+        self, own: Introduction, dialled_id: str, secret: bytes | None, nonce: bytes, *, only_asks: bool = False
+    ) -> None:
+        """`nonce`: 32 unpredictable bytes, used once. `only_asks`: who is there; a refusal with MET is the answer."""
+        self._nonce = nonce
         self._own = own
         self._dialled_id = dialled_id
         self._secret = secret
@@ -83,6 +87,7 @@ class DiallerHandshake:
                 own.client_address,
                 own.configuration_index,
                 own.incarnation,
+                only_asks,
             )
         )
         self._challenge: Challenge | None = None
@@ -93,10 +98,18 @@ class DiallerHandshake:
         """The bytes to send first."""
         return frame(Kind.HELLO, self._hello)
 
+    def is_incarnation(self, incarnation: str) -> bool:
+        """Whether who answered runs on that data directory, as far as it says so (older versions do not)."""
+        mark = self._challenge.incarnation if self._challenge is not None else b""
+        return not mark or mark == incarnation_mark(self._nonce, incarnation)
+
     def receive(self, kind: int, body: bytes) -> bytes:
         """Take one frame; the bytes to send next. Look at `result` then. Raises ProtocolError."""
         if kind == Kind.REFUSED:
-            self._take_refusal(decode(body, Refused))
+            refused = decode(body, Refused)
+            if refused.code == RefusalCode.MET and self._challenge is None:
+                raise ProtocolError("it says that it is met, and not who it is")
+            self._take_refusal(refused)
             return b""
         if kind == Kind.CHALLENGE and self._challenge is None:
             return self._answer(body)
@@ -200,7 +213,7 @@ class AcceptorHandshake:
                 RefusalCode.VERSION, f"this node speaks version {PROTOCOL_VERSION} of the peers' protocol, not {hello}"
             )
         self.claimed_id = hello.server_id
-        if self._barred is not None:
+        if self._barred is not None and not (hello.only_asks and self._barred.code == RefusalCode.STARTING):
             return self.refuse(RefusalCode(self._barred.code), self._barred.reason)
         if hello.cluster_id != own.cluster_id:
             return self.refuse(RefusalCode.CLUSTER, f"this node belongs to cluster {own.cluster_id}")
@@ -221,6 +234,7 @@ class AcceptorHandshake:
                 self._secret is not None,
                 own.client_address,
                 own.configuration_index,
+                incarnation_mark(hello.nonce, own.incarnation),
             )
         )
         if self._secret is not None:
@@ -232,6 +246,8 @@ class AcceptorHandshake:
         if transcript is not None and not transcript.proves(proof.proof, DIALLER):
             self._transcript = None  # nothing is proved to one who proved nothing
             return self.refuse(RefusalCode.AUTHENTICATION, "the cluster secrets differ")
+        if hello.only_asks:
+            return self.refuse(RefusalCode.MET, f"this is {self._own.server_id!r}, as was asked")
         refusal = self._admit(hello)
         if refusal is None and self._confirms:
             self.unconfirmed = hello

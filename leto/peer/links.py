@@ -204,7 +204,7 @@ class Link:
                 "cannot reach {peer} at {address}: {reason}",
                 peer=self.server_id,
                 address=str(address),
-                reason=_reason(failure),
+                reason=reason_of(failure),
             )
         else:
             self._notices.failure(("dial", self.server_id), "dialling {peer} failed", failure, peer=self.server_id)
@@ -212,7 +212,7 @@ class Link:
         self.redial()
 
 
-def _reason(failure: Failure) -> str:
+def reason_of(failure: Failure) -> str:
     """Why an attempt failed, in words."""
     if failure.check(ConnectionRefusedError):
         return "nobody listens there"

@@ -10,12 +10,14 @@ from functools import lru_cache
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from leto.errors import LetoError, NotSent, ProtocolError
 from leto.interfaces import Identity, PeerListener
 from leto.peer.exchange import MAX_OUTSTANDING, RequestFailed
 from leto.peer.handshake import admission
+from leto.peer.meeting import ANOTHER_DIRECTORY
 from leto.peer.origins import dial_back_address, dialable
 from leto.raft.messages import InstallSnapshot, Message
 
@@ -145,6 +147,29 @@ class MemoryTransport:
         if wire is None:
             return fail(ConnectionError(f"no connection to {server_id}"))
         return wire.request(body, timeout)
+
+    def introduce(self) -> None:
+        """Answer who asks who is there, and nobody else, until start()."""
+        self.network.add(self)
+
+    def meet(self, server_id: str, address: str, incarnation: str | None, timeout: float) -> Deferred[None]:
+        """As TcpTransport's."""
+        network = self.network
+        other = network.find(address)
+        delay = 0.0
+        error: Exception | None = None
+        if network.is_cut(self.server_id, server_id) or network.is_cut(server_id, self.server_id):
+            delay, error = timeout, TimeoutError("no answer")
+        elif other is None:
+            error = ConnectionError("nobody listens there")
+        elif other.identity.cluster_id != self.identity.cluster_id:
+            error = ConnectionError(f"a node of cluster {other.identity.cluster_id} answers there")
+        elif other.server_id != server_id:
+            error = ConnectionError(f"{other.server_id!r} answers there")
+        elif incarnation is not None and other.identity.incarnation != incarnation:
+            error = ConnectionError(ANOTHER_DIRECTORY)
+        answer: Deferred[None] = deferLater(network.reactor, delay)
+        return answer.addCallback(lambda _: fail(error) if error is not None else succeed(None))
 
     def is_connected(self, server_id: str) -> bool:
         """As TcpTransport's."""

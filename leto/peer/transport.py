@@ -28,6 +28,7 @@ from leto.peer.frames import MAX_MESSAGE_BYTES
 from leto.peer.greetings import Hello, Refusal, RefusalCode, Vouch, Vouched, describe
 from leto.peer.handshake import AcceptorHandshake, DiallerHandshake, Introduction, Session, admission, protection
 from leto.peer.links import Connector, Link, tcp_connector
+from leto.peer.meeting import meet
 from leto.peer.origins import dial_back_address, is_loopback, plain
 from leto.peer.strangers import Strangers
 from leto.peer.vouching import Vouching
@@ -180,6 +181,11 @@ class TcpTransport:
             return fail(ConnectionError(f"no connection to {server_id}"))
         return link.connection.request(body, timeout)
 
+    def meet(self, server_id: str, address: str, incarnation: str | None, timeout: float) -> Deferred[None]:
+        """See leto.interfaces.Transport."""
+        handshake = DiallerHandshake(self._introduction(), server_id, self._secret, self._nonce(32), only_asks=True)
+        return meet(self._reactor, self._connector, Address.parse(address), handshake, incarnation, timeout)
+
     def is_connected(self, server_id: str) -> bool:
         """Whether our connection to that peer is up."""
         link = self._links.get(server_id)
@@ -318,7 +324,7 @@ class TcpTransport:
             peer = connection.server_id
         elif isinstance(connection, AcceptedConnection) and connection.handshake is not None:
             peer = connection.handshake.claimed_id
-        if self._stopped is not None:
+        if self._stopped is not None or refusal.code == RefusalCode.MET:
             return
         who = f"{peer} at {connection.remote}" if peer else connection.remote
         # Whoever connects chooses its id: only a member's tells one line from another.

@@ -57,12 +57,14 @@ class Joiner:
 
     log = Logger()
 
-    def __init__(self, reactor: Any, config: Config, incarnation: str) -> None:
+    def __init__(self, reactor: Any, config: Config, incarnation: str, introduce: Callable[[Identity], object]) -> None:
+        """`introduce`: from now on this node must answer, on its peers' port, who asks whether it is that."""
         if config.join is None:
             raise ConfigError("a node without data and without --join has no cluster to join")
         self._reactor = reactor
         self._config = config
         self._incarnation = incarnation
+        self._introduce = introduce
         self._seed = config.join
         self._said = ""
 
@@ -96,6 +98,7 @@ class Joiner:
             cluster_id = _field(await self._call(connection, "INFO", "raft"), "raft_cluster_id")
             if not cluster_id:
                 raise ResponseError("it is no Leto node: INFO raft names no cluster")
+            self._introduce(Identity(cluster_id, config.id, self._incarnation))
             try:
                 await self._call(
                     connection,

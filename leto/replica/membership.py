@@ -16,6 +16,8 @@ from leto.raft.node import Node
 from leto.raft.state import Role
 from leto.replica.addresses import UNSPECIFIED, is_loopback, with_host
 
+MEET_SECONDS = 3.0  # how long the leader tries to reach a node that is to be taken in
+Meet = Callable[[str, str, str | None, float], Deferred[None]]
 UNKNOWN = "the membership change was appended, but leadership was lost before it committed: it may or may not happen"
 
 
@@ -37,14 +39,16 @@ def in_words(member: Member) -> str:
 class Membership:
     """One change at a time: the others wait for it, for at most the write timeout.
 
-    `propose` appends a target configuration and gives (index, term); `node` is asked for what is in force.
+    `propose` appends a target configuration and gives (index, term); `node` is asked for what is in force, `meet` (of
+    leto.interfaces.Transport) whether a node is where it says.
     """
 
-    def __init__(self, clock: Any, config: Config, node: Node, wake: Callable[[], None]) -> None:
+    def __init__(self, clock: Any, config: Config, node: Node, wake: Callable[[], None], meet: Meet) -> None:
         self._clock = clock
         self._config = config
         self._node = node
         self._wake = wake
+        self._meet = meet
         self._lock = DeferredLock()
         self._waiting: list[tuple[int, int, Deferred[None]]] = []  # (index, term, who waits)
 
@@ -63,7 +67,8 @@ class Membership:
         incarnation: str,
     ) -> Deferred[None]:
         """Add a learner, or move a known id to `address`. `voter`: whether it is promoted once it has caught up; None:
-        a new id is, and a known one stays what it is."""
+        the node asks itself (JOIN), so a new id is, a known one stays what it is, and the node must be met there
+        first."""
         host = Address.parse(address).host
         client = with_host(client_address, host) if client_address else ""
 
@@ -84,12 +89,35 @@ class Membership:
                 member = msgspec.structs.replace(
                     known,
                     address=address,
-                    client_address=client or known.client_address,
+                    client_address=client or _along(known, address),
                     joining=kept and not known.voter,
                 )
             return with_member(self._with_own_address(configuration, reached_at), member)
 
-        return self._change(target)
+        if voter is not None:
+            return self._change(target)
+        met = Deferred.fromCoroutine(self._met(server_id, address, incarnation))
+        return met.addCallback(lambda _: self._change(target))
+
+    async def _met(self, server_id: str, address: str, incarnation: str) -> None:
+        """Reach the node where its peers are to dial it, before the cluster counts on that: one that cannot be reached
+        would be a member of no use. Raises NotLeader, ConfigurationRefused."""
+        node = self._node
+        if node.role is not Role.LEADER:
+            raise NotLeader()
+        known = node.configuration.member(server_id)
+        if known is not None and not incarnation:
+            incarnation = known.incarnation  # it moves
+        if server_id == node.id or (known is not None and (known.address, known.incarnation) == (address, incarnation)):
+            return
+        check_address(server_id, address)
+        expected = incarnation if incarnation or known is not None else None
+        try:
+            await self._meet(server_id, address, expected, MEET_SECONDS)
+        except (ConnectionError, TimeoutError) as error:
+            raise ConfigurationRefused(
+                f"{node.id}, which leads, cannot reach {server_id} at {address}, its address for peers: {error}"
+            ) from error
 
     def remove(self, server_id: str) -> Deferred[None]:
         return self._change(lambda configuration: without_member(configuration, self._known(configuration, server_id)))
@@ -240,8 +268,21 @@ def check_addresses(configuration: Configuration) -> None:
     if len(configuration.members) < 2:
         return
     for member in configuration.members:
-        if Address.parse(member.address).host in UNSPECIFIED:
-            raise ConfigurationRefused(
-                f"{member.id} has the address {member.address!r}, which others cannot dial: "
-                "give the node an --advertise address, or one with a host"
-            )
+        check_address(member.id, member.address)
+
+
+def check_address(server_id: str, address: str) -> None:
+    """Others must be able to dial a member. Raises ConfigurationRefused."""
+    if Address.parse(address).host in UNSPECIFIED:
+        raise ConfigurationRefused(
+            f"{server_id} has the address {address!r}, which others cannot dial: "
+            "give the node an --advertise address, or one with a host"
+        )
+
+
+def _along(member: Member, address: str) -> str:
+    """The client address of a member that moves to `address` and names none: on its new host, if it was on the old."""
+    client = Address.parse(member.client_address) if member.client_address else None
+    if client is None or client.host != Address.parse(member.address).host:
+        return member.client_address
+    return str(Address(Address.parse(address).host, client.port))

@@ -125,7 +125,7 @@ class Replica:
             self.driver.restore()
             self._restored(snapshot)
         wake = self.driver.schedule
-        self.membership = Membership(reactor, config, self.node, wake)
+        self.membership = Membership(reactor, config, self.node, wake, transport.meet)
         self.peering = Peering(reactor, config, self, store, transport, snapshot_flusher)
         self.compaction = Compaction(
             reactor,

@@ -8,6 +8,7 @@ import pytest
 import wire
 
 from tests.integration.cluster import Cluster, Node, member_ids
+from tests.integration.peer_stand_in import PeerStandIn
 
 # (on the leader or on a follower, requests sent before, request, reply)
 ROWS: list[tuple[str, list[list[str]], list[str], bytes]] = [
@@ -89,14 +90,16 @@ def test_the_replies_of_compat_leto(make_node: Callable[..., Node]) -> None:
 
 def test_join_leave_and_moving_a_known_id(cluster: Cluster) -> None:
     leader = cluster.leader
+    cluster_id = leader.info()["raft_cluster_id"]
     try:
-        assert wire.ask(leader, "JOIN", "127.0.0.1:1", "wanderer") == b"+OK\r\n"
-        index = leader.info()["raft_configuration_index"]
-        assert wire.ask(leader, "JOIN", "127.0.0.1:1", "wanderer") == b"+OK\r\n"
-        assert leader.info()["raft_configuration_index"] == index, "joining twice changed something"
-        assert wire.ask(leader, "JOIN", "127.0.0.1:2", "wanderer") == b"+OK\r\n"
+        with PeerStandIn(cluster_id, "wanderer") as here, PeerStandIn(cluster_id, "wanderer") as there:
+            assert wire.ask(leader, "JOIN", here.address, "wanderer") == b"+OK\r\n"
+            index = leader.info()["raft_configuration_index"]
+            assert wire.ask(leader, "JOIN", here.address, "wanderer") == b"+OK\r\n"
+            assert leader.info()["raft_configuration_index"] == index, "joining twice changed something"
+            assert wire.ask(leader, "JOIN", there.address, "wanderer") == b"+OK\r\n"
         members = leader.status()["nodes"][leader.id]["configuration"]["members"]
-        assert {member["id"]: member["address"] for member in members}["wanderer"] == "127.0.0.1:2"
+        assert {member["id"]: member["address"] for member in members}["wanderer"] == there.address
     finally:
         assert wire.ask(leader, "LEAVE", "wanderer") == b"+OK\r\n"
     assert "wanderer" not in member_ids(leader, voters=True) | member_ids(leader, voters=False)

@@ -11,6 +11,7 @@ from leto.interfaces import Identity
 from leto.storage import FileStore
 from tests.integration.cluster import Cluster, Node, member_ids, wait_for
 from tests.integration.load import Writers
+from tests.integration.peer_stand_in import PeerStandIn
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +71,37 @@ def test_leave_of_an_unknown_id_says_so(cluster: Cluster) -> None:
 
 def test_a_member_that_never_comes_is_a_learner_and_votes_on_nothing(cluster: Cluster, newcomer: Node) -> None:
     leader = cluster.leader
-    assert leader.cli("join", newcomer.raft_address, newcomer.id) == "OK"
+    assert leader.cli("raft", "add", newcomer.id, newcomer.raft_address) == "OK"
     assert member_ids(leader, voters=False) == {newcomer.id}
     assert leader.cli("set", "a", "b") == "OK"
     cluster.followers[0].kill()
     assert leader.cli("set", "a", "c") == "OK", "an absent learner was counted"
+
+
+def test_a_node_that_its_peers_cannot_reach_is_not_taken_in_and_hears_why(cluster: Cluster, newcomer: Node) -> None:
+    leader, before = cluster.leader, configuration_index(cluster)
+    nowhere = newcomer.raft_address
+    answer = leader.cli("join", nowhere, newcomer.id)
+    assert answer == (
+        f"(error) ERR {leader.id}, which leads, cannot reach {newcomer.id} at {nowhere}, its address for peers: "
+        "nobody listens there"
+    )
+    other = cluster.followers[0]
+    newcomer.options += ["--advertise", other.raft_address]
+    newcomer.start(join=leader.address)
+    wait_for(lambda: f"'{other.id}', not '{newcomer.id}'" in newcomer.log(), "it says why it waits")
+    newcomer.kill()
+    assert configuration_index(cluster) == before
+
+
+def test_a_learner_that_was_added_as_one_joins_as_one(cluster: Cluster, newcomer: Node) -> None:
+    assert cluster.leader.cli("raft", "add", newcomer.id, newcomer.raft_address, "learner") == "OK"
+    newcomer.start(join=cluster.leader.address).wait_serving()
+    applied = cluster.leader.applied()
+    wait_for(lambda: int(newcomer.try_info().get("raft_applied_index", "0")) >= applied, "it has caught up")
+    assert newcomer.role() == "learner"
+    assert cluster.leader.cli("raft", "promote", newcomer.id) == "OK"
+    cluster.wait_settled()
 
 
 def test_a_node_joins_through_a_follower_and_becomes_a_voter(cluster: Cluster, newcomer: Node) -> None:
@@ -91,8 +118,10 @@ def test_a_node_whose_id_was_given_away_before_it_got_a_log_asks_again(cluster: 
     store = FileStore.open(str(newcomer.raftdir))
     store.identify(Identity(leader.info()["raft_cluster_id"], newcomer.id, "taken"))
     store.close()
-    given_to = (newcomer.raft_address, newcomer.id, newcomer.address, "another")
-    assert leader.asking.execute_command("JOIN", *given_to) == b"OK"
+    port = newcomer.raft_port.number
+    with PeerStandIn(leader.info()["raft_cluster_id"], newcomer.id, "another", port) as other:
+        given_to = (other.address, newcomer.id, newcomer.address, "another")
+        assert leader.asking.execute_command("JOIN", *given_to) == b"OK"
     newcomer.start(join=leader.address)
     wait_for(lambda: "asking again" in newcomer.log(), "it notices")
     cluster.wait_settled()

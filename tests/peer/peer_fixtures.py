@@ -76,12 +76,26 @@ class MemoryWorld:
         self.nodes = []
         self._port = 1000
 
-    def node(self, name, *, cluster=CLUSTER, members=None, index=1, client_address="", address=None):
+    def node(
+        self,
+        name,
+        *,
+        cluster=CLUSTER,
+        members=None,
+        index=1,
+        client_address="",
+        address=None,
+        incarnation="",
+        starts=True,
+    ):
         self._port += 1
         address = address or f"127.0.0.1:{self._port}"
-        transport = MemoryTransport(self.network, Identity(cluster, name), address, client_address)
+        transport = MemoryTransport(self.network, Identity(cluster, name, incarnation), address, client_address)
         listener = Recorder(name, members, index)
-        transport.start(listener)
+        if starts:
+            transport.start(listener)
+        else:
+            transport.introduce()
         node = Node(transport, listener, address)
         self.nodes.append(node)
         return node
@@ -127,6 +141,7 @@ class TcpWorld:
         client_address="",
         address=None,
         incarnation="",
+        starts=True,
         **options,
     ):
         box = []
@@ -142,7 +157,8 @@ class TcpWorld:
         box.append(transport)
         transport.listen()
         listener = Recorder(name, members, index)
-        transport.start(listener)
+        if starts:
+            transport.start(listener)
         node = Node(transport, listener, str(transport.bind))
         self.nodes.append(node)
         return node

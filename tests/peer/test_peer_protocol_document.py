@@ -21,7 +21,7 @@ I16, N32 = b"i" * 16, b"n" * 32
 def written(label):
     """The hex digits behind `label`, with 69…69 and 6e…6e written out."""
     (digits,) = re.findall(re.escape(label) + r"[\s`]+([0-9a-f… ]+)(?:$|`)", DOCUMENT, re.MULTILINE)
-    digits = digits.replace("69…69", I16.hex()).replace("6e…6e", N32.hex())
+    digits = digits.replace("6d…6d", (b"m" * 16).hex()).replace("69…69", I16.hex()).replace("6e…6e", N32.hex())
     return bytes.fromhex("".join(digits.split()))
 
 
@@ -29,7 +29,7 @@ EXAMPLES = [
     ("A `PING` is", frame(Kind.PING, b"")),
     ("with the body `abc` is", frame(Kind.REQUEST, struct.pack(">Q", 1) + b"abc")),
     ("    HELLO   ", encode(Hello(1, "c", "a", "b", I16, N32, False, ":1", "", 5))),
-    ("    CHALLENGE", encode(Challenge("b", I16, N32, False, "", 5))),
+    ("    CHALLENGE", encode(Challenge("b", I16, N32, False, "", 5, b"m" * 16))),
     ("    PROOF   ", encode(Proof(b""))),
     ("    ACCEPTED", encode(Accepted(b""))),
     ("    VOUCH   ", encode(Vouch(1, "c", "b", "a", "", N32))),

@@ -248,3 +248,47 @@ async def test_starting_again_and_stopping_again_change_nothing(world):
     await world.result(a.transport.stop())
     assert a.listener.events == [("up", "b")], "a node that stops is told nothing more"
     await world.until(lambda: ("down", "a") in b.listener.events)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_node_is_met_at_its_address_by_its_id_and_directory(world):
+    a, b = world.node("a"), world.node("b", incarnation="xyz")
+    await world.result(a.transport.meet("b", b.address, "xyz", 5.0))
+    await world.result(a.transport.meet("b", b.address, None, 5.0))
+    assert not a.listener.events and not b.listener.events and not b.transport.incoming(), "nothing else is said"
+    for name, incarnation, words in [
+        ("c", "xyz", "'[bc]'"),
+        ("b", "other", "another data directory"),
+        ("b", "", "anoth"),
+    ]:
+        with pytest.raises(ConnectionError, match=words):
+            await world.result(a.transport.meet(name, b.address, incarnation, 5.0))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_node_of_another_cluster_or_none_is_not_met(world):
+    a, b = world.node("a"), world.node("b", cluster="d" * 32)
+    with pytest.raises(ConnectionError, match="cluster d"):
+        await world.result(a.transport.meet("b", b.address, None, 5.0))
+    b.transport.stop()
+    with pytest.raises(ConnectionError, match="nobody listens there"):
+        await world.result(a.transport.meet("b", b.address, None, 5.0))
+
+
+@pytest_twisted.ensureDeferred
+async def test_being_met_leaves_the_connections_between_members_alone(world):
+    a, b = await pair(world)
+    incoming, events = b.transport.incoming(), list(b.listener.events)
+    await world.result(a.transport.meet("b", b.address, "", 5.0))
+    await world.settle()
+    assert (b.transport.incoming(), b.listener.events) == (incoming, events)
+    assert a.transport.is_connected("b")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_node_that_is_in_no_cluster_yet_can_be_met_and_nothing_else(world):
+    a, b = world.node("a"), world.node("b", starts=False)
+    a.transport.set_peers({"b": b.address})
+    await world.result(a.transport.meet("b", b.address, "", 5.0))
+    await world.settle()
+    assert not a.transport.is_connected("b")

@@ -64,6 +64,11 @@ class Node:
 
     incarnation = ""
 
+    def introduce(self, incarnation: str = "") -> None:
+        """Answer on the peers' port who asks who is there, as a node that wants to be taken does."""
+        identity = Identity(CLUSTER_ID, self.name, incarnation or self.incarnation)
+        MemoryTransport(self.cluster.network, identity, str(self.config.raftbind)).introduce()
+
     def start(self, *, slow_disk: bool = False, slow_snapshots: bool = False) -> Replica:
         """What is slow waits until the test runs the jobs of `flusher`, or of `snapshot_flusher`."""
         assert self.replica is None
@@ -123,11 +128,12 @@ class Cluster:
     def join(self, node: Node, incarnation: str = "") -> None:
         """As leto.replica.joining does: ask first, take part once taken; until a voter."""
         node.incarnation = incarnation or f"{node.name}x1"
+        node.introduce()
         done = Outcome(
             self.leader.replica.add_member(
                 node.name,
                 str(node.config.raftbind),
-                voter=True,
+                voter=None,
                 client_address=str(node.config.listen),
                 incarnation=node.incarnation,
             )

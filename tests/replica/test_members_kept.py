@@ -5,12 +5,16 @@ from __future__ import annotations
 import pytest
 
 from leto.errors import ConfigurationRefused, UnknownMember
+from leto.interfaces import Identity
+from leto.peer.memory import MemoryTransport
 from leto.raft.configuration import Member
-from tests.replica.cluster import Cluster, Node, Outcome
+from tests.replica.cluster import CLUSTER_ID, Cluster, Node, Outcome
 
 
 def asked(cluster: Cluster, node: Node, incarnation: str, *, voter: bool | None = None) -> None:
     """JOIN (voter=None) or RAFT ADD, and what came of it."""
+    if voter is None and node.replica is None:
+        node.introduce(incarnation)
     change = Outcome(
         cluster.leader.replica.add_member(
             node.name, str(node.config.raftbind), voter=voter, incarnation=incarnation, client_address=""
@@ -107,3 +111,66 @@ def test_one_that_lacks_what_is_committed_is_passed_over() -> None:
     transfer = Outcome(cluster.leader.replica.transfer(None))
     cluster.until(lambda: transfer.done)
     assert transfer.value == "id3"
+
+
+def test_a_node_that_cannot_be_reached_is_not_taken_in() -> None:
+    cluster = Cluster(3)
+    node = cluster.add("id4")
+    before = cluster.leader.replica.node.configuration
+    with pytest.raises(ConfigurationRefused, match=r"cannot reach id4 at 10\.0\.0\.1:\d+, .*: nobody listens there"):
+        join_unseen(cluster, node, "first")
+    node.introduce("second")
+    with pytest.raises(ConfigurationRefused, match="another data directory of that id answers there"):
+        join_unseen(cluster, node, "first")
+    cluster.network.cut("id1", "id4")
+    with pytest.raises(ConfigurationRefused, match="no answer"):
+        join_unseen(cluster, node, "second")
+    cluster.network.heal_all()
+    with pytest.raises(ConfigurationRefused, match="'id4' answers there"):
+        join_unseen(cluster, node, "", server_id="id5")
+    assert cluster.leader.replica.node.configuration == before
+    join_unseen(cluster, node, "second")
+    assert member(cluster, "id4").incarnation == "second"
+
+
+def test_a_known_member_moves_only_to_where_its_own_directory_answers() -> None:
+    cluster = Cluster(3)
+    node = cluster.nodes["id3"]
+    with pytest.raises(ConfigurationRefused, match="nobody listens there"):
+        join_unseen(cluster, node, "", address="10.0.0.7:1")
+    stranger = MemoryTransport(cluster.network, Identity(CLUSTER_ID, "id3", "another"), "10.0.0.7:1")
+    stranger.introduce()
+    with pytest.raises(ConfigurationRefused, match="another data directory of that id answers there"):
+        join_unseen(cluster, node, "", address="10.0.0.7:1")
+    cluster.network.remove(stranger)
+    MemoryTransport(cluster.network, Identity(CLUSTER_ID, "id3", "id3x1"), "10.0.0.7:1").introduce()
+    join_unseen(cluster, node, "", address="10.0.0.7:1")
+    moved = member(cluster, "id3")
+    assert (moved.address, moved.voter) == ("10.0.0.7:1", True)
+    assert moved.client_address == f"10.0.0.7:{node.config.listen.port}", "it moved along"
+
+
+def test_a_known_member_at_its_address_need_not_be_met_to_change_its_client_address() -> None:
+    cluster = Cluster(3)
+    node = cluster.nodes["id3"]
+    cluster.network.cut("id1", "id3")
+    join_unseen(cluster, node, "id3x1", client="10.0.0.1:9")
+    assert member(cluster, "id3").client_address == "10.0.0.1:9"
+
+
+def join_unseen(
+    cluster: Cluster, node: Node, incarnation: str, *, address: str = "", server_id: str = "", client: str = ""
+) -> None:
+    """JOIN of what does not show itself by this."""
+    change = Outcome(
+        cluster.leader.replica.add_member(
+            server_id or node.name,
+            address or str(node.config.raftbind),
+            voter=None,
+            incarnation=incarnation,
+            client_address=client,
+        )
+    )
+    cluster.until(lambda: change.done)
+    if change.error is not None:
+        raise change.error

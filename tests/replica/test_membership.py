@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from leto.config import Address, Config
@@ -12,6 +13,10 @@ from leto.errors import ConfigurationRefused
 from leto.raft.configuration import Configuration, Member
 from leto.raft.state import Role
 from leto.replica.membership import Membership
+
+
+def unmet(*asked: object) -> Deferred[None]:
+    raise AssertionError("nobody needs to be met")
 
 
 def own_address_after_a_join(raftbind: str, reached_at: str, before: str = ":15379") -> str:
@@ -30,7 +35,7 @@ def own_address_after_a_join(raftbind: str, reached_at: str, before: str = ":153
         propose_configuration=lambda wanted, _: proposed.append(wanted) or 1,
     )
     config = Config(id="id1", raftbind=Address.parse(raftbind))
-    membership = Membership(Clock(), config, node, lambda: None)  # type: ignore[arg-type]
+    membership = Membership(Clock(), config, node, lambda: None, unmet)  # type: ignore[arg-type]
     change = membership.add(
         "id2", "10.0.0.2:15379", voter=True, client_address="", reached_at=reached_at, incarnation="x"
     )

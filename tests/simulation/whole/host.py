@@ -169,9 +169,7 @@ class Host:
     def _build(self, process: Process, source: Random) -> None:
         world = self.world
         self.joining = False
-        process.transport = Transport(
-            process, world.network, process.store.identity, self.address, str(self.config.listen)
-        )
+        self._transport(process, process.store.identity)
         machine = self.machine_class(random=source.random)
         machine.process = process
         process.flushers = [SlowFlusher(process), SlowFlusher(process)]
@@ -199,6 +197,11 @@ class Host:
         world.record("start", f"{self.name} term {replica.node.term} log to {process.store.last_index}")
         replica.start()
 
+    def _transport(self, process: Process, identity: Identity) -> Transport:
+        transport = Transport(process, self.world.network, identity, self.address, str(self.config.listen))
+        process.transport = transport
+        return transport
+
     def _refused(self, process: Process, error: StorageError) -> None:
         """It does not start from its disk: only where something was done to it."""
         if not process.failed_disk:
@@ -212,7 +215,10 @@ class Host:
     async def _join(self, process: Process, source: Random) -> None:
         """As leto.replica.joining.Joiner: ask, and take part once taken."""
         incarnation = f"{self.name}x{self.lives}x{source.getrandbits(32):08x}"
+        introduction = self._transport(process, Identity(CLUSTER_ID, self.name, incarnation))
+        introduction.introduce()
         await self._be_taken(process, incarnation)
+        introduction.stop()
         self.incarnation = incarnation
         process.store.identify(Identity(CLUSTER_ID, self.name, incarnation))
         self.world.record("join", f"{self.name} was taken as {incarnation}")

@@ -133,6 +133,12 @@ class Transport(MemoryTransport):
         inner.addBoth(lambda result: self.process.deliver(_finish, outer, result))
         return outer
 
+    def meet(self, server_id: str, address: str, incarnation: str | None, timeout: float) -> Deferred[None]:
+        inner = super().meet(server_id, address, incarnation, timeout)
+        outer: Deferred[None] = Deferred(lambda _: inner.cancel())
+        inner.addBoth(lambda result: self.process.deliver(_finish, outer, result))
+        return outer
+
     def _dial(self) -> None:
         if self.process.alive and not self.process.paused:
             super()._dial()
@@ -141,7 +147,7 @@ class Transport(MemoryTransport):
             self._schedule_dial(self.network.redial_seconds)
 
 
-def _finish(waiter: Deferred[bytes], result: Any) -> None:
+def _finish(waiter: Deferred[Any], result: Any) -> None:
     if not waiter.called:
         if isinstance(result, Failure):
             waiter.errback(result)
