@@ -92,6 +92,7 @@ class Config:
     heartbeat_interval: float = 0.1
     read_timeout: float = 2.0  # a read that no quorum confirms fails after this
     write_timeout: float = 5.0  # after losing leadership: how long an appended write may wait for its fate
+    max_clock_offset: float = 5.0  # a leader's wall clock further from a majority's is not followed
     reads: ReadMode = "linearizable"
     on_follower: FollowerPolicy = "refuse"
     on_removed: Literal["exit", "wait"] = "exit"
@@ -180,7 +181,7 @@ def _violations(config: Config) -> Iterator[str]:
     for (one, a), (other, b) in combinations(served, 2):
         if a is not None and b is not None and a.port == b.port != 0 and (a.host == b.host or "" in (a.host, b.host)):
             yield f"{one} and {other} cannot both be {a}"
-    for name in ("election_timeout", "heartbeat_interval", "read_timeout", "write_timeout"):
+    for name in ("election_timeout", "heartbeat_interval", "read_timeout", "write_timeout", "max_clock_offset"):
         if getattr(config, name) <= 0:
             yield f"the {name.replace('_', ' ')} must be more than 0"
     if config.heartbeat_interval * 2 > config.election_timeout:

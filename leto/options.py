@@ -162,6 +162,7 @@ GROUPS: Mapping[str, Sequence[Option]] = {
         _milliseconds("heartbeat-ms", "heartbeat_interval", "how often a leader is heard"),
         _milliseconds("read-timeout-ms", "read_timeout", "a read that no quorum confirms fails after this"),
         _milliseconds("write-timeout-ms", "write_timeout", "how long an appended write may wait for its fate"),
+        _milliseconds("max-clock-offset-ms", "max_clock_offset", "a clock further off a majority's is not followed"),
         _one_of("reads", ("linearizable", "lease", "local"), "how reads are confirmed; local may be stale"),
         _one_of("on-follower", ("refuse", "moved", "proxy"), "a write on a follower: -not leader, -MOVED, forward"),
         _one_of("on-removed", ("exit", "wait"), "what a node does once it is removed from the cluster"),

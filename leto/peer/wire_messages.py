@@ -33,10 +33,10 @@ _LAST_KIND: Final = max(EntryKind)
 _NUMBERS: Final[dict[type, Any]] = {
     AppendEntries: attrgetter("term", "prev_index", "prev_term", "commit", "round", "clock_ms", "lease_ms"),
     AppendEntriesReply: attrgetter(
-        "term", "match_index", "prev_index", "conflict_index", "conflict_term", "round", "promised_ms"
+        "term", "match_index", "prev_index", "conflict_index", "conflict_term", "round", "promised_ms", "wall_ms"
     ),
     RequestVote: attrgetter("term", "last_index", "last_term"),
-    RequestVoteReply: attrgetter("term", "clock_ms"),
+    RequestVoteReply: attrgetter("term", "clock_ms", "wall_ms"),
     TimeoutNow: attrgetter("term", "term"),
     ReadIndex: attrgetter("term", "context"),
     ReadIndexReply: attrgetter("term", "context", "index", "clock_ms"),

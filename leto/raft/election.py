@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from leto.errors import NotLeader, TransferFailed
-from leto.raft import quorum, reads
+from leto.raft import clock, quorum, reads
 from leto.raft.messages import EntryKind, RequestVote, RequestVoteReply, TimeoutNow
 from leto.raft.progress import Progress
 from leto.raft.quorum import Vote
@@ -85,7 +85,10 @@ def become_leader(s: State) -> None:
     s.votes.clear()
     s.progress = {}
     s.uncommitted_bytes = 0
-    s.round = s.pure_round = 0
+    s.round = s.pure_round = s.beat = 0
+    s.beats.clear()
+    s.clock_heard = True
+    clock.weigh(s)
     s.lease_until = -1.0
     s.lease_revoked = False
     s.lease_renewals.clear()
@@ -211,7 +214,7 @@ def receive_pre_vote(s: State, m: RequestVote) -> None:
     free = m.term > s.term or (m.term == s.term and s.vote in ("", m.sender) and not s.term_leader)
     granted = free and bool(s.history) and is_up_to_date(s, m.last_index, m.last_term)
     term = m.term if granted else s.term
-    s.messages_after_persist.append(RequestVoteReply(s.id, m.sender, term, granted, True, s.clock_ms))
+    s.messages_after_persist.append(vote_reply(s, m.sender, term, granted, pre=True))
 
 
 def receive_vote_request(s: State, m: RequestVote) -> None:
@@ -227,7 +230,12 @@ def receive_vote_request(s: State, m: RequestVote) -> None:
     if granted:
         s.vote = m.sender
         draw_timeout(s)
-    s.messages_after_persist.append(RequestVoteReply(s.id, m.sender, s.term, granted, False, s.clock_ms))
+    s.messages_after_persist.append(vote_reply(s, m.sender, s.term, granted, pre=False))
+
+
+def vote_reply(s: State, candidate: str, term: int, granted: bool, *, pre: bool) -> RequestVoteReply:
+    """The answer to a candidate, with what it needs to keep the cluster clock: how far that is, and what time it is."""
+    return RequestVoteReply(s.id, candidate, term, granted, pre, clock.passed(s, s.now), clock.own_wall_ms(s))
 
 
 def receive_vote(s: State, m: RequestVoteReply) -> None:
@@ -235,7 +243,8 @@ def receive_vote(s: State, m: RequestVoteReply) -> None:
     asked = s.role is Role.PRE_CANDIDATE if m.pre else s.role is Role.CANDIDATE
     if not asked or (m.granted and m.pre and m.term != s.term + 1):
         return
-    s.clock_ms = max(s.clock_ms, m.clock_ms)
+    clock.heard(s, m.clock_ms)
+    clock.sample(s, m.sender, m.wall_ms, s.asked_at)
     if m.granted or m.sender not in s.votes:
         s.votes[m.sender] = m.granted  # a refusal of something earlier may overtake the grant, not undo it
     _count_votes(s)
@@ -251,6 +260,7 @@ def own_vote_durable(s: State) -> None:
 def _request_votes(s: State, *, pre: bool) -> None:
     """After the disk: the log it boasts of, and a vote for itself, are durable before anyone hears of them."""
     term = s.term + 1 if pre else s.term
+    s.asked_at = s.now
     for id in s.configuration.ids():
         if id != s.id and s.configuration.votes(id):
             s.messages_after_persist.append(

@@ -84,6 +84,7 @@ class AppendEntriesReply(msgspec.Struct, frozen=True, array_like=True, gc=False,
     conflict_term: int = 0
     round: int = 0
     promised_ms: int = 0  # for so long from the request on the sender votes for no one else; 0: it promises nothing
+    wall_ms: int = 0  # the sender's wall clock; 0: its version tells none
 
 
 class RequestVote(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
@@ -106,6 +107,7 @@ class RequestVoteReply(msgspec.Struct, frozen=True, array_like=True, gc=False, t
     granted: bool
     pre: bool = False
     clock_ms: int = 0  # voter's cluster clock: a new leader's clock is never behind a confirmed read's
+    wall_ms: int = 0  # voter's wall clock; 0: its version tells none
 
 
 class InstallSnapshot(msgspec.Struct, frozen=True, array_like=True, tag=5):

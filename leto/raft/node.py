@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable
 
 from leto.errors import NotLeader, Overloaded
-from leto.raft import election, membership, reads, replication
+from leto.raft import clock, election, membership, reads, replication
 from leto.raft.configuration import Configuration
 from leto.raft.messages import (
     AppendEntries,
@@ -130,9 +130,7 @@ class Node(NodeView):
         if isinstance(message, AppendEntries | InstallSnapshot):
             replication.refuse_stale(s, message.sender)
         elif isinstance(message, RequestVote):
-            s.messages_after_persist.append(
-                RequestVoteReply(s.id, message.sender, s.term, False, message.pre, s.clock_ms)
-            )
+            s.messages_after_persist.append(election.vote_reply(s, message.sender, s.term, False, pre=message.pre))
         elif isinstance(message, ReadIndex):
             s.send_quickly(ReadIndexReply(s.id, message.sender, s.term, message.context, 0))
         return False
@@ -155,6 +153,7 @@ class Node(NodeView):
                 s.broadcast = s.send_due = True
                 reads.confirm_rounds(s)  # the quorum may have shrunk
                 reads.next_round(s)  # told to all: so it is known who answers fast
+                clock.beat(s)
                 if s.transferring_to:
                     election.advance_transfer(s)
         else:
@@ -243,18 +242,22 @@ class Node(NodeView):
 
     # output ----------------------------------------------------------------------------------------
 
-    def ready(self, wall_ms: int) -> Ready | None:
-        """What is to be done now, None if nothing. `wall_ms`: this node's wall clock, milliseconds since the epoch."""
+    def ready(self, wall_ms: int, now: float | None = None) -> Ready | None:
+        """What is to be done now, None if nothing. `wall_ms`: this node's wall clock, milliseconds since the epoch, at
+        the monotonic time `now`, or just before (None: that of the last input)."""
         s = self._state
+        if now is None or now < s.now:
+            now = s.now
         if s.role is Role.LEADER:
-            if wall_ms > s.clock_ms:
-                s.clock_ms = wall_ms
+            clock.advance(s, wall_ms, now)
             if s.settings.lease:
-                reads.watch_clock(s, wall_ms)
+                reads.watch_clock(s)
             if s.reads_waiting:
                 reads.begin_round(s)
             if s.send_due:
                 replication.send_appends(s)
+        else:
+            s.wall = wall_ms - now * 1000
         log = s.log
         entries = log.take_unwritten() if log.handed < log.last_index else []
         snapshot = s.snapshot_to_install
@@ -344,6 +347,21 @@ class Node(NodeView):
         s.applied = max(s.applied, index)
 
     # time --------------------------------------------------------------------------------------------
+
+    def cluster_clock(self, wall_ms: int, now: float) -> int:
+        """Leader: the cluster clock now, for the stamp of an entry. `wall_ms` as for ready()."""
+        s = self._state
+        clock.advance(s, wall_ms, max(now, s.now))
+        return s.clock_ms
+
+    def local_clock(self, wall_ms: int, now: float) -> int:
+        """By what a read is judged that nobody confirms: what is known here of the cluster clock, never going back."""
+        s = self._state
+        return clock.local(s, wall_ms, max(now, s.now))
+
+    def clock_reached(self, time_ms: int) -> None:
+        """The state machine has come to that time, by the stamps of the entries it holds."""
+        clock.heard(self._state, time_ms)
 
     def _set_now(self, now: float) -> None:
         s = self._state

@@ -20,6 +20,7 @@ class Progress:
 
     __slots__ = (
         "awaits_commit",
+        "beat",
         "catch_up_since",
         "catch_up_target",
         "commit_sent",
@@ -49,6 +50,7 @@ class Progress:
         self.round = 0  # highest read round it echoed
         self.lease_round = 0  # highest round it echoed with a promise
         self.lease_until = -1.0  # seconds; it votes for no one else before, by what it promised
+        self.beat = 0  # round of the last heartbeat it answered
         self.round_floor = 0  # answers that echo an older round are another disk's
         self.trip = math.inf  # seconds that its last echo of a new round took; none yet in this term
         self.pending_snapshot = 0  # index of the snapshot that it is being sent

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from math import inf
 from operator import itemgetter
 
-from leto.raft import quorum
+from leto.raft import clock, quorum
 from leto.raft.messages import AppendEntriesReply, ReadIndex, ReadIndexReply
 from leto.raft.progress import Progress
 from leto.raft.ready import ReadState
@@ -47,7 +47,7 @@ def receive_read_index_reply(s: State, m: ReadIndexReply) -> None:
     """The leader's answer to a forwarded read; an answer to one that is no longer waited for is ignored."""
     asked = s.forwarded_reads.pop(m.context, None)
     if asked is not None:
-        s.clock_ms = max(s.clock_ms, m.clock_ms)
+        clock.heard(s, m.clock_ms)
         s.reads.append(ReadState(asked[0], m.index, m.clock_ms))
 
 
@@ -187,10 +187,11 @@ def lease_holds(s: State) -> bool:
     return s.now < s.lease_until and s.settings.lease and not s.lease_revoked
 
 
-def watch_clock(s: State, wall_ms: int) -> None:
+def watch_clock(s: State) -> None:
     """Under a lease: where wall clock and monotonic clock part by more than the drift allowed for, one of them
     jumped or stood still (a suspended machine), and the lease must be earned anew."""
-    skew = wall_ms / 1000 - s.now
+    assert s.wall is not None
+    skew = s.wall / 1000
     bound = s.settings.election_timeout * s.settings.clock_drift
     if s.lease_skew is not None and abs(skew - s.lease_skew) > bound:
         break_lease(s)

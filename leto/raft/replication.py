@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import inf
 
 from leto.errors import Compacted
-from leto.raft import election, quorum, reads
+from leto.raft import clock, election, quorum, reads
 from leto.raft.messages import AppendEntries, AppendEntriesReply, Entry, InstallSnapshot
 from leto.raft.progress import PROBE, REPLICATE, SNAPSHOT, Progress
 from leto.raft.state import Role, State
@@ -33,6 +33,8 @@ def receive_append(s: State, m: AppendEntries) -> None:
     promised = election.promise_lease(s, m.lease_ms) if m.lease else 0
     if m.clock_ms > s.clock_ms:
         s.clock_ms = m.clock_ms
+        s.clock_at = s.now
+        s.clock_heard = True
     if m.commit > s.leader_commit:
         s.leader_commit = m.commit
     log = s.log
@@ -59,12 +61,25 @@ def receive_append(s: State, m: AppendEntries) -> None:
         # Leaves once the Ready that takes these entries is durable; up to the old commit index they are anyway.
         s.messages_after_persist.append(
             AppendEntriesReply(
-                s.id, m.sender, m.term, True, max(matched, s.commit), prev_index, 0, 0, m.round, promised
+                s.id,
+                m.sender,
+                m.term,
+                True,
+                max(matched, s.commit),
+                prev_index,
+                0,
+                0,
+                m.round,
+                promised,
+                clock.own_wall_ms(s),
             )
         )
     elif not m.quiet:
         durable = min(max(matched, s.commit), log.persisted)
-        s.send_quickly(AppendEntriesReply(s.id, m.sender, m.term, True, durable, prev_index, 0, 0, m.round, promised))
+        wall_ms = clock.own_wall_ms(s)
+        s.send_quickly(
+            AppendEntriesReply(s.id, m.sender, m.term, True, durable, prev_index, 0, 0, m.round, promised, wall_ms)
+        )
 
 
 def hear_leader(s: State, leader_id: str) -> None:
@@ -102,7 +117,17 @@ def _refuse(s: State, m: AppendEntries, promised: int) -> None:
         conflict_term = log.term(m.prev_index)
         conflict_index = log.last_index_at_most(conflict_term - 1, s.commit + 1, m.prev_index) + 1
     reply = AppendEntriesReply(
-        s.id, m.sender, m.term, False, 0, m.prev_index, conflict_index, conflict_term, m.round, promised
+        s.id,
+        m.sender,
+        m.term,
+        False,
+        0,
+        m.prev_index,
+        conflict_index,
+        conflict_term,
+        m.round,
+        promised,
+        clock.own_wall_ms(s),
     )
     if m.entries:
         s.messages_after_persist.append(reply)
@@ -141,6 +166,8 @@ def receive_append_reply(s: State, m: AppendEntriesReply) -> None:
         progress.round = m.round
         if m.round == s.round:
             progress.trip = s.now - s.round_at
+        if progress.beat < s.beat:
+            clock.answered(s, progress, m.sender, m.round, m.wall_ms)
         if s.read_rounds:
             reads.confirm_rounds(s)
         if m.promised_ms and s.lease_renewals:

@@ -23,6 +23,7 @@ class Settings:
     max_inflight_bytes: int = 16 << 20  # per follower, unanswered (one entry may exceed it)
     max_uncommitted_bytes: int = 256 << 20  # a leader without a quorum takes no more (one entry may exceed it)
     cache_bytes: int = 32 << 20  # durable entries kept in memory for followers; older ones are read from disk
+    max_clock_offset: float = 5.0  # a leader's wall clock further from what a majority's stand for is not followed
     # The leader confirms reads by lease while it holds. A node without it promises no leader anything: it may vote
     # right after its restart.
     lease: bool = False
@@ -57,5 +58,7 @@ class Settings:
                 raise ValueError(f"{name} must be at least 1, or nothing could be replicated")
         if self.cache_bytes < 0:
             raise ValueError("cache_bytes must not be negative")
+        if not self.max_clock_offset > 0:
+            raise ValueError(f"the largest offset of clocks must be positive, not {self.max_clock_offset} s")
         if not 0 <= self.clock_drift < 1:
             raise ValueError(f"the clock drift must be a fraction in [0, 1), not {self.clock_drift}")

@@ -1,7 +1,7 @@
 """Everything one node is: paper figure 2's state, what it waits for, and what it wants done next.
 
-The rules live beside it, in modules of functions over a State: election, replication, reads, membership. What they
-share is here: changing the log together with the configurations in it, and the outbox.
+The rules live beside it, in modules of functions over a State: election, replication, reads, membership, clock. What
+they share is here: changing the log together with the configurations in it, and the outbox.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from enum import IntEnum
+from typing import NamedTuple
 
 from leto.raft import configuration as configurations
 from leto.raft.configuration import Configuration, Member
@@ -40,15 +41,39 @@ class ReadRound:
         self.readers = readers
 
 
+class Sample(NamedTuple):
+    """A member's wall clock: right to half of `trip`, milliseconds, as of `at`, monotonic seconds."""
+
+    offset: float
+    trip: float
+    at: float
+
+
+class Span(NamedTuple):
+    """One set of voters: the highest time that a majority of their wall clocks has reached is the leader's own, but no
+    less than `least_low` and no more than `most_low`; the lowest that a majority has not passed, likewise."""
+
+    least_low: float
+    most_low: float
+    least_high: float
+    most_high: float
+
+
 class State:
     """One node. Times are monotonic seconds; `now` is the latest heard."""
 
     __slots__ = (
         "applied",
         "applying",
+        "asked_at",
+        "beat",
+        "beats",
         "broadcast",
         "candidate_transfer",
+        "clock_at",
+        "clock_heard",
         "clock_ms",
+        "clock_shown",
         "commit",
         "configuration",
         "configuration_index",
@@ -99,6 +124,7 @@ class State:
         "snapshot",
         "snapshot_to_install",
         "snapshots_to_send",
+        "spans",
         "term",
         "term_leader",
         "term_start",
@@ -110,6 +136,10 @@ class State:
         "voters",
         "votes",
         "votes_itself",
+        "wall",
+        "wall_high",
+        "wall_low",
+        "walls",
         "was_member_at",
         "writes",
     )
@@ -163,7 +193,6 @@ class State:
         self.role = Role.FOLLOWER
         self.leader_id = ""
         self.term_leader = ""  # who leads or led this term, kept when leader_id is forgotten
-        self.clock_ms = 0  # the cluster clock: the latest heard
         self.removed = False
         self.removal_pending = False
         self.was_member_at = -1  # index of the last committed configuration that named this node
@@ -187,7 +216,20 @@ class State:
                 self.was_member_at = index
         self.settle_due = True  # a commit passed a configuration, or a joiner may have caught up: see membership
 
+        # the cluster clock (leto.raft.clock)
+        self.clock_ms = 0  # the latest heard, the leader's own; 0: none was
+        self.clock_at = now  # when it was exactly that
+        self.clock_heard = False  # a leader was, since the start
+        self.clock_shown = 0  # the highest that a local read was judged by
+        self.wall: float | None = None  # this node's wall clock, milliseconds that it is ahead of the monotonic one
+        self.walls: dict[str, Sample | None] = {}  # other members', as they told; None: it tells none
+        self.beats: list[tuple[int, float]] = []  # leader: (round, when it began) of the last heartbeats
+        self.beat = 0  # round of the newest
+        self.spans: list[Span] = []  # leader: what the voters' wall clocks say
+        self.wall_low, self.wall_high = -math.inf, math.inf  # leader: where its own is confirmed, as it is
+
         # elections
+        self.asked_at = now  # when votes were asked for last
         self.votes: dict[str, bool] = {}
         self.candidate_transfer = False  # candidate at the leader's own wish
         self.timeout = settings.election_timeout  # drawn anew for each election

@@ -119,6 +119,7 @@ def _check_append_reply(s: State, m: AppendEntriesReply) -> None:
         and 0 <= m.conflict_term < LIMIT
         and 0 <= m.round < LIMIT
         and 0 <= m.promised_ms < LIMIT
+        and 0 <= m.wall_ms < LIMIT
     ):
         raise ProtocolError(f"{m.sender}: an append's answer with a number out of range")
     if m.term == s.term and s.role is Role.LEADER:
@@ -137,7 +138,7 @@ def _check_vote_request(s: State, m: RequestVote) -> None:
 
 
 def _check_vote_reply(s: State, m: RequestVoteReply) -> None:
-    if not 0 <= m.clock_ms < LIMIT:
+    if not (0 <= m.clock_ms < LIMIT and 0 <= m.wall_ms < LIMIT):
         raise ProtocolError(f"{m.sender}: a vote with a clock out of range")
 
 

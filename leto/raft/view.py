@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from leto.raft import election, membership, reads
+from leto.raft import clock, election, membership, reads
 from leto.raft.configuration import Configuration
 from leto.raft.messages import SnapshotMeta
 from leto.raft.progress import Progress
@@ -78,6 +78,27 @@ class NodeView:
     def clock_ms(self) -> int:
         """The cluster clock, milliseconds since the epoch: never behind that of any confirmed read."""
         return self._state.clock_ms
+
+    @property
+    def clock_ahead(self) -> float:
+        """Leader: seconds that the cluster clock is ahead of this node's wall clock (less than 0: behind)."""
+        s = self._state
+        return 0.0 if s.wall is None else (s.clock_ms - s.clock_at * 1000 - s.wall) / 1000
+
+    @property
+    def clock_error(self) -> float:
+        """Leader: seconds that this node's wall clock is ahead of what a majority's stand for (less than 0: behind),
+        where that is more than max_clock_offset: the cluster clock does not follow it then. Else 0."""
+        return clock.error(self._state) / 1000
+
+    def clock_offset(self, member: str) -> tuple[float, float] | None:
+        """Leader: (seconds that the member's wall clock is ahead of this node's, by how much that may be wrong); None
+        where it is not known."""
+        s = self._state
+        known = s.walls.get(member)
+        if known is None or s.wall is None or s.now - known.at > clock.REMEMBERED_SECONDS:
+            return None
+        return (known.offset - s.wall) / 1000, known.trip / 2000
 
     @property
     def transferring_to(self) -> str:

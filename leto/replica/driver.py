@@ -121,6 +121,8 @@ class Driver:
         return self._clock.seconds() - self._flush_started if self._in_flight else 0.0
 
     def wall_ms(self) -> int:
+        """To be asked for before the monotonic time that goes with it: a process that stands still between the two
+        then takes its wall clock to be behind, which does no harm."""
         return int(self._wall_clock() * 1000)
 
     def start(self) -> None:
@@ -208,7 +210,7 @@ class Driver:
         while goes_on:
             goes_on = False
             owner.begin_turn(now)
-            ready = node.ready(self.wall_ms())
+            ready = node.ready(self.wall_ms(), self._clock.seconds())
             if ready is not None:
                 number = self._written_number
                 self._process(ready)
@@ -295,6 +297,7 @@ class Driver:
             self._written(ready)
             if ready.snapshot is not None:
                 self._node.applied(ready.snapshot.index)
+                self._node.clock_reached(self._machine.time_ms)
                 self._owner.applied_up_to(ready.snapshot.index, 0)
         if self._to_write:
             self._start_flush()
@@ -330,6 +333,7 @@ class Driver:
                 if started > until:
                     break
         self._node.applied(self._machine.applied)
+        self._node.clock_reached(self._machine.time_ms)
         self._owner.applied_up_to(self._machine.applied, size)
         self._meter.spent("apply", seconds() - began)
         if ended <= until and not queue:

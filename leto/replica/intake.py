@@ -75,7 +75,8 @@ class Intake:
                 self._proposals.refuse_gathered(self._not_leader)
                 return
             requests, count, waiting = self._proposals.next_batch()
-            stamp = max(self._driver.wall_ms(), node.clock_ms, self._machine.time_ms)
+            clock_ms = node.cluster_clock(self._driver.wall_ms(), self._clock.seconds())
+            stamp = max(clock_ms, self._machine.time_ms)
             try:
                 index = node.propose(batch.encode(stamp, count, requests, _common_head(waiting)), now)
             except (NotLeader, Overloaded) as error:

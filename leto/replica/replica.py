@@ -94,6 +94,7 @@ class Replica:
                 election_timeout=config.election_timeout,
                 heartbeat_interval=config.heartbeat_interval,
                 max_uncommitted_bytes=config.max_uncommitted_bytes,
+                max_clock_offset=config.max_clock_offset,
                 lease=config.reads == "lease",
                 check_command=batch.check_format,
             ),
@@ -123,6 +124,7 @@ class Replica:
         self._applied_configuration_index = 0
         if snapshot is not None:
             self.driver.restore()
+            self.node.clock_reached(machine.time_ms)
             self._restored(snapshot)
         wake = self.driver.schedule
         self.membership = Membership(reactor, config, self.node, wake, transport.meet)
@@ -285,7 +287,7 @@ class Replica:
             reads.submit(request)
 
     def read_local(self) -> int:
-        return max(self.node.clock_ms, self.driver.wall_ms())
+        return self.node.local_clock(self.driver.wall_ms(), self._reactor.seconds())
 
     def add_member(
         self,

@@ -176,11 +176,11 @@ def _message(source: Source) -> Message:
         entries = tuple(_entry(source, prev + i + 1) for i in range(source.byte() % 4))
         return AppendEntries(sender, to, n(), prev, n(), n(), entries, n(), bool(source.byte() & 1), n(), False, n())
     if kind == 1:
-        return AppendEntriesReply(sender, to, n(), bool(source.byte() & 1), n(), n(), n(), n(), n(), n())
+        return AppendEntriesReply(sender, to, n(), bool(source.byte() & 1), n(), n(), n(), n(), n(), n(), n())
     if kind == 2:
         return RequestVote(sender, to, n(), n(), n(), bool(source.byte() & 1), bool(source.byte() & 1))
     if kind == 3:
-        return RequestVoteReply(sender, to, n(), bool(source.byte() & 1), bool(source.byte() & 1), n())
+        return RequestVoteReply(sender, to, n(), bool(source.byte() & 1), bool(source.byte() & 1), n(), n())
     if kind == 4:
         return TimeoutNow(sender, to, n())
     if kind == 5:

@@ -29,9 +29,9 @@ GOLDEN = [
         AppendEntries("a", "b", 3, 8, 2, 7, (Entry(9, 3, 1, b"xyz"),), 5, True, 1_700_000_000_000, False, 800),
         "9d01a161a162030802079194090301c40378797a05c3cf0000018bcfe56800c2cd0320",
     ),
-    (AppendEntriesReply("a", "b", 3, False, 0, 8, 6, 2, 5, 300), "9b02a161a16203c20008060205cd012c"),
+    (AppendEntriesReply("a", "b", 3, False, 0, 8, 6, 2, 5, 300, 9), "9c02a161a16203c20008060205cd012c09"),
     (RequestVote("a", "b", 3, 8, 2, True, False), "9803a161a162030802c3c2"),
-    (RequestVoteReply("a", "b", 3, True, False, 300), "9704a161a16203c3c2cd012c"),
+    (RequestVoteReply("a", "b", 3, True, False, 300, 9), "9804a161a16203c3c2cd012c09"),
     (TimeoutNow("a", "b", 3), "9406a161a16203"),
     (ReadIndex("a", "b", 3, 4), "9507a161a1620304"),
     (ReadIndexReply("a", "b", 3, 4, 8, 1), "9708a161a16203040801"),
@@ -53,11 +53,12 @@ def test_messages_byte_by_byte(message, expected):
             AppendEntries("a", "b", 3, 8, 2, 7, (Entry(9, 3, 1, b"xyz"),), 5, True, 1_700_000_000_000),
         ),
         ("9a02a161a16203c20008060205", AppendEntriesReply("a", "b", 3, False, 0, 8, 6, 2, 5)),
+        ("9704a161a16203c3c2cd012c", RequestVoteReply("a", "b", 3, True, False, 300)),
     ],
 )
-def test_messages_of_an_earlier_version_promise_nothing(body, expected):
+def test_messages_of_an_earlier_version_promise_nothing_and_tell_no_time(body, expected):
     assert decode_message(bytes.fromhex(body)) == expected
-    assert getattr(expected, "lease_ms", 0) == getattr(expected, "promised_ms", 0) == 0
+    assert not any(getattr(expected, name, 0) for name in ("lease_ms", "promised_ms", "wall_ms"))
 
 
 def packed(*values):

@@ -86,6 +86,7 @@ class Cluster:
         """`own`: some nodes' own settings, by id."""
         self.now = 100.0
         self.own = own or {}
+        self.wall_offsets = {}  # by id: seconds that a node's wall clock is off; else it shows `now`
         self.settings = {"commit_notice": 0.0, **settings}  # no test has to wait for a commit to be told
         self.nodes, self.disks, self.applied, self.reads, self.cut = {}, {}, {}, {}, set()
         members = tuple(Member(i, f"{i}:1", i in (voters or ids)) for i in sorted(voters or ids))
@@ -111,13 +112,16 @@ class Cluster:
             now=self.now,
         )
 
+    def wall_ms(self, id):
+        return round((self.now + self.wall_offsets.get(id, 0.0)) * 1000)
+
     def run(self):
         """Until nobody has anything to do."""
         busy = True
         while busy:
             busy = False
             for id, node in list(self.nodes.items()):
-                while ready := node.ready(int(self.now * 1000)):
+                while ready := node.ready(self.wall_ms(id)):
                     busy = True
                     check(node)
                     self.disks[id].write(ready)
