@@ -130,6 +130,7 @@ class Config:
     # operations
     skip_entries: frozenset[int] = frozenset()  # log indexes to pass over, if their entries cannot be applied
     admin_listen: Address | None = None
+    admin_hosts: tuple[str, ...] = ()  # names that the admin port answers to, besides addresses and its own
     log_level: Literal["debug", "info", "warn", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
     log_file: str | None = None

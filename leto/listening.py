@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
@@ -41,6 +42,11 @@ class Listener:
                     continue
                 reason = "the port is in use" if in_use else error.strerror or str(error)
                 raise ConfigError(f"cannot listen on {address} ({option}): {reason}") from None
+
+    @property
+    def sockets(self) -> Sequence[socket.socket]:
+        """They listen, and do not block."""
+        return self._sockets
 
     @property
     def address(self) -> Address:

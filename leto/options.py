@@ -8,6 +8,7 @@ The command line wins over the environment, the environment over the file, the f
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ ENVIRONMENT_PREFIX = "LETO_"
 # Variables that are no option of the table: secrets, and the crash points that the tests of storage switch on.
 ENVIRONMENT_ONLY = frozenset({"LETO_REQUIREPASS", "LETO_CLUSTER_SECRET", "LETO_FAULTPOINT"})
 _SIZE_UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1 << 10, "m": 10**6, "mb": 1 << 20, "g": 10**9, "gb": 1 << 30}
+
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*", re.ASCII)
 
 
 # Values ---------------------------------------------------------------------------------------------
@@ -77,6 +81,14 @@ def _parse_indexes(text: str) -> frozenset[int]:
 
 def _show_indexes(indexes: frozenset[int]) -> str:
     return ",".join(map(str, sorted(indexes)))
+
+
+def _parse_names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    for name in names:
+        if not _HOST_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no host name")
+    return names
 
 
 def _choice(*words: str) -> Callable[[str], str]:
@@ -205,6 +217,14 @@ GROUPS: Mapping[str, Sequence[Option]] = {
     "Operations": (
         _address(
             "admin-listen", "HTTP: /metrics, /livez, /readyz, /status; without a host on loopback; off unless set"
+        ),
+        Option(
+            "admin-hosts",
+            "admin_hosts",
+            "NAME,...",
+            "names under which the admin port is asked (addresses and localhost always work)",
+            _parse_names,
+            ",".join,
         ),
         _one_of("log-level", ("debug", "info", "warn", "error"), "the least level that is logged"),
         _one_of("log-format", ("text", "json"), "lines for people, or one JSON object a line"),

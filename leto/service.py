@@ -9,9 +9,9 @@ import random
 import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -41,6 +41,9 @@ from leto.storage.flush import AdaptiveFlusher, InlineFlusher, ThreadFlusher
 from leto.storage.identity import NAME as IDENTITY
 from leto.storage.store import MARK_SECONDS, FileStore
 from leto.waiting import WaitingFactory
+
+if TYPE_CHECKING:
+    from leto.admin.site import AdminSite
 
 DRAIN_SECONDS = 2.0  # how long a stopping node goes on answering what its clients have sent
 DRAIN_POLL_SECONDS = 0.02
@@ -85,6 +88,7 @@ class LetoService(Service):
         self._waker: Waker | None = None
         self._serving: Deferred[None] | None = None
         self._asking: Deferred[None] | None = None
+        self._joiner: Joiner | None = None
         self._stop_asked = False
         self._stopping = False
         self.replica: Replica | None = None
@@ -109,10 +113,14 @@ class LetoService(Service):
         use_monotonic_clock(reactor)
         room = descriptors.adjust(config.maxclients)
         config = replace(config, maxclients=room.maxclients)
-        with ExitStack() as undo:
+        with ExitStack() as undo, ExitStack() as meanwhile:
             sink = open_sink(config, daemon)
             if sink is not None:
                 undo.callback(sink.close)
+            admin, no_admin = _bind_admin(config)  # first: probes are answered while the data is read
+            if admin is not None:
+                undo.callback(admin.close)
+                meanwhile.enter_context(_early_answers(config, admin))
             _refuse_the_originals(config.raftdir)
             store = _open_store(config)
             undo.callback(lambda: store.close())
@@ -125,14 +133,8 @@ class LetoService(Service):
             undo.callback(clients.close)
             peers = Listener.bind(config.raftbind, "--raftbind")
             undo.callback(peers.close)
-            admin = None
-            if config.admin_listen is not None:
-                from leto.admin.site import bind_address  # here, so that only nodes with an admin port pay for it
-
-                admin = Listener.bind(
-                    bind_address(config.admin_listen), "--admin-listen", descriptors.FILES + descriptors.PEERS
-                )
-                undo.callback(admin.close)
+            if no_admin is not None:
+                raise no_admin
             # From here on the ports are the real ones, also where the system picked them.
             config = replace(
                 config,
@@ -270,6 +272,7 @@ class LetoService(Service):
         self._serving.addErrback(self._start_failed)
 
     async def _serve(self) -> None:
+        site = self._serve_admin()
         if self.replica is None:
             await self._join()
         replica, factory, transport = self.replica, self.clients_factory, self._transport
@@ -278,20 +281,31 @@ class LetoService(Service):
         transport.listen(self._peers)
         replica.start()
         self._clients.serve(self._reactor, factory, after=self._peers)
-        if self._admin is not None:
-            from leto.admin.site import AdminSite
-
-            site = AdminSite(
-                replica,
-                self.config,
-                resp_factory=factory,
-                reactor=self._reactor,
-                failure=self._disk_failure,
-                meter=self._meter,
-            )
-            self._admin.serve(self._reactor, site)
+        if site is not None:
+            site.attach(replica, factory)
         self._meter.begin()
         self._notifier.ready(f"{self.config.id} serves clients on {self.config.listen}")
+
+    def _serve_admin(self) -> AdminSite | None:
+        if self._admin is None:
+            return None
+        from leto.admin.site import AdminSite
+
+        site = AdminSite(
+            None,
+            self.config,
+            reactor=self._reactor,
+            failure=self._disk_failure,
+            meter=self._meter,
+            waiting=self._waits_for,
+        )
+        self._admin.serve(self._reactor, site)
+        return site
+
+    def _waits_for(self) -> str:
+        """Why this node has no data yet."""
+        why = self._joiner.waits_for if self._joiner is not None else ""
+        return "this node waits for the cluster to take it" + (f": {why}" if why else "")
 
     def _disk_failure(self) -> str:
         return str(self._store.failure or "")
@@ -306,7 +320,8 @@ class LetoService(Service):
             lambda identity: self._peers_transport(identity, lambda: str(advertised(self.config))),
         )
         try:
-            identity = await Joiner(self._reactor, self.config, incarnation, door.open).join()
+            self._joiner = Joiner(self._reactor, self.config, incarnation, door.open)
+            identity = await self._joiner.join()
         finally:
             await self._clients.pause()
             waiting.close()
@@ -405,6 +420,26 @@ class LetoService(Service):
         if self._sink is None or not self._sink.is_stderr:
             last_words(message)
         self._exit(1)
+
+
+def _bind_admin(config: Config) -> tuple[Listener | None, ConfigError | None]:
+    """The admin port, if there is to be one, or why it cannot be had: worth telling when all else can be."""
+    if config.admin_listen is None:
+        return None, None
+    from leto.admin.site import bind_address  # here, so that only nodes with an admin port pay for it
+
+    address = bind_address(config.admin_listen)
+    try:
+        return Listener.bind(address, "--admin-listen", descriptors.FILES + descriptors.PEERS), None
+    except ConfigError as error:
+        return None, error
+
+
+def _early_answers(config: Config, admin: Listener) -> AbstractContextManager[object]:
+    from leto.admin.early import EarlyAnswers
+    from leto.admin.site import answered_names
+
+    return EarlyAnswers(admin.sockets, answered_names(config))
 
 
 def _return_memory() -> None:

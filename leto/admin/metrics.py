@@ -107,19 +107,25 @@ COUNTERS = {
 class LetoCollector(Collector):
     """Reads replica.status(), the RESP factory's counters and the process at every scrape."""
 
-    def __init__(self, replica: Replica, config: Config, *, resp_factory: Any, meter: StallMeter) -> None:
+    def __init__(self, replica: Replica | None, config: Config, *, resp_factory: Any, meter: StallMeter) -> None:
         self._replica = replica
         self._config = config
         self._resp_factory = resp_factory
         self._meter = meter
         self._process = ProcessCollector(namespace="leto", registry=None)
 
+    def attach(self, replica: Replica, resp_factory: Any) -> None:
+        """The node has its replica; before there is little to tell."""
+        self._replica = replica
+        self._resp_factory = resp_factory
+
     def collect(self) -> Iterable[Metric]:
-        status = self._replica.status()
-        yield from self._node(status)
-        yield from self._keyspace()
-        yield from self._peers(status)
-        yield from counter_families("leto_replica", status.counters)
+        if self._replica is not None:
+            status = self._replica.status()
+            yield from self._node(status)
+            yield from self._keyspace(self._replica)
+            yield from self._peers(status)
+            yield from counter_families("leto_replica", status.counters)
         if self._resp_factory is not None:
             yield from self._clients(self._resp_factory)
         yield from self._runtime()
@@ -137,8 +143,8 @@ class LetoCollector(Collector):
         for name, text, read in STATUS_GAUGES:
             yield GaugeMetricFamily(name, text, value=float(read(status)))
 
-    def _keyspace(self) -> Iterator[Metric]:
-        keys = self._replica.machine.query((b"DBSIZE",), self._replica.read_local())
+    def _keyspace(self, replica: Replica) -> Iterator[Metric]:
+        keys = replica.machine.query((b"DBSIZE",), replica.read_local())
         if isinstance(keys, int):
             yield GaugeMetricFamily("leto_keys", "Keys of this node's keyspace.", keys)
 

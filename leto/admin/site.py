@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -11,14 +11,19 @@ from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
+from leto.admin.channel import AdminChannel, AdminRequest
 from leto.admin.health import readiness
+from leto.admin.hosts import is_answered_to, refusal
 from leto.admin.metrics import LetoCollector
 from leto.admin.pages import NOT_FOUND, Answer, Page, error_answer, json_answer
 from leto.config import Address, Config
+from leto.descriptors import ADMIN
 from leto.errors import LetoError
 from leto.interfaces import Replica
 from leto.stalls import StallMeter
 from leto.status import cluster_report
+
+MOST_CONNECTIONS: Final = ADMIN
 
 
 def bind_address(address: Address) -> Address:
@@ -26,6 +31,12 @@ def bind_address(address: Address) -> Address:
     if address.host == "":
         return Address("127.0.0.1", address.port)
     return Address("", address.port) if address.host == "*" else address
+
+
+def answered_names(config: Config) -> frozenset[str]:
+    """The names that a request may ask for, besides localhost."""
+    listens = [config.admin_listen.host] if config.admin_listen is not None else []
+    return frozenset(name.lower() for name in (*listens, *config.admin_hosts))
 
 
 class Root(Resource):
@@ -49,36 +60,63 @@ class Root(Resource):
 class AdminSite(Site):
     """A twisted.web Site: / (index), /status, /livez, /readyz, /metrics.
 
-    `failure` tells why the node's disk is given up ("" while it works). Further pages, such as a dashboard, are added
-    with add_page; a page for "" replaces the index.
+    `replica` is None while the node has none: attach() it then, and `waiting` says why until then. `failure` tells why
+    the node's disk is given up ("" while it works). Further pages, such as a dashboard, are added with add_page; a page
+    for "" replaces the index. Of MOST_CONNECTIONS and one more the oldest is closed: whoever asks is done soon.
     """
 
     noisy = False
     displayTracebacks = False
+    protocol = AdminChannel  # type: ignore[assignment]
 
     def __init__(
         self,
-        replica: Replica,
+        replica: Replica | None,
         config: Config,
         *,
         resp_factory: Any = None,
         reactor: Any,
         failure: Callable[[], str] | None = None,
         meter: StallMeter | None = None,
+        waiting: Callable[[], str] = lambda: "this node has no data yet",
     ) -> None:
         self._replica = replica
-        self._clock = reactor
         self._failure = failure
+        self._waiting = waiting
+        self._names = answered_names(config)
+        self._collector = LetoCollector(replica, config, resp_factory=resp_factory, meter=meter or StallMeter())
         self._registry = CollectorRegistry(auto_describe=False)
-        meter = meter or StallMeter()
-        self._registry.register(LetoCollector(replica, config, resp_factory=resp_factory, meter=meter))
+        self._registry.register(self._collector)
         self._pages: dict[bytes, Resource] = {}
-        super().__init__(Root(self._pages), reactor=reactor)
+        self._channels: dict[AdminChannel, None] = {}  # the oldest first
+        super().__init__(Root(self._pages), requestFactory=AdminRequest, reactor=reactor)
         self.add_page("", Page(self._index))
         self.add_page("status", Page(self._status))
         self.add_page("livez", Page(self._livez))
         self.add_page("readyz", Page(self._readyz))
         self.add_page("metrics", Page(self._metrics))
+
+    def attach(self, replica: Replica, resp_factory: Any) -> None:
+        """The node has its replica."""
+        self._replica = replica
+        self._collector.attach(replica, resp_factory)
+
+    def getResourceFor(self, request: Any) -> Any:
+        """Nothing is shown to one who asks by a name that is not this node's."""
+        hosts = request.requestHeaders.getRawHeaders(b"host") or []
+        if not is_answered_to(hosts, self._names):
+            return Page(lambda _: error_answer(421, refusal(hosts)))
+        return super().getResourceFor(request)
+
+    def opened(self, channel: AdminChannel) -> None:
+        """Somebody connected."""
+        self._channels[channel] = None
+        if len(self._channels) > MOST_CONNECTIONS:
+            next(iter(self._channels)).abort()
+
+    def closed(self, channel: AdminChannel) -> None:
+        """A connection is gone."""
+        self._channels.pop(channel, None)
 
     def add_page(self, name: str, page: Resource) -> None:
         """Serve `page` at /name, in place of what was there."""
@@ -91,6 +129,8 @@ class AdminSite(Site):
         return json_answer({"pages": sorted(f"/{name.decode()}" for name in self._pages if name)})
 
     async def _status(self, request: Request) -> Answer:
+        if self._replica is None:
+            return error_answer(503, self._waiting())
         try:
             cluster = await self._replica.cluster_status()
         except LetoError as error:
@@ -107,7 +147,7 @@ class AdminSite(Site):
         return Deferred.fromCoroutine(self._evaluate_readiness())
 
     async def _evaluate_readiness(self) -> Answer:
-        reason = await readiness(self._replica, self._clock)
+        reason = self._waiting() if self._replica is None else await readiness(self._replica, self.reactor)
         if reason:
             return json_answer({"ready": False, "reason": reason}, 503)
         return json_answer({"ready": True})

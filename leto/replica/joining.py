@@ -68,6 +68,11 @@ class Joiner:
         self._seed = config.join
         self._said = ""
 
+    @property
+    def waits_for(self) -> str:
+        """Why the cluster has not taken this node yet; "" before it was asked."""
+        return self._said
+
     async def join(self) -> Identity:
         """Retries for ever; says what it waits for, once a reason. Gives the identity to store."""
         member = self._seed

@@ -137,14 +137,26 @@ class Admin:
     def stop(self) -> None:
         self.site.doStop()
 
-    def begin(self, path: str, method: str = "GET", headers: str = "") -> StringTransport:
-        """Send a request; its answer appears in the transport, now or later."""
+    @classmethod
+    def waiting(cls, reason: str) -> Admin:
+        """The site of a node that has no replica yet."""
+        admin = cls(waiting=lambda: reason)
+        admin.site._replica = admin.site._collector._replica = None
+        return admin
+
+    def connect(self) -> StringTransport:
+        """Open a connection."""
         transport = StringTransport()
         channel = self.site.buildProtocol(None)
         channel.makeConnection(transport)
-        request = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
-        channel.dataReceived(request.encode())
         transport.channel = channel
+        return transport
+
+    def begin(self, path: str, method: str = "GET", headers: str = "", host: str = "localhost") -> StringTransport:
+        """Send a request; its answer appears in the transport, now or later."""
+        transport = self.connect()
+        request = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n"
+        transport.channel.dataReceived(request.encode())
         return transport
 
     def get(self, path: str, method: str = "GET", headers: str = "") -> HttpAnswer:

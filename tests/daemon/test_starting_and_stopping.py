@@ -7,10 +7,12 @@ import json
 import resource
 import signal
 import socket
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
-from processes import PATIENCE, WAYS, Node, ask, node, refused, wait_for
+from processes import PATIENCE, WAYS, Node, ask, free_port, node, refused, wait_for
 
 from leto.storage.faultpoints import EXIT_STATUS
 
@@ -150,12 +152,22 @@ def test_systemd_hears_ready_pings_and_stopping(tmp_path: Path) -> None:
 
 def test_a_node_that_waits_for_its_cluster_says_so_and_can_be_stopped(tmp_path: Path) -> None:
     nobody = "127.0.0.1:1"
-    running = Node("leto", tmp_path, "--raftdir", "d", "--join", nobody)
+    admin = f"127.0.0.1:{free_port()}"
+    running = Node("leto", tmp_path, "--raftdir", "d", "--join", nobody, "--admin-listen", admin)
     try:
         wait_for(lambda: ask(running.port, "PING").startswith(b"-LOADING "), "an honest answer")
         assert ask(running.port, "PING") == b"-LOADING id1 waits for the cluster to take it\r\n"
         reason = f"waiting for the cluster to take this node: {nobody} cannot be reached"
         wait_for(lambda: reason in running.output(), "the reason")
+        with urllib.request.urlopen(f"http://{admin}/livez", timeout=PATIENCE) as live:
+            assert live.status == 200
+        with pytest.raises(urllib.error.HTTPError) as unready:
+            urllib.request.urlopen(f"http://{admin}/readyz", timeout=PATIENCE)
+        with unready.value as answer:
+            assert answer.code == 503
+            assert json.load(answer)["reason"] == f"this node waits for the cluster to take it: {nobody} " + (
+                "cannot be reached: Connection was refused by other side: 111: Connection refused."
+            )
         assert running.stop() == 0
         assert "Traceback" not in running.output()
     finally:
