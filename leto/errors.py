@@ -45,6 +45,10 @@ class RequestTooLarge(LetoError):
     """The request could never be sent to the followers: refused before it was appended."""
 
 
+class DiskFull(LetoError):
+    """A request that may add data, while too little room is left on the disks: refused before it was appended."""
+
+
 class Stopping(LetoError):
     """The node is stopping: the request was refused before it was appended."""
 

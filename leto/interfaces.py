@@ -306,6 +306,11 @@ class ReplicaStatus:
     counters: Mapping[str, int] = field(default_factory=dict)
     version: str = ""  # of Leto
     uptime: float = 0.0  # seconds since it was started
+    snapshot_found_no_room: bool = False  # the last one that was tried
+    disk_free: int = 0  # bytes, of the disk that the data directory is on
+    disk_total: int = 0
+    disk_min_free: int = 0  # with less a leader refuses writes that add data
+    disk_state: str = "ok"  # "warning": less than twice that is left; "low": less than that
     keys: int = 0  # expired ones that are not deleted yet included
 
 
@@ -354,6 +359,7 @@ class Replica(Protocol):
     """What resp, admin and service ask of the replica."""
 
     machine: StateMachine
+    growth_refusal: str  # why this node, leading, refuses writes that may add data; "" while it does not
     prompt_until: float  # the clock's time until which a client that is answered now would ask again at once
 
     @property
@@ -367,7 +373,7 @@ class Replica(Protocol):
         """Append `count` requests (RESP, as leto.keyspace.batch frames them) and fire with their replies, in order,
         once committed and applied here. Calls are appended in the order they are made.
 
-        Errbacks: NotLeader, Overloaded, Stopping (never appended); OutcomeUnknown (appended, fate unknown).
+        Errbacks: NotLeader, Overloaded, DiskFull, Stopping (never appended); OutcomeUnknown (appended, fate unknown).
         """
 
     def submit_write(self, request: WriteRequest) -> None:

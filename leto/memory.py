@@ -60,6 +60,7 @@ class LoneReplica:
         self.id = server_id
         self.is_leader = True
         self.is_congested = False
+        self.growth_refusal = ""
         self.prompt_until = 0.0
         self.leader_id: str | None = None
         self.leader_address: str | None = None

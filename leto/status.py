@@ -126,6 +126,10 @@ def _problems(cluster: Mapping[str, Any]) -> Iterator[str]:
         if leader and node["leader_id"] != leader:
             whom = node["leader_id"] or "nobody"
             yield f"{server_id} follows {whom}, not the leader {leader}"
+        if node.get("disk_state") == "low":  # nodes of older versions do not tell
+            yield f"{server_id}'s disk is low: {node['disk_free'] >> 20} MB are left"
+        if node.get("snapshot_found_no_room"):
+            yield f"{server_id} found no room for a snapshot"
         lag = highest - node["applied"]
         if lag > LAG_LIMIT:
             yield f"{server_id} is {lag} entries behind"

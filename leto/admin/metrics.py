@@ -61,6 +61,23 @@ STATUS_GAUGES: tuple[tuple[str, str, Callable[[ReplicaStatus], float]], ...] = (
     ),
     ("leto_raft_transferring", "1 while leadership is being handed over.", lambda s: s.transferring_to != ""),
     ("leto_log_bytes", "Size of the stored log.", lambda s: s.log_bytes),
+    ("leto_disk_free_bytes", "Room left on the disk of the data directory.", lambda s: s.disk_free),
+    ("leto_disk_total_bytes", "Size of that disk.", lambda s: s.disk_total),
+    (
+        "leto_disk_min_free_bytes",
+        "With less left there, a leader refuses writes that add data.",
+        lambda s: s.disk_min_free,
+    ),
+    (
+        "leto_disk_state",
+        "0 while there is room, 1 below twice leto_disk_min_free_bytes, 2 below it.",
+        lambda s: ("ok", "warning", "low").index(s.disk_state),
+    ),
+    (
+        "leto_snapshot_found_no_room",
+        "1 if the last snapshot that was tried found no room.",
+        lambda s: s.snapshot_found_no_room,
+    ),
     ("leto_snapshot_in_progress", "1 while a snapshot is being written.", lambda s: s.snapshot_in_progress),
 )
 

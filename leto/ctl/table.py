@@ -15,9 +15,9 @@ from leto.status import cluster_leader, cluster_members, cluster_problems, losse
 
 COLUMNS = (
     *("id", "raft address", "client address", "role", "term", "commit", "applied", "lag", "connected"),
-    *("snapshot", "keys", "log", "up", "version"),
+    *("snapshot", "keys", "log", "disk free", "up", "version"),
 )
-_NUMBERS = {"term", "commit", "applied", "lag", "snapshot", "keys", "log", "up"}
+_NUMBERS = {"term", "commit", "applied", "lag", "snapshot", "keys", "log", "disk free", "up"}
 
 
 def print_cluster(cluster: Mapping[str, Any], console: Console) -> None:
@@ -56,7 +56,7 @@ def member_rows(cluster: Mapping[str, Any]) -> list[tuple[str, ...]]:
         numbers = [node["term"], node["commit"], node["applied"], lag]
         state = member.get("state", "")
         connected = "yes" if not state or state == "replicate" else f"yes ({state})"
-        extent = (str(node["snapshot_index"]), _number(node, "keys"), _size(node, "log_bytes"), _age(node))
+        extent = (str(node["snapshot_index"]), _number(node, "keys"), _size(node, "log_bytes"), _free(node), _age(node))
         version = str(node.get("version") or "-")
         rows.append((server_id, *addresses, node["role"], *map(str, numbers), connected, *extent, version))
     return rows
@@ -68,6 +68,13 @@ def _number(node: Mapping[str, Any], name: str) -> str:
 
 def _size(node: Mapping[str, Any], name: str) -> str:
     return human(node[name]) if name in node else "-"
+
+
+def _free(node: Mapping[str, Any]) -> str:
+    if not node.get("disk_total"):
+        return "-"
+    state = node["disk_state"]
+    return human(node["disk_free"]) + (f" ({state})" if state != "ok" else "")
 
 
 def _age(node: Mapping[str, Any]) -> str:

@@ -40,6 +40,14 @@ def check_requests(requests: bytes, count: int, *, commands: Registry, longest: 
         raise RequestRefused("what was forwarded holds no write")
 
 
+def may_grow(requests: bytes, commands: Registry) -> bool:
+    """Whether one of these, which are what is appended, may add to the data: Redis's flag denyoom."""
+    found = batch.split(requests, 0)
+    return found is None or any(
+        not isinstance(command := commands.resolve(argv), Error) and "denyoom" in command.flags for argv in found
+    )
+
+
 def _checked(argv: list[bytes], commands: Registry, longest: int) -> Command:
     command = commands.resolve(argv)
     if isinstance(command, Error):

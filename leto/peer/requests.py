@@ -88,6 +88,7 @@ class Outcome:
     STOPPING: Final = 3  # never appended
     UNKNOWN: Final = 4  # appended, fate unknown
     REFUSED: Final = 5  # never appended, and never will be as it is
+    DISK_FULL: Final = 6  # never appended
 
 
 Request = Forward | StatusQuery | SnapshotOffer | SnapshotChunk | SnapshotFinish

@@ -21,7 +21,7 @@ SLICE_BYTES = 64 << 10  # a slice is about a millisecond of the reactor's time .
 REST = 0.5  # ... after which others have it for as many times as long
 WRITE_BYTES = 256 << 10  # handed to the writer's thread at once: a hand-over costs both threads a wake-up
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 600.0  # seconds, doubled: after a snapshot that found no room
-LOW_PAUSE = 10.0  # seconds between two snapshots that are taken only because the disk is low
+LOW_PAUSE, LOW_REST = 10.0, 4.0  # seconds, or times the last one took, between two because the disk is low
 HELD = 2  # times the newest snapshot (or max_bytes): how much log is kept for a follower that installs one
 PIECE_BYTES = 1 << 20  # of a large value: the thread copies it, and nobody else can run meanwhile
 
@@ -104,6 +104,7 @@ class Compaction:
         self._running: list[Deferred[SnapshotMeta]] | None = None
         self._writer: SnapshotWriter | None = None
         self._cancelled = False
+        self._took = 0.0  # seconds, by the last one
         self._pause = FIRST_PAUSE  # after the next one that finds no room
         self._not_before = 0.0  # when one may be due again after one that found no room
         self.is_low = False  # so little room is left that nothing of the log is kept for others; set by the owner
@@ -184,7 +185,7 @@ class Compaction:
         self.found_no_room = False
         self._pause = FIRST_PAUSE
         if self.is_low:  # what it gave back may be little, and the next one gives no more
-            self._not_before = self._clock.seconds() + LOW_PAUSE
+            self._not_before = self._clock.seconds() + max(LOW_PAUSE, LOW_REST * self._took)
         for waiter in waiting:
             waiter.callback(meta)
 
@@ -254,6 +255,7 @@ class Compaction:
         await run_on(self._snapshot_flusher, sink.commit)
         if self._cancelled:
             raise Stopping(ABANDONED)
+        self._took = seconds() - started
         self._snapshot_index = meta.index
         self._snapshot_bytes = size
         self._share = 1.0

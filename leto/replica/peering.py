@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from leto.config import Config
 from leto.errors import (
+    DiskFull,
     LetoError,
     NoRoom,
     NotLeader,
@@ -42,7 +43,7 @@ T = TypeVar("T")
 
 STATUS_SECONDS = 1.0
 HOLD_SECONDS = 60.0  # how long the log behind a snapshot that was sent is kept: to install it takes a while
-REFUSED_SECONDS = 2.0  # until a follower that refused a snapshot is offered one again
+REFUSED_SECONDS, LONGEST_REFUSED = 2.0, 60.0  # until a follower that refused a snapshot is offered one again; doubled
 MAX_FORWARDS = 512  # half of the requests that a connection takes: beyond it clients are not read from
 CHUNK_BYTES = 256 << 10
 FATE_UNKNOWN = "the write was forwarded to the leader, which did not answer: it may or may not apply"
@@ -53,11 +54,13 @@ OUTCOMES: dict[type[LetoError], int] = {
     OutcomeUnknown: Outcome.UNKNOWN,
     RequestRefused: Outcome.REFUSED,
     RequestTooLarge: Outcome.REFUSED,
+    DiskFull: Outcome.DISK_FULL,
 }
 ERRORS: dict[int, type[LetoError]] = {
     Outcome.OVERLOADED: Overloaded,
     Outcome.STOPPING: Stopping,
     Outcome.REFUSED: RequestRefused,
+    Outcome.DISK_FULL: DiskFull,
 }
 
 
@@ -90,6 +93,7 @@ class Peering:
             is_installing=lambda: replica.node.is_installing,
         )
         self._streams: dict[str, Deferred[None]] = {}
+        self._refused: dict[str, float] = {}  # follower -> the next pause, while it refuses one after another
         self._held: dict[
             str, tuple[int, float]
         ] = {}  # follower -> the snapshot it is brought, and until when it counts
@@ -204,9 +208,12 @@ class Peering:
             if not ok:
                 self.log.warn("the snapshot did not reach {peer}: {why}", peer=message.to, why=result.getErrorMessage())
             if ok or not result.check(SnapshotRefused):
+                self._refused.pop(message.to, None)
                 tell(ok)
             else:  # it will not want it a moment later either
-                self._clock.callLater(REFUSED_SECONDS, tell, False)
+                pause = self._refused.get(message.to, REFUSED_SECONDS)
+                self._refused[message.to] = min(2 * pause, LONGEST_REFUSED)
+                self._clock.callLater(pause, tell, False)
 
         def tell(ok: bool) -> None:
             node.snapshot_sent(message.to, sent.meta.index, ok, self._clock.seconds())
@@ -228,6 +235,18 @@ class Peering:
 
     # status --------------------------------------------------------------------------------------------------
 
+    def status_of(self, peer: str) -> Deferred[Mapping[str, Any]]:
+        """What that member says of itself: leto.status.status_data. Errbacks ConnectionError, TimeoutError,
+        ProtocolError, msgspec.DecodeError."""
+
+        def decoded(answer: bytes) -> Mapping[str, Any]:
+            reply = requests.decode_answer(answer)
+            if not isinstance(reply, StatusReply):
+                raise ProtocolError("it answered something else")
+            return msgspec.json.decode(reply.json, type=dict[str, Any])
+
+        return self._transport.request(peer, requests.encode(StatusQuery()), STATUS_SECONDS).addCallback(decoded)
+
     def cluster_status(self) -> Deferred[dict[str, Any]]:
         """The shape of leto.status: every member's own view, or why it gave none."""
         return Deferred.fromCoroutine(self._cluster_status())
@@ -236,17 +255,10 @@ class Peering:
         own = self._config.id
         nodes = {own: status_data(self._replica.status())}
         unreachable: dict[str, str] = {}
-        asked = {
-            peer: self._transport.request(peer, requests.encode(StatusQuery()), STATUS_SECONDS)
-            for peer in self._replica.node.configuration.ids()
-            if peer != own
-        }
+        asked = {peer: self.status_of(peer) for peer in self._replica.node.configuration.ids() if peer != own}
         for peer, answer in asked.items():
             try:
-                reply = requests.decode_answer(await answer)
-                if not isinstance(reply, StatusReply):
-                    raise ProtocolError("it answered something else")
-                nodes[peer] = msgspec.json.decode(reply.json)
+                nodes[peer] = dict(await answer)
             except (ConnectionError, TimeoutError, ProtocolError, msgspec.DecodeError) as error:
                 unreachable[peer] = str(error) or "no connection to it"
         return {"id": own, "nodes": nodes, "unreachable": unreachable}

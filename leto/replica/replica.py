@@ -38,6 +38,7 @@ from leto.replica.membership import Membership, in_words, names
 from leto.replica.peering import Peering
 from leto.replica.proposals import Proposals
 from leto.replica.reads import Reads
+from leto.replica.room import Room
 from leto.replica.status import describe
 from leto.replica.timers import LazyTimer
 from leto.replica.transfer import Handover
@@ -146,6 +147,16 @@ class Replica:
             needed_behind=self.peering.needed_behind,
             meter=meter,
         )
+        self.growth_refusal = ""
+        self.room = Room(
+            reactor,
+            self.node,
+            store,
+            self.compaction,
+            ask=self.peering.status_of,
+            take_snapshot=lambda: self.compaction.take().addErrback(self._snapshot_failed),
+            changed=partial(setattr, self, "growth_refusal"),
+        )
         self._handover = Handover(reactor, self.node, config.election_timeout, transport.is_connected, wake)
         self._expiry = Expiry(reactor, self)
         self._disposal = Disposal(reactor, machine, meter)
@@ -179,6 +190,7 @@ class Replica:
             )
         self._transport.start(self)
         self.driver.start()
+        self.room.start()
         self._expiry.start()
 
     async def stop(self) -> None:
@@ -202,6 +214,7 @@ class Replica:
         self._dialling.stop()
         self.driver.stop()
         self.compaction.cancel()
+        self.room.stop()
         self._expiry.stop()
         self._disposal.stop()
         self._intake.stop()
@@ -254,6 +267,8 @@ class Replica:
                 self._forward(node.leader_id, request)
             else:
                 request.refused(self._not_leader())
+        elif self.growth_refusal and (full := self.room.refuse(request.payload)) is not None:
+            request.refused(full)
         elif proposals.gathered_bytes + node.uncommitted_bytes > self.config.max_uncommitted_bytes:
             request.refused(Overloaded("too many writes wait to be committed, try again later"))
         else:
@@ -335,6 +350,9 @@ class Replica:
             uptime=self._reactor.seconds() - self._made_at,
             client_address_of=self.addresses.of_client,
             snapshot_in_progress=self.compaction.in_progress,
+            snapshot_found_no_room=self.compaction.found_no_room,
+            space=self.room.space,
+            disk_state=self.room.state,
             counters=self._counters
             | {
                 "flushes": self.driver.flushes,
@@ -377,6 +395,7 @@ class Replica:
             self._disposal.begin()
         if self.node.removed:
             self._removed(f"{self.config.id} was removed from the cluster")
+        self.room.written(payload_bytes)
         if self.compaction.applied(index, payload_bytes):
             self.compaction.take().addErrback(self._snapshot_failed)
 
@@ -444,6 +463,7 @@ class Replica:
             if node.leader_id and self._reads.wants_to_ask:
                 self.driver.schedule()
         self._handover.changed()
+        self.room.leadership_changed()
 
     def _configuration_changed(self) -> None:
         before, configuration = self._dialling.current, self.node.configuration

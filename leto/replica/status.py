@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 
 import leto
-from leto.interfaces import PeerStatus, ReplicaStatus, StateMachine, Store, Transport
+from leto.interfaces import DiskSpace, PeerStatus, ReplicaStatus, StateMachine, Store, Transport
 from leto.raft.configuration import Member
 from leto.raft.node import Node
 from leto.raft.state import Role
@@ -29,6 +29,9 @@ def describe(
     client_address_of: Callable[[str], str],
     uptime: float,
     snapshot_in_progress: bool,
+    snapshot_found_no_room: bool,
+    space: DiskSpace,
+    disk_state: str,
     counters: Mapping[str, int],
 ) -> ReplicaStatus:
     """One instant of the node, as plain values."""
@@ -84,6 +87,11 @@ def describe(
         transferring_to=node.transferring_to,
         snapshot_in_progress=snapshot_in_progress,
         log_bytes=store.log_bytes(),
+        snapshot_found_no_room=snapshot_found_no_room,
+        disk_free=space.free,
+        disk_total=space.total,
+        disk_min_free=space.min_free,
+        disk_state=disk_state,
         counters=counters,
         version=leto.__version__,
         uptime=uptime,

@@ -130,11 +130,16 @@ def _persistence(session: Session) -> Fields:
     yield "rdb_changes_since_last_save", status.applied - status.snapshot_index
     yield "rdb_bgsave_in_progress", int(status.snapshot_in_progress)
     yield "rdb_last_save_time", session.state.last_save
-    yield "rdb_last_bgsave_status", "ok"
+    yield "rdb_last_bgsave_status", "err" if status.snapshot_found_no_room else "ok"
     yield "aof_enabled", 1
     yield "aof_rewrite_in_progress", 0
     yield "aof_last_write_status", "ok"
     yield "aof_current_size", status.log_bytes
+    yield "disk_state", status.disk_state
+    yield "disk_free_bytes", status.disk_free
+    yield "disk_total_bytes", status.disk_total
+    yield "disk_min_free_bytes", status.disk_min_free
+    yield "writes_refused", session.state.replica.growth_refusal
 
 
 def _stats(session: Session) -> Fields:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from leto.errors import LetoError, NoQuorum, NotLeader, OutcomeUnknown, Overloaded, Stopping
+from leto.errors import DiskFull, LetoError, NoQuorum, NotLeader, OutcomeUnknown, Overloaded, Stopping
 from leto.keyspace.replies import Error
 from leto.resp.slots import first_key, key_slot
 
@@ -23,6 +23,7 @@ _CODES: tuple[tuple[type[LetoError], str], ...] = (
     (NoQuorum, "NOQUORUM"),
     (Overloaded, "BUSY"),
     (Stopping, "SHUTDOWN"),
+    (DiskFull, "MISCONF"),  # as Redis says that it cannot persist
 )
 
 

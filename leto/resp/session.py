@@ -15,8 +15,10 @@ from operator import itemgetter
 
 from twisted.internet.defer import Deferred
 
+from leto.errors import DiskFull
 from leto.keyspace.batch import SET_HEADS
 from leto.keyspace.replies import QUEUED, Error, Reply
+from leto.resp import outcomes
 from leto.resp.codec import Request, RequestReader, pack
 from leto.resp.queue import RunQueue
 from leto.resp.runs import LoneRead, MixedRun, ReadRun, Run, Tally, Task, WriteRun, compat_reply
@@ -146,6 +148,7 @@ class Session(RunQueue):
             or self.reply_mode != "on"
             or not self.reader.authenticated
             or state.paused
+            or state.replica.growth_refusal
         ):
             self._step_through(requests)
             return
@@ -290,6 +293,10 @@ class Session(RunQueue):
 
     def _submit(self, group: Sequence[tuple[Request, Known]]) -> None:
         """Form runs of keyspace commands: see the rules above."""
+        refusal = self.state.replica.growth_refusal
+        if refusal and any(known.may_grow for _, known in group):
+            self._submit_without_growth(group, refusal)
+            return
         if not group:
             return
         kinds = [known.kind for _, known in group]
@@ -306,6 +313,19 @@ class Session(RunQueue):
                 part = group[start:end]
                 self._add(self._write_run(part, WriteRun) if kinds[start] == WRITE else self._read_run(part))
                 start = end
+
+    def _submit_without_growth(self, group: Sequence[tuple[Request, Known]], refusal: str) -> None:
+        """Too little room is left on the disks: what may add data is refused, each by itself."""
+        start = 0
+        for end, (_, known) in enumerate(group):
+            if known.may_grow:
+                self._submit(group[start:end])
+                start = end + 1
+                known.rejected += 1
+                error = outcomes.refusal(DiskFull(refusal), True)
+                self.state.count_error(error)
+                self.answer(error)
+        self._submit(group[start:])
 
     def _write_run(self, group: Sequence[tuple[Request, Known]], kind: type[WriteRun]) -> WriteRun:
         commands = [argv for argv, _ in group]

@@ -103,6 +103,7 @@ class Known:
         "high",
         "kind",
         "low",
+        "may_grow",
         "microseconds",
         "no_auth",
         "no_multi",
@@ -118,6 +119,7 @@ class Known:
         self.low = abs(command.arity)  # arguments, the name included
         self.high = command.arity if command.arity > 0 else sys.maxsize
         self.fast = "fast" in command.flags
+        self.may_grow = "denyoom" in command.flags  # it may add to the data
         self.no_auth = "no_auth" in command.flags
         self.no_multi = "no_multi" in command.flags or command.full_name in _TAKES_TIME
         self.at_exec = _AT_EXEC.get(command.full_name, command.function)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from leto.errors import DiskFull
 from leto.keyspace.replies import NULL_ARRAY, OK, Error, Reply
 from leto.resp.codec import Request, encode, pack
 from leto.resp.outcomes import refusal, refused_writes
@@ -122,6 +123,8 @@ class WriteTransaction(WriteRun):
             self.session.fault()
 
     def refusals(self, error: Exception) -> Sequence[Reply]:
+        if isinstance(error, DiskFull):
+            return [Error(b"EXECABORT Transaction discarded because of: " + refusal(error, True).text)]
         first_write = next(argv for argv, known in self.items if known.kind == WRITE)
         return refused_writes(error, [first_write], self.session.state.config.on_follower)
 

@@ -2,7 +2,7 @@
 
 `leto-snapshots/` holds, named by index and term (20 digits each):
 
-    <index>-<term>.snapshot   one that is this node's; the newest, and the one before while the log leads on from it
+    <index>-<term>.snapshot   one that is this node's; the newest, and the one before while it is of use
     <index>-<term>.tmp        one being taken; removed at a start
     <index>-<term>.partial    one being received; kept for a resumed transfer
     <index>-<term>.received   one received wholly, durable, not installed yet
@@ -37,6 +37,7 @@ from leto.storage.snapshot_file import (
 SNAPSHOT, TEMPORARY, PARTIAL, COMPLETE = ".snapshot", ".tmp", ".partial", ".received"
 DAMAGED = ".damaged-"
 KEPT = 2
+SHRUNK = 2  # times as large as the newest, at most, is the one before it kept
 LOW_SHARE = 4  # a snapshot taken while the disk is low may leave so many times less free
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -326,13 +327,23 @@ class Snapshots:
             self._disk.unlink(os.path.join(self._directory, name))
         reach("snapshot.old-removed")
 
-    def remove_unreachable(self, first_index: int) -> None:
-        """Remove what stands for the newest no more: an older snapshot from which the log, which begins at
-        `first_index`, does not lead on."""
+    def remove_useless(self, first_index: int) -> None:
+        """Remove an older snapshot that is not worth its room: the log, which begins at `first_index`, does not lead on
+        from it; or much was deleted since; or little room is left."""
         with self._change:
-            for (index, _), name in self._stored()[1:]:
-                if index + 1 < first_index:
+            (_, newest), *older = self._stored()
+            space = self._disk.space(self._directory)
+            is_low = space.free < self._min_free(space)
+            for (index, _), name in older:
+                if index + 1 < first_index or is_low or self._size(name) > SHRUNK * self._size(newest):
                     self._disk.unlink(os.path.join(self._directory, name))
+
+    def _size(self, name: str) -> int:
+        file = self._disk.open(os.path.join(self._directory, name), writable=False)
+        try:
+            return file.size()
+        finally:
+            file.close()
 
     def _stored(self) -> list[tuple[tuple[int, int], str]]:
         """((index, term), name), newest first."""

@@ -433,7 +433,8 @@ class FileStore:
             return
         self._log.free_dropped()
         try:
-            self._snapshots.remove_unreachable(self._log.index.first)
+            if self._snapshots.newest is not None:
+                self._snapshots.remove_useless(self._log.index.first)
         except OSError as error:
             raise self._fail(error, "remove an old snapshot") from error
 

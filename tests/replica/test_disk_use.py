@@ -3,56 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from cluster import Cluster, Node, Outcome, packed
-
-from leto.storage.simulated import SimulatedDisk
-from leto.storage.store import FileStore
+from cluster import Outcome
+from disks import DiskCluster, written
 
 KB = 1 << 10
 OPTIONS = {"snapshot_bytes": 256 * KB, "trailing_bytes": 128 * KB, "segment_bytes": 64 * KB}
-
-
-class DiskNode(Node):
-    """A node whose files are on a simulated disk."""
-
-    def __init__(self, *arguments, **options) -> None:
-        super().__init__(*arguments, **options)
-        self.disk = SimulatedDisk()
-        self.store = FileStore.open(
-            "/data",
-            disk=self.disk,
-            segment_bytes=self.config.segment_bytes,
-            random32=lambda: 7,
-            clock=self.cluster.clock.seconds,
-            background=False,
-        )
-
-    @property
-    def used(self) -> int:
-        return sum(len(data) for data in self.disk.files().values())
-
-
-class DiskCluster(Cluster):
-    def add(self, name: str, **options) -> DiskNode:
-        node = self.nodes[name] = DiskNode(self, name, 5000 + len(self.nodes), **options)
-        return node
 
 
 def at_most(keyspace: int, request: int) -> int:
     """Bytes, where the keyspace is never larger than that, nor a request: as docs/operations.md has it."""
     log = max(OPTIONS["snapshot_bytes"], keyspace) + OPTIONS["trailing_bytes"]
     return 3 * keyspace + log + 2 * max(OPTIONS["segment_bytes"], request) + 64 * KB  # the last: the other files
-
-
-def written(node: DiskNode, requests: list[tuple[str, ...]]) -> int:
-    """The most that the disk held while these were carried out, one entry each."""
-    most = 0
-    for words in requests:
-        outcome = Outcome(node.replica.write(packed(*words), 1))
-        node.cluster.until(lambda outcome=outcome: outcome.done)
-        assert outcome.error is None
-        most = max(most, node.used)
-    return most
 
 
 @pytest.mark.parametrize("keys", [1, 30, 200])
@@ -77,6 +38,18 @@ def test_what_is_deleted_gives_its_room_back_with_the_next_snapshot():
     assert snapshot.error is None
     assert node.used <= at_most(0, size) - OPTIONS["snapshot_bytes"]
     assert len([path for path in node.disk.files() if path.endswith(".snapshot")]) == 1, "the older one serves nobody"
+
+
+def test_what_is_deleted_right_after_a_snapshot_gives_its_room_back_as_well():
+    """The log still leads on from the older one."""
+    node = DiskCluster(1, **OPTIONS).nodes["id1"]
+    written(node, [("SET", f"key:{number}", "v" * 10_000) for number in range(100)])
+    for words in (("SET", "a", "b"), ("FLUSHALL",)):
+        written(node, [words])
+        snapshot = Outcome(node.replica.snapshot())
+        node.cluster.until(lambda snapshot=snapshot: snapshot.done)
+        assert snapshot.error is None
+    assert sum(len(data) for path, data in node.disk.files().items() if path.endswith(".snapshot")) < 1000
 
 
 def test_the_log_that_is_held_for_a_follower_is_bounded_too():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import hiredis
 from twisted.python.failure import Failure
 
-from leto.errors import NoQuorum, NotLeader, OutcomeUnknown, Overloaded, RequestTooLarge, Stopping
+from leto.errors import DiskFull, NoQuorum, NotLeader, OutcomeUnknown, Overloaded, RequestTooLarge, Stopping
 from leto.keyspace.replies import NULL_ARRAY, OK
 from leto.storage.simulated import PowerLost
 from tests.simulation.whole.linearizability import NEVER, UNKNOWN, Event, Model
@@ -152,7 +152,7 @@ class Client:
         if operation.is_read:
             if failure.check(NoQuorum, Stopping) is None:
                 failure.raiseException()
-        elif failure.check(NotLeader, Overloaded, RequestTooLarge, Stopping):
+        elif failure.check(NotLeader, Overloaded, RequestTooLarge, DiskFull, Stopping):
             world.oracle.refuse(operation, failure.value)
             operation.output = None  # it never happened
         elif failure.check(OutcomeUnknown) is None:

@@ -164,6 +164,7 @@ class Host:
             random32=lambda: source.getrandbits(32),
             clock=process.clock.seconds,
             background=False,
+            min_free_bytes=self.config.min_free_bytes,
         )
 
     def _build(self, process: Process, source: Random) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
-from leto.errors import ProtocolError, Stopping, StorageError
+from leto.errors import NoRoom, ProtocolError, Stopping, StorageError
 from leto.interfaces import PeerListener
 from leto.storage.simulated import PowerLost
 from tests.simulation.whole.timeline import Call, ProcessClock
@@ -195,7 +195,7 @@ class SlowFlusher:
         if failure is None:
             done.callback(None)
         else:
-            if self._process.fatal_by is None:
+            if self._process.fatal_by is None and not failure.check(NoRoom):
                 self._process.fatal_by = self._process.host.world.timeline.rightNow + FATAL_WITHIN
             done.errback(failure)
         if self._jobs:

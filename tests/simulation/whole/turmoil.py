@@ -89,7 +89,7 @@ class Turmoil:
             self.record("op", f"{host.name}'s disk is nearly full")
             used = sum(len(data) for data in host.disk.files().values())
             host.process.failed_disk = True
-            host.disk.capacity = used + self.random.choice([0, 1000, 10_000])
+            host.disk.capacity = used + self.random.choice([0, 1000, 10_000, 50_000, 200_000])
 
     def _restart(self) -> None:
         for host in self.hosts.values():

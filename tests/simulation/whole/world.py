@@ -96,6 +96,7 @@ class World(Turmoil):
             "max_batch_bytes": draw.choice([100, 1 << 20]),
             "max_uncommitted_bytes": draw.choice([2000, 1 << 20]),
             "segment_bytes": draw.choice([4096, 4096, 1 << 16]),
+            "min_free_bytes": draw.choice([0, 5000, 50_000]),
         }
         self.hosts: dict[str, Host] = {}
         self._found(plan.nodes)

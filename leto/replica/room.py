@@ -1,0 +1,213 @@
+"""How much room the disks have, and what follows: told of while there is enough, refused before there is none.
+
+Each node looks at its own disk. Where less than `min_free` is left it is low: it keeps nothing of the log for others,
+and takes a snapshot whenever one may give room back. A leader refuses writes that add data (Redis's flag denyoom)
+while its own disk is low, or those of so many voters that no quorum has room: it asks them for their status. What
+takes little and may give room back goes on: deletions, expiry, changes of members.
+
+A voter that is low while a quorum is not goes on as well: to refuse would let the smallest disk decide for all. When it
+has no room left for the log it ends, as on any failure of its disk, and the others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from leto.errors import DiskFull, StorageError
+from leto.interfaces import DiskSpace, Store
+from leto.keyspace.admission import may_grow
+from leto.keyspace.commands import KEYSPACE
+from leto.raft.node import Node
+from leto.raft.quorum import agreed
+from leto.raft.state import Role
+from leto.replica.timers import LazyTimer
+
+LOOK_SECONDS = 1.0  # between two looks at the own disk ...
+LOOK_BYTES = 16 << 20  # ... or as much of the log
+ASK_SECONDS = 5.0  # between two questions to the voters how their disks are
+WARN_SHARE = 2  # times min_free: with less than that left, the log says so
+CALM_SHARE = 8  # a part of min_free: so much more must be free before a disk counts as better again
+OK, WARNING, LOW = "ok", "warning", "low"
+
+
+class Snapshots(Protocol):
+    """leto.replica.compaction.Compaction, as far as it matters here."""
+
+    is_low: bool
+
+    @property
+    def may_help(self) -> bool: ...
+
+
+class Room:
+    """One node's view. `refusal`: why writes that add data are refused now; empty while they are not."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: Any,
+        node: Node,
+        store: Store,
+        snapshots: Snapshots,
+        *,
+        ask: Callable[[str], Deferred[Mapping[str, Any]]],
+        take_snapshot: Callable[[], object],
+        changed: Callable[[str], object],
+    ) -> None:
+        """`ask(peer)` gives that member's own status (leto.status.status_data). `changed` is given each new
+        `refusal`."""
+        self._clock = clock
+        self._node = node
+        self._store = store
+        self._snapshots = snapshots
+        self._ask = ask
+        self._take_snapshot = take_snapshot
+        self._changed = changed
+        self._timer = LazyTimer(clock, self._look_again)
+        self._written = 0  # bytes since the last look
+        self._ask_at = 0.0
+        self._others: dict[str, str] = {}  # how the disks of others are; those that did not say are taken to be well
+        self._is_blind = False
+        self.space = DiskSpace(0, 0, 0)
+        self.state = OK
+        self.refusal = ""
+
+    def start(self) -> None:
+        self._look_again()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def written(self, size: int) -> None:
+        """So many bytes more came to the log."""
+        self._written += size
+        if self._written >= LOOK_BYTES:
+            self._look()
+
+    def refuse(self, requests: bytes) -> DiskFull | None:
+        """Why these must not be appended now, if so. Costs a look at each of them: ask while there is a `refusal`."""
+        return DiskFull(self.refusal) if self.refusal and may_grow(requests, KEYSPACE) else None
+
+    def leadership_changed(self) -> None:
+        self._others.clear()
+        self._ask_at = 0.0
+        self._decide()
+
+    def _look_again(self) -> None:
+        self._timer.expect(self._clock.seconds() + LOOK_SECONDS)
+        if self._node.role is Role.LEADER and self._clock.seconds() >= self._ask_at:
+            self._ask_at = self._clock.seconds() + ASK_SECONDS
+            self._ask_others()
+        self._look()
+
+    # the own disk -------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        self._written = 0
+        try:
+            self.space = self._store.space()
+            self._is_blind = False
+        except StorageError as error:
+            if not self._is_blind:
+                self._is_blind = True
+                self.log.error("{error}; what it was last is taken to be so still", error=error)
+        state = _state(self.space, self.state)
+        if state != self.state:
+            self.state = state
+            self._snapshots.is_low = state == LOW
+            self._say()
+            self._decide()
+        if state == LOW and self._snapshots.may_help:
+            self._take_snapshot()
+
+    def _say(self) -> None:
+        words = _in_words(self.space)
+        if self.state == LOW:
+            self.log.error(
+                "the disk has {free} of {total} left, less than {least} (min-free-bytes): this node, if it leads, "
+                "refuses writes that add data; make room, or delete data: the next snapshot gives its room back",
+                **words,
+            )
+        elif self.state == WARNING:
+            self.log.warn(
+                "the disk has {free} of {total} left: with less than {least} (min-free-bytes) this node, if it leads, "
+                "refuses writes that add data",
+                **words,
+            )
+        else:
+            self.log.info("the disk has {free} of {total} left, which is enough again", **words)
+
+    # the others' ----------------------------------------------------------------------------------------
+
+    def _ask_others(self) -> None:
+        configuration = self._node.configuration
+        for voter in {*configuration.voter_ids(), *configuration.outgoing_ids()} - {self._node.id}:
+            self._ask(voter).addCallbacks(self._heard, self._not_heard, callbackArgs=(voter,), errbackArgs=(voter,))
+
+    def _heard(self, status: Mapping[str, Any], voter: str) -> None:
+        state = str(status.get("disk_state", OK))
+        if state == LOW and self._others.get(voter) != LOW:
+            self.log.warn("the disk of {voter} is low", voter=voter)
+        self._others[voter] = state
+        self._decide()
+
+    def _not_heard(self, reason: Failure, voter: str) -> None:
+        self._others.pop(voter, None)
+        self._decide()
+
+    # what follows -------------------------------------------------------------------------------------------
+
+    def _decide(self) -> None:
+        refusal = ""
+        if self._node.role is Role.LEADER:
+            if self.state == LOW:
+                refusal = (
+                    "the leader's disk has {free} left, less than min-free-bytes ({least})".format(
+                        **_in_words(self.space)
+                    )
+                    + _GOES_ON
+                )
+            elif not self._quorum_has_room():
+                low = sorted(voter for voter, state in self._others.items() if state == LOW)
+                refusal = f"too many voters' disks are low ({', '.join(low)})" + _GOES_ON
+        if refusal != self.refusal:
+            self.refusal = refusal
+            self._changed(refusal)
+
+    def _quorum_has_room(self) -> bool:
+        configuration = self._node.configuration
+        voters, outgoing = configuration.voter_ids(), configuration.outgoing_ids()
+        if not voters and not outgoing:
+            return True
+        return agreed(voters, outgoing, lambda voter: int(self._others.get(voter) != LOW)) == 1
+
+
+_GOES_ON = ": writes that add data are refused; reads, DEL, UNLINK, EXPIRE and FLUSHALL go on"
+
+
+def _state(space: DiskSpace, before: str) -> str:
+    least = space.min_free
+    calm = least // CALM_SHARE
+    if space.free < least + (calm if before == LOW else 0):
+        return LOW
+    if space.free < WARN_SHARE * least + (calm if before != OK else 0):
+        return WARNING
+    return OK
+
+
+def _in_words(space: DiskSpace) -> dict[str, str]:
+    return {"free": human(space.free), "total": human(space.total), "least": human(space.min_free)}
+
+
+def human(size: int) -> str:
+    """Bytes for people, in whole units of the largest kind that leaves two digits."""
+    for unit, each in (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)):
+        if size >= 10 * each:
+            return f"{size // each} {unit}"
+    return f"{size} bytes"
