@@ -75,6 +75,31 @@ class Address:
         return cls(host, int(port))
 
 
+@dataclass(frozen=True, slots=True)
+class OutputLimit:
+    """How many bytes of replies a client may leave unread: above `hard` it is closed at once, above `soft` once that
+    has lasted `seconds`. 0: no such limit. Redis's client-output-buffer-limit, of one class of clients."""
+
+    hard: int = 0
+    soft: int = 0
+    seconds: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.hard} {self.soft} {self.seconds}"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLimits:
+    """By Redis's classes of clients, with Redis's defaults. Here all clients are `normal`."""
+
+    normal: OutputLimit = OutputLimit()
+    slave: OutputLimit = OutputLimit(256 << 20, 64 << 20, 60)
+    pubsub: OutputLimit = OutputLimit(32 << 20, 8 << 20, 60)
+
+    def __str__(self) -> str:
+        return f"normal {self.normal} slave {self.slave} pubsub {self.pubsub}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Durations are seconds, sizes are bytes, unless a name says otherwise."""
@@ -119,8 +144,11 @@ class Config:
     timeout: int = 0  # seconds after which a client that asks nothing is closed, 0: never
     tcp_keepalive: int = 300  # seconds of silence after which the kernel asks whether a client is there, 0: never
     max_bulk_bytes: int = 512 << 20
-    client_output_bytes: int = 64 << 20  # a client that leaves more than this unread is closed
-    client_pending_bytes: int = 16 << 20  # a client with more than this unanswered is not read from
+    # What clients may make a node keep: see leto.resp.flow.
+    client_output_limits: OutputLimits = OutputLimits()
+    client_query_buffer_limit: int = 1 << 30  # a client that makes it keep more of its requests is closed
+    client_pending_bytes: int = 16 << 20  # a client that waits for this node with more than that is not read from
+    maxmemory_clients: int = 1 << 30  # of all clients; beyond it those that keep most are closed. 0: no limit
 
     # peers
     cluster_secret: bytes | None = None  # read from cluster_secret_file or LETO_CLUSTER_SECRET
@@ -155,7 +183,7 @@ _AT_LEAST: Mapping[str, int] = {
     "segment_bytes": 4 << 10,
     "maxclients": 1,
     "max_bulk_bytes": 1 << 10,
-    "client_output_bytes": 1 << 10,
+    "client_query_buffer_limit": 1 << 20,
     "client_pending_bytes": 1 << 10,
 }
 _AT_MOST: Mapping[str, int] = {"maxclients": (1 << 32) - 1, "timeout": (1 << 31) - 1, "tcp_keepalive": (1 << 31) - 1}

@@ -11,12 +11,12 @@ import difflib
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Any
 
-from leto.config import Address, Config
+from leto.config import Address, Config, OutputLimit, OutputLimits
 from leto.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "LETO_"
@@ -46,6 +46,30 @@ def format_size(size: int) -> str:
         if size and size % _SIZE_UNITS[unit] == 0:
             return f"{size // _SIZE_UNITS[unit]}{unit}"
     return str(size)
+
+
+def parse_output_limits(text: str, others: OutputLimits | None = None) -> OutputLimits:
+    """`normal 0 64mb 10`, and more such classes (slave or replica, pubsub); those not named stay as in `others`, or are
+    Redis's defaults. Raises ValueError in Redis's words.
+
+    A size alone is what earlier versions took: more than so much unread for ten seconds.
+    """
+    words = text.lower().split()
+    others = others or OutputLimits()
+    if len(words) == 1:
+        return replace(others, normal=OutputLimit(0, parse_size(words[0]), 10))
+    if len(words) % 4:
+        raise ValueError("Wrong number of arguments in buffer limit configuration.")
+    for name, *limits in zip(*(words[start::4] for start in range(4)), strict=True):
+        kind = "slave" if name == "replica" else name
+        if kind not in ("normal", "slave", "pubsub"):
+            raise ValueError("Invalid client class specified in buffer limit configuration.")
+        try:
+            limit = OutputLimit(parse_size(limits[0]), parse_size(limits[1]), _parse_count(limits[2]))
+        except ValueError:
+            raise ValueError("Error in hard, soft or soft_seconds setting in buffer limit configuration.") from None
+        others = replace(others, **{kind: limit})
+    return others
 
 
 def _parse_count(text: str) -> int:
@@ -205,8 +229,16 @@ GROUPS: Mapping[str, Sequence[Option]] = {
         _count("timeout", "a client that asks nothing for so many seconds is closed; 0: never"),
         _count("tcp-keepalive", "seconds of silence until a client's connection is probed; 0: never"),
         _size("proto-max-bulk-len", "the longest string a client may send", "max_bulk_bytes"),
-        _size("client-output-buffer-limit", "a client that leaves more unread is closed", "client_output_bytes"),
-        _size("client-pending-bytes", "a client with more than this unanswered is not read from"),
+        Option(
+            "client-output-buffer-limit",
+            "client_output_limits",
+            "LIMITS",
+            "replies a client may leave unread: normal HARD SOFT SECONDS, as in redis.conf",
+            parse_output_limits,
+        ),
+        _size("client-query-buffer-limit", "a client that sends more than this ahead is closed"),
+        _size("client-pending-bytes", "a client that waits for this node with more than that is not read from"),
+        _size("maxmemory-clients", "what clients may make a node keep, in sum; those that keep most are closed"),
     ),
     "Peers": (
         _text("cluster-secret-file", "FILE", "a file with the secret that peers share (or set LETO_CLUSTER_SECRET)"),

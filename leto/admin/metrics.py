@@ -116,6 +116,8 @@ COUNTERS = {
     "leto_clients_sent_bytes": "Bytes sent to clients.",
     "leto_clients_protocol_errors": "Client connections closed for a protocol error.",
     "leto_clients_output_overruns": "Client connections closed because they did not read their replies.",
+    "leto_clients_query_buffer_overruns": "Client connections closed because they sent too far ahead.",
+    "leto_clients_evicted_clients": "Client connections closed because all of them kept too much memory.",
     "leto_clients_authentication_failures": "Wrong passwords.",
     "leto_clients_error_replies": "Error replies sent to clients.",
 }

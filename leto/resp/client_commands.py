@@ -9,6 +9,7 @@ from leto.keyspace.numbers import parse_integer
 from leto.keyspace.replies import OK, SYNTAX_ERROR, Error, Reply, Verbatim
 from leto.resp.codec import Request
 from leto.resp.connection import BAD_NAME, is_name
+from leto.resp.describe import describe
 from leto.resp.table import NO_REPLY, command, container
 
 if TYPE_CHECKING:
@@ -93,37 +94,6 @@ def _client(
         syntax=syntax,
         complexity=complexity,
         tips=tips,
-    )
-
-
-def describe(session: Session) -> str:
-    """One line of CLIENT LIST."""
-    now = session.state.reactor.seconds()
-    flags = "".join(
-        letter
-        for letter, is_set in (
-            ("b", bool(session.blocked)),
-            ("c", session.closing),
-            ("e", session.no_evict),
-            ("r", session.readonly),
-            ("T", session.no_touch),
-            ("x", session.transaction is not None),
-        )
-        if is_set
-    )
-    buffered = session.reader.buffered
-    waiting = session.output.unsent
-    queued = len(session.transaction.items) if session.transaction is not None else -1
-    return (
-        f"id={session.id} addr={session.peer} laddr={session.local} fd={session.descriptor}"
-        f" name={session.name.decode('latin-1')} age={int(now - session.created)}"
-        f" idle={int(now - session.last_active)} flags={flags or 'N'} db=0 sub=0 psub=0 ssub=0 multi={queued}"
-        f" qbuf={buffered} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0"
-        f" oll={1 if waiting else 0} omem={waiting} tot-mem={buffered + waiting + session.pending_bytes}"
-        f" events={'rw' if waiting else 'r'} cmd={session.last_command}"
-        f" user=default redir=-1"
-        f" resp={3 if session.resp3 else 2} lib-name={session.library_name.decode('latin-1')}"
-        f" lib-ver={session.library_version.decode('latin-1')}"
     )
 
 

@@ -62,6 +62,11 @@ class RequestReader:
         """Bytes of the request that is still arriving."""
         return self._strict.buffered
 
+    @property
+    def argument_bytes(self) -> int:
+        """Those of them that are its arguments already."""
+        return self._strict.argument_bytes
+
     def feed(self, data: bytes) -> list[Request]:
         """All requests that are complete now, in order. After a protocol error: those before it, then none."""
         if self.error is not None:
@@ -103,12 +108,6 @@ class RequestReader:
         more = self._feed_strictly(data[consumed:])
         self.raw = canonical + self.raw
         return requests + more
-
-    def hold(self, data: bytes) -> None:
-        """Keep what has come for the next feed()."""
-        if self.error is None:
-            self._strict.push(data)
-            self._is_cut = True
 
     def _feed_strictly(self, data: bytes, most: int = -1) -> list[Request]:
         strict = self._strict

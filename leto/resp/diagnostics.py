@@ -233,7 +233,7 @@ def memory_stats(session: Session, argv: Request) -> Reply:
     return {
         b"peak.allocated": max(peak_bytes(), used),
         b"total.allocated": used,
-        b"clients.normal": sum(s.reader.buffered + s.pending_bytes + s.output.unsent for s in sessions),
+        b"clients.normal": sum(other.kept_bytes for other in sessions),
         b"keys.count": keys,
         b"keys.bytes-per-key": used // keys if keys else 0,
     }

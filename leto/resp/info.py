@@ -84,7 +84,7 @@ def _clients(session: Session) -> Fields:
     yield "connected_clients", len(sessions)
     yield "cluster_connections", 0
     yield "maxclients", state.maxclients
-    yield "client_recent_max_input_buffer", max((other.reader.buffered for other in sessions), default=0)
+    yield "client_recent_max_input_buffer", max((other.input_bytes for other in sessions), default=0)
     yield "client_recent_max_output_buffer", max((other.output.unsent for other in sessions), default=0)
     yield "blocked_clients", sum(bool(other.blocked) for other in sessions)
     yield "tracking_clients", 0
@@ -120,6 +120,7 @@ def _memory(session: Session) -> Fields:
     yield "maxmemory", 0
     yield "maxmemory_human", "0B"
     yield "maxmemory_policy", "noeviction"
+    yield "mem_clients_normal", sum(other.kept_bytes for other in session.state.sessions.values())
     yield "mem_fragmentation_ratio", "1.00"
     yield "mem_allocator", "libc"
 
@@ -152,6 +153,8 @@ def _stats(session: Session) -> Fields:
     yield "rejected_connections", state.rejected_connections
     yield "total_error_replies", sum(state.errors.values())
     yield "unexpected_error_replies", 0
+    yield "evicted_clients", state.memory.evicted
+    yield "client_query_buffer_limit_disconnections", state.query_overruns
     yield "client_output_buffer_limit_disconnections", state.output_overruns
     yield "acl_access_denied_auth", state.authentication_failures
 

@@ -1,10 +1,6 @@
 """The client port: Twisted's protocol and factory around leto.resp.session.
 
-Backpressure. A client with more than client_pending_bytes of requests unanswered is not read from. Replies that
-it does not take wait here; above UNREAD_BYTES (leto.resp.queue) its reads are no longer evaluated and it is not read
-from. A single reply may be larger than that: above client_output_bytes a client that takes nothing at all for ten
-seconds is closed. A client that takes its replies slowly is never closed, one that takes none holds a bounded amount
-of memory. While too many writes of all clients wait, no client is read from (leto.resp.readers).
+When a client is read from is leto.resp.flow's; while too many writes of all clients wait, none is (leto.resp.readers).
 """
 
 from __future__ import annotations
@@ -181,6 +177,8 @@ class RespFactory(Factory):
             "sent_bytes": state.output_total,
             "protocol_errors": state.protocol_errors,
             "output_overruns": state.output_overruns,
+            "query_buffer_overruns": state.query_overruns,
+            "evicted_clients": state.memory.evicted,
             "authentication_failures": state.authentication_failures,
             "error_replies": sum(state.errors.values()),
         }

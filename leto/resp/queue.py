@@ -4,21 +4,21 @@
   head; one write to the output for all that is answered within a reactor turn.
 - Writes are handed to the replica as they come; reads wait until the writes before them are resolved, a write waits
   until the reads before it are evaluated.
-- Backpressure is described in leto.resp.protocol.
+- When the client is read from, and what is kept of it, is leto.resp.flow's.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
 from leto.keyspace.replies import Reply
 from leto.resp.codec import Request, encode
+from leto.resp.flow import Flow
 from leto.resp.runs import MixedRun, ReadRun, Run, Task, WriteRun
 from leto.resp.transport import Output
 
@@ -27,15 +27,12 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-UNREAD_BYTES = 256 << 10  # of replies that a client has not taken; beyond it none are made for it
-STALL_SECONDS = 10.0  # how long a client with too much unread may take nothing of it
-
 
 def _ignore(is_reading: bool) -> None:
     """There is nobody to read from any more."""
 
 
-class RunQueue(ABC):
+class RunQueue(Flow):
     """`reading` are the runs under way that read, in order; `writing` counts the write runs under way.
     `silent`: the request at hand gets no reply (CLIENT REPLY)."""
 
@@ -44,55 +41,30 @@ class RunQueue(ABC):
     __slots__ = (
         "_backlog",
         "_flush_planned",
-        "_is_read",
         "_pending",
         "_proceeding",
         "_receiving",
-        "_set_reading",
-        "_stall_timer",
-        "_stalled_at",
         "_unstarted",
-        "blocked",
-        "closed",
-        "closing",
-        "half_closed",
-        "id",
-        "output",
-        "peer",
-        "pending_bytes",
         "prompt_until",
         "reading",
         "resp3",
         "silent",
-        "state",
         "writing",
     )
 
     def __init__(self, state: ServerState, output: Output, set_reading: Callable[[bool], None]) -> None:
-        self.state = state
-        self.output = output
-        self._set_reading = set_reading  # whether the protocol shall read from the client
-        self._is_read = True
-        self.id = state.next_id()
-        self.peer = ""
+        super().__init__(state, output, set_reading)
         self.resp3 = False
         self.silent = False
-        self.blocked = ""  # "" | "task" | "exec" | "pause": why the backlog waits
-        self.closed = False  # the connection is gone
-        self.closing = False  # nothing more is taken; the connection closes once all is answered
-        self.half_closed = False  # the client has sent all it wants to
         self.writing = 0
         self.prompt_until = 0.0  # a request that comes by then follows the last reply at once
         self.reading: deque[ReadRun | MixedRun] = deque()
-        self.pending_bytes = 0
         self._pending: deque[Run] = deque()
         self._unstarted: deque[Run] = deque()
         self._backlog: deque[Request] = deque()  # requests behind a blocking one
         self._receiving = False  # in the middle of a chunk: all its answers leave together
         self._proceeding = False
         self._flush_planned = False
-        self._stall_timer: Any = None
-        self._stalled_at = 0
 
     def answer(self, reply: Reply) -> None:
         """Queue a reply that is known already."""
@@ -154,10 +126,6 @@ class RunQueue(ABC):
         elif not self._receiving:
             self._flush()
 
-    @abstractmethod
-    def resume(self, reason: str) -> None:
-        """What blocked is over: go on with what waited behind it."""
-
     def has_started_writes_after(self, run: Run) -> bool:
         """Whether a write that came after `run`, which is not answered, was handed to the replica."""
         pending = self._pending
@@ -173,7 +141,7 @@ class RunQueue(ABC):
             and pending[0] is run
             and not (self._receiving or self._proceeding or self.closing or self.half_closed or self.blocked)
             and not self._backlog
-            and self._is_read
+            and self._takes
             and not self.output.unsent
         )
 
@@ -218,7 +186,11 @@ class RunQueue(ABC):
             if data:
                 self.state.output_total += len(data)
                 self.output.write(data)
-        if not pending and not self.closed and (self.closing or (self.half_closed and not self._backlog)):
+        if (
+            not pending
+            and not self.closed
+            and (self.closing or (self.half_closed and not (self._backlog or self._held)))
+        ):
             self.closing = True
             self.output.close()
         self._mind_limits()
@@ -241,53 +213,16 @@ class RunQueue(ABC):
             self.output.write(b"\r\n")
         self._mind_limits()
 
-    # backpressure ------------------------------------------------------------------------------------
-
-    @property
-    def is_full(self) -> bool:
-        """So much waits for the client to take it that there is no use in making more."""
-        unsent = self.output.unsent
-        return unsent > UNREAD_BYTES or unsent > self.state.output_bytes
-
-    def _mind_limits(self) -> None:
-        """Read from the client only while it does not owe too much; see leto.resp.protocol."""
-        state, unsent = self.state, self.output.unsent
-        if self._is_read:
-            if self.pending_bytes > state.pending_bytes or self.blocked or (unsent and self.is_full):
-                self._read_from_client(False)
-        elif (
-            2 * self.pending_bytes <= state.pending_bytes
-            and not self.blocked
-            and 2 * unsent <= min(UNREAD_BYTES, state.output_bytes)
-        ):
-            self._read_from_client(True)
-        if unsent > state.output_bytes and self._stall_timer is None and not self.closed:
-            self._stalled_at = self.output.taken
-            self._stall_timer = state.reactor.callLater(STALL_SECONDS, self._stalled)
-
-    def _read_from_client(self, wanted: bool) -> None:
-        self._is_read = wanted
-        if not self.half_closed and not self.closed:
-            self._set_reading(wanted)
-
-    def _stalled(self) -> None:
-        """Too much waits for the client since STALL_SECONDS: it is closed unless it took some of it meanwhile."""
-        self._stall_timer = None
-        if self.output.taken == self._stalled_at and self.output.unsent > self.state.output_bytes:
-            self.state.output_overruns += 1
-            self.kill()
-        else:
-            self._mind_limits()
-
     def drained(self) -> None:
         """The client has taken everything."""
+        self._end_soft_limit()
         self.proceed()
 
     # the end -----------------------------------------------------------------------------------------
 
     @property
     def unanswered(self) -> bool:
-        return bool(self._pending or self._backlog)
+        return bool(self._pending or self._backlog or self._held)
 
     def end_of_input(self) -> None:
         """The client closed its half: what it asked for is answered, then the connection closes."""
@@ -303,6 +238,7 @@ class RunQueue(ABC):
     def kill(self) -> None:
         """Close at once; what waits is dropped."""
         self.closing = True
+        self.drop_held()
         self.output.abort()
 
     def fault(self) -> None:
@@ -313,11 +249,13 @@ class RunQueue(ABC):
     def lost(self) -> None:
         """The connection is gone. What is in the log goes its way; nothing more is started."""
         self.closed = self.closing = True
-        self.state.sessions.pop(self.id, None)
+        state = self.state
+        state.sessions.pop(self.id, None)
+        state.memory.forget(self._as_session)
+        state.pump.discard(self)
         self._flush_planned = False
-        if self._stall_timer is not None and self._stall_timer.active():
-            self._stall_timer.cancel()
-        self._stall_timer = None
+        self._end_soft_limit()
+        self.drop_held()
         self._pending.clear()
         self._unstarted.clear()
         self._backlog.clear()

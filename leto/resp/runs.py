@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Tally = Sequence[tuple[Known, int]]  # which commands a run holds, and how many of each
 
 _OVERHEAD = 256  # bytes that a run itself takes, roughly
+REQUEST_BYTES = 120  # a small parsed request takes so much more than its bytes
 _SLICE = 1 << 18  # bytes of replies made before they are handed to the output
 _LARGE = 4096  # a bulk reply of this size is counted towards the slice
 _OK_LINE = b"+OK\r\n"
@@ -52,11 +53,11 @@ class WriteRun(Run):
     def __init__(
         self, session: Session, commands: Sequence[Request], payload: bytes, tally: Tally, head: bytes = b""
     ) -> None:
-        self.size = len(payload) + _OVERHEAD
         self.output = None
         self.session = session
         self.commands = commands
-        self.count = len(commands)
+        count = self.count = len(commands)
+        self.size = len(payload) + REQUEST_BYTES * count + _OVERHEAD
         self.payload = payload
         self.head = head
         self.tally = tally

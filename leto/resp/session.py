@@ -20,9 +20,11 @@ from leto.keyspace.batch import SET_HEADS
 from leto.keyspace.replies import QUEUED, Error, Reply
 from leto.resp import outcomes
 from leto.resp.codec import Request, RequestReader, pack
+from leto.resp.flow import NOTABLE_BYTES
 from leto.resp.queue import RunQueue
-from leto.resp.runs import LoneRead, MixedRun, ReadRun, Run, Tally, Task, WriteRun, compat_reply
+from leto.resp.runs import REQUEST_BYTES, LoneRead, MixedRun, ReadRun, Run, Tally, Task, WriteRun, compat_reply
 from leto.resp.state import ServerState
+from leto.resp.strict import request_bytes
 from leto.resp.table import LOCAL, NO_REPLY, READ, WRITE, Known
 from leto.resp.transaction import Transaction, Watch
 from leto.resp.transport import Output
@@ -30,6 +32,8 @@ from leto.resp.transport import Output
 _NAME = itemgetter(0)
 _AT_ONCE = frozenset(("exec", "discard", "multi", "watch", "quit", "reset"))  # full names; never queued by MULTI
 _ATTACKS = frozenset((b"POST", b"HOST:"))  # a browser was made to talk to us (as Redis guards against it)
+
+ANSWERED_BYTES = 4 << 20  # of replies of connection commands are made at once
 
 NO_AUTH = Error(b"NOAUTH Authentication required.")
 NOT_IN_MULTI = Error(b"ERR Command not allowed inside a transaction")
@@ -42,7 +46,7 @@ class Session(RunQueue):
     """
 
     __slots__ = (
-        "_held",
+        "_cut_short",
         "compat_leto",
         "created",
         "descriptor",
@@ -72,7 +76,7 @@ class Session(RunQueue):
         self.descriptor = -1
         self.created = self.last_active = state.reactor.seconds()
         self.last_command = "NULL"
-        self._held = False  # not authenticated, and blocked: nothing is parsed, for limits may change by that
+        self._cut_short = False  # the reader has more: not authenticated, and blocked by what may change its limits
         self.name = b""
         self.library_name = b""
         self.library_version = b""
@@ -92,6 +96,22 @@ class Session(RunQueue):
     def authenticated(self) -> bool:
         return self.reader.authenticated
 
+    @property
+    def input_bytes(self) -> int:
+        queued = self.transaction.bytes if self.transaction is not None else 0
+        return self.held + self.reader.buffered + queued
+
+    @property
+    def request_bytes(self) -> int:
+        """About what the client's requests take, those under way included."""
+        behind = REQUEST_BYTES * len(self._backlog)
+        return self.input_bytes + self.pending_bytes + behind + self.watch.bytes
+
+    @property
+    def kept_bytes(self) -> int:
+        """About what the client makes this node keep."""
+        return self.request_bytes + self.output.unsent
+
     def receive(self, data: bytes) -> None:
         """Take what has come, all in this turn."""
         if self.closing:
@@ -99,8 +119,8 @@ class Session(RunQueue):
         state, reader = self.state, self.reader
         state.input_bytes += len(data)
         self.last_active = state.seconds()
-        if self._held:
-            reader.hold(data)
+        if self._detours:
+            self.hold(data)
             return
         self._receiving = True
         try:
@@ -109,16 +129,18 @@ class Session(RunQueue):
                 requests = reader.feed(data)
                 if requests:
                     self._take(requests, reader.raw)
+                elif reader.buffered > NOTABLE_BYTES:
+                    self._mind_large_request()
                 if whole or self.closing or not (requests or reader.authenticated):
                     break
                 if self.blocked:
-                    self._held = True
+                    self._cut_short = True
                     break
                 data = b""  # the request may have authenticated the client: go on under its new limits
         finally:
             self._receiving = False
         if reader.error is not None and not self.closing:
-            self._protocol_error(reader.error)
+            self.refuse_protocol(reader.error)
         pending = self._pending
         if (
             len(pending) == 1
@@ -129,9 +151,18 @@ class Session(RunQueue):
             and not (self.reading and self.reading[0].ready)
         ):
             return  # one run is all that there is, it is under way, and the client may send more: nothing is to be done
+        if self.pending_bytes > NOTABLE_BYTES:
+            state.memory.keeps_requests(self)
         self.proceed()
 
-    def _protocol_error(self, words: str) -> None:
+    def _mind_large_request(self, too_big: str = "too big request") -> None:
+        """More of a large request, or transaction, has come, and it is not complete."""
+        if self.input_bytes > self.state.query_buffer_limit:
+            self.overrun_input(too_big)
+        else:
+            self.state.memory.keeps_requests(self)
+
+    def refuse_protocol(self, words: str) -> None:
         self.state.protocol_errors += 1
         error = Error(f"ERR Protocol error: {words}".encode("latin-1"))
         self.state.count_error(error)
@@ -187,7 +218,10 @@ class Session(RunQueue):
             else:
                 tally = [(spelled[name], calls) for name, calls in Counter(names).items()]
         if kinds == READ:
-            self._add((LoneRead if count == 1 else ReadRun)(self, requests, len(raw), tally))
+            if count == 1:
+                self._add(LoneRead(self, requests, len(raw), tally))
+            else:
+                self._add(ReadRun(self, requests, len(raw) + REQUEST_BYTES * count, tally))
         elif kinds == WRITE:
             self._add(WriteRun(self, requests, raw, tally, head))
         else:
@@ -198,17 +232,20 @@ class Session(RunQueue):
         """One by one: whatever may change what the next request means."""
         state = self.state
         group: list[tuple[Request, Known]] = []
+        most = self.pending_bytes + ANSWERED_BYTES
         for position, argv in enumerate(requests):
+            if self.pending_bytes > most and not self.blocked:
+                self.blocked = "full"  # until what was answered is on its way
             if self.blocked or self.closing:
                 self._submit(group)
                 if not self.closing:
-                    self._backlog.extend(requests[position:])
+                    self._put_off(requests[position:])
                 return
             known = state.table.resolve(argv)
             if state.paused and isinstance(known, Known) and state.pauses(self._is_write(known)):
                 self._submit(group)
                 self.blocked = "pause"
-                self._backlog.extend(requests[position:])
+                self._put_off(requests[position:])
                 return
             if self.reply_mode != "on":
                 self._submit(group)
@@ -235,6 +272,13 @@ class Session(RunQueue):
             else:
                 group.append((argv, known))
         self._submit(group)
+        if self.transaction is not None and self.transaction.bytes > NOTABLE_BYTES:
+            self._mind_large_request("too big transaction")
+
+    def _put_off(self, requests: Sequence[Request]) -> None:
+        """They wait until what blocked is over."""
+        self._backlog.extend(requests)
+        self.state.memory.keeps_requests(self)
 
     def _choose_silence(self) -> None:
         if self.reply_mode == "skipping":
@@ -264,10 +308,7 @@ class Session(RunQueue):
         if known.no_multi:
             self._reject(NOT_IN_MULTI, argv)
             return
-        if not self.transaction.add(argv, known):
-            self.transaction = None
-            self._protocol_error("too big transaction")
-            return
+        self.transaction.add(argv, known)
         known.calls += 1
         self.answer(QUEUED)
 
@@ -333,19 +374,20 @@ class Session(RunQueue):
 
     def _read_run(self, group: Sequence[tuple[Request, Known]]) -> ReadRun:
         commands = [argv for argv, _ in group]
-        return ReadRun(self, commands, sum(sum(map(len, argv)) for argv in commands), _tally(group))
+        return ReadRun(self, commands, sum(map(request_bytes, commands)), _tally(group))
 
     def resume(self, reason: str) -> None:
-        """The "pause" is over, the "task" or the "exec" done: go on with what waited behind it."""
+        """The "pause" is over, the "task" or the "exec" done, what made it "full" sent: go on with what waited."""
         if self.blocked == reason and not self.closed:
             self.blocked = ""
             backlog = list(self._backlog)
             self._backlog.clear()
             if backlog and not self.closing:
                 self._step_through(backlog)
-            if self._held and not self.blocked and not self.closing:
-                self._held = False
+            if self._cut_short and not self.blocked and not self.closing:
+                self._cut_short = self._detours = False
                 self.receive(b"")  # what came behind the request that held up the reading of it
+                self._mind_burden()
                 return
         self.proceed()
 

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from leto import descriptors
-from leto.config import LONGEST_PASSWORD
+from leto.config import LONGEST_PASSWORD, OutputLimits
 from leto.errors import ConfigError
 from leto.keyspace.glob import PatternTooLong, compile_pattern
 from leto.keyspace.replies import OK, SYNTAX_ERROR, Error, Reply
-from leto.options import OPTIONS
+from leto.options import OPTIONS, parse_output_limits
 from leto.resp.codec import Request
 from leto.resp.redis_settings import INERT, Unacceptable, number, size, switch
 from leto.resp.state import ServerState
@@ -62,6 +62,8 @@ def parameters(state: ServerState) -> dict[str, Any]:
         # Redis's names
         "appendfsync": config.fsync,
         "bind": config.listen.host or "* -::*",
+        "client-output-buffer-limit": state.output_limits,
+        "client-query-buffer-limit": state.query_buffer_limit,
         "cluster-enabled": _yes(config.on_follower == "moved"),
         "databases": 1,
         "dir": config.raftdir,
@@ -69,6 +71,7 @@ def parameters(state: ServerState) -> dict[str, Any]:
         "logfile": config.log_file or "",
         "loglevel": {"info": "notice", "warn": "warning", "error": "warning"}.get(config.log_level, config.log_level),
         "maxclients": state.maxclients,
+        "maxmemory-clients": state.memory.limit,
         "port": config.listen.port,
         "protected-mode": _yes(state.protected_mode),
         "proto-max-bulk-len": config.max_bulk_bytes,
@@ -78,7 +81,6 @@ def parameters(state: ServerState) -> dict[str, Any]:
         "tcp-keepalive": state.tcp_keepalive,
         "timeout": state.idle.timeout,
         # Leto's: what CONFIG SET may have changed
-        "client-output-bytes": state.output_bytes,
         "client-pending-bytes": state.pending_bytes,
     }
     for name, inert in INERT.items():
@@ -103,6 +105,26 @@ def _set_threshold(state: ServerState, value: int) -> None:
 
 def _set_latency_threshold(state: ServerState, milliseconds: int) -> None:
     state.meter.threshold = milliseconds / 1000
+
+
+def _output_limits(text: bytes) -> Callable[[OutputLimits], OutputLimits]:
+    """What becomes of the limits by that: classes that it does not name keep theirs."""
+    words = text.decode("latin-1")
+    try:
+        parse_output_limits(words)
+    except ValueError as error:
+        raise Unacceptable(str(error)) from None
+    return lambda limits: parse_output_limits(words, limits)
+
+
+def _set_output_limits(state: ServerState, change: Callable[[OutputLimits], OutputLimits]) -> None:
+    state.output_limits = change(state.output_limits)
+
+
+def _clients_memory(text: bytes) -> int:
+    if text.endswith(b"%"):
+        raise Unacceptable("Leto holds no memory limit for its data that this could be a share of: give bytes")
+    return size(0)(text)
 
 
 def _set_password(state: ServerState, value: bytes | None) -> None:
@@ -135,10 +157,12 @@ def _clients_there_is_room_for(text: bytes) -> int:
 _INT32 = (1 << 31) - 1
 _INT64 = (1 << 63) - 1
 SETTABLE: dict[str, tuple[Callable[[bytes], Any], Callable[[ServerState, Any], None]]] = {
-    "client-output-bytes": (size(1 << 16), _set("output_bytes")),
+    "client-output-buffer-limit": (_output_limits, _set_output_limits),
+    "client-query-buffer-limit": (size(1 << 20), _set("query_buffer_limit")),
     "client-pending-bytes": (size(1 << 16), _set("pending_bytes")),
     "latency-monitor-threshold": (number(0, _INT64), _set_latency_threshold),
     "maxclients": (_clients_there_is_room_for, _set("maxclients")),
+    "maxmemory-clients": (_clients_memory, lambda state, value: setattr(state.memory, "limit", value)),
     "protected-mode": (switch, _set("protected_mode")),
     "requirepass": (_password, _set_password),
     "slowlog-log-slower-than": (number(-1, _INT64), _set_threshold),

@@ -16,6 +16,8 @@ from leto.keyspace.replies import Error
 from leto.readers import SocketReaders
 from leto.resp.guard import PasswordGuard
 from leto.resp.idle import IdleClients
+from leto.resp.memory import ClientMemory
+from leto.resp.pump import Pump
 from leto.resp.readers import ClientReaders
 from leto.resp.slowlog import SlowLog
 from leto.resp.table import CONNECTION, CommandTable
@@ -59,6 +61,8 @@ class ServerState:
         )
         self.meter = meter or StallMeter()
         self.turns = Turns(reactor, self.meter)
+        self.pump = Pump(reactor, lambda: replica.is_congested)
+        self.memory = ClientMemory(config.maxmemory_clients)
         self.run_id = os.urandom(20).hex()
         self._next_id = 0
         self._frozen = 0
@@ -67,7 +71,8 @@ class ServerState:
         self.password = config.password.encode() if config.password else None
         self.maxclients = config.maxclients
         self.max_bulk_bytes = config.max_bulk_bytes
-        self.output_bytes = config.client_output_bytes
+        self.output_limits = config.client_output_limits
+        self.query_buffer_limit = config.client_query_buffer_limit
         self.pending_bytes = config.client_pending_bytes
         self.protected_mode = config.protected_mode
         self.tcp_keepalive = config.tcp_keepalive
@@ -84,6 +89,7 @@ class ServerState:
         self.output_total = 0
         self.protocol_errors = 0
         self.output_overruns = 0
+        self.query_overruns = 0
         self.authentication_failures = 0
         self.errors: Counter[bytes] = Counter()  # error replies by their code word
         self._sampled = (self.started, 0)
@@ -126,7 +132,8 @@ class ServerState:
         self.meter.reset()
         self.connections = self.rejected_connections = self.refused_unprotected = 0
         self.commands = self.input_bytes = self.output_total = 0
-        self.protocol_errors = self.output_overruns = self.authentication_failures = 0
+        self.protocol_errors = self.output_overruns = self.query_overruns = self.authentication_failures = 0
+        self.memory.evicted = 0
         self._sampled = (self.reactor.seconds(), 0)
 
     # CLIENT PAUSE ----------------------------------------------------------------------------------
@@ -162,6 +169,7 @@ class ServerState:
         self.turns.close()
         self.idle.close()
         self.guard.close()
+        self.pump.close()
         if self._pause_timer is not None:
             self._pause_timer.cancel()
             self._pause_timer = None

@@ -8,6 +8,7 @@ byte at a time costs linear time, and allocates nothing for a length that is onl
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from leto.config import LONGEST_PASSWORD
 from leto.errors import ProtocolError
@@ -15,7 +16,6 @@ from leto.resp.inline import split_line
 
 INLINE_LIMIT = 64 * 1024  # bytes of a line (inline request, count or length) before its end must have come
 MAX_ARGUMENTS = (1 << 31) - 1  # of one command
-MAX_REQUEST_BYTES = 1 << 30  # of one request that is arriving, or of a transaction: Redis's client-query-buffer-limit
 ARGUMENT_BYTES = 64  # what an argument costs besides its bytes
 ANONYMOUS_ARGUMENTS = 10  # the same before authentication
 ANONYMOUS_BULK_BYTES = LONGEST_PASSWORD
@@ -24,14 +24,19 @@ _STAR, _DOLLAR, _CR, _LF = 0x2A, 0x24, 0x0D, 0x0A
 _NUMBER = re.compile(rb"0|-?[1-9][0-9]{0,18}")  # what string2ll takes; 19 digits bound the cost of int()
 
 
-class StrictReader:
-    """push() bytes, then call next() until it answers None. `max_bulk_bytes`: the longest argument taken."""
+def request_bytes(argv: Sequence[bytes]) -> int:
+    """About what a request takes in memory."""
+    return sum(map(len, argv)) + ARGUMENT_BYTES * (len(argv) + 1)
 
-    __slots__ = ("_arguments", "_at", "_buffer", "_bulk", "_held", "_limit", "_max_bulk_bytes", "_missing", "_searched")
+
+class StrictReader:
+    """push() bytes, then call next() until it answers None. `max_bulk_bytes`: the longest argument taken. How
+    large a request may become while it arrives (`buffered`) is for the caller to bound."""
+
+    __slots__ = ("_arguments", "_at", "_buffer", "_bulk", "_held", "_max_bulk_bytes", "_missing", "_searched")
 
     def __init__(self, max_bulk_bytes: int) -> None:
         self._max_bulk_bytes = max_bulk_bytes
-        self._limit = max(MAX_REQUEST_BYTES, max_bulk_bytes + INLINE_LIMIT)
         self._buffer = bytearray()
         self._at = 0  # everything before it in the buffer is parsed
         self._searched = 0  # no line end between _at and here
@@ -49,6 +54,11 @@ class StrictReader:
     def buffered(self) -> int:
         """Bytes kept for the request that is arriving."""
         return len(self._buffer) - self._at + self._held
+
+    @property
+    def argument_bytes(self) -> int:
+        """Those of them that are its arguments already."""
+        return self._held
 
     def push(self, data: bytes) -> None:
         if self._at:
@@ -88,8 +98,6 @@ class StrictReader:
                     continue
                 self._missing, self._arguments = count, []
             if not self._fill(authenticated):
-                if self.buffered > self._limit:
-                    raise ProtocolError("too big request")
                 return None
             arguments, self._arguments = self._arguments, []
             self._held = 0

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from leto.errors import DiskFull
 from leto.keyspace.replies import NULL_ARRAY, OK, Error, Reply
 from leto.resp.codec import Request, encode, pack
+from leto.resp.flow import NOTABLE_BYTES
 from leto.resp.outcomes import refusal, refused_writes
 from leto.resp.runs import ReadRun, Run, WriteRun, compat_reply
-from leto.resp.strict import ARGUMENT_BYTES, MAX_REQUEST_BYTES
+from leto.resp.strict import ARGUMENT_BYTES, request_bytes
 from leto.resp.table import LOCAL, NO_REPLY, WRITE, Known, command
 
 if TYPE_CHECKING:
@@ -34,11 +35,10 @@ class Transaction:
         self.bytes = 0
         self.failed = False
 
-    def add(self, argv: Request, known: Known) -> bool:
-        """Queue a command; False if that is more than a client may leave here."""
+    def add(self, argv: Request, known: Known) -> None:
+        """Queue a command."""
         self.items.append((argv, known))
-        self.bytes += sum(map(len, argv)) + ARGUMENT_BYTES * (len(argv) + 1)
-        return self.bytes <= MAX_REQUEST_BYTES
+        self.bytes += request_bytes(argv)
 
 
 class Watch:
@@ -47,11 +47,19 @@ class Watch:
     `failed`: a WATCH could not be carried out, so that EXEC cannot keep its promise and aborts.
     """
 
-    __slots__ = ("failed", "indexes")
+    __slots__ = ("bytes", "failed", "indexes")
 
     def __init__(self) -> None:
         self.indexes: dict[bytes, int] = {}
+        self.bytes = 0  # what they cost
         self.failed = False
+
+    def add(self, keys: Sequence[bytes], index: int) -> None:
+        """Watch them from `index` on; those that are watched already stay as they are."""
+        for key in keys:
+            if key not in self.indexes:
+                self.indexes[key] = index
+                self.bytes += len(key) + 2 * ARGUMENT_BYTES
 
 
 class WatchRun(ReadRun):
@@ -68,8 +76,9 @@ class WatchRun(ReadRun):
             self.watch.failed = True
             return super().evaluate()
         index = self.session.state.replica.machine.applied
-        for key in self.commands[0][1:]:
-            self.watch.indexes.setdefault(key, index)
+        self.watch.add(self.commands[0][1:], index)
+        if self.watch.bytes > NOTABLE_BYTES:
+            self.session.state.memory.keeps_requests(self.session)
         self.output = b"" if self.silent else encode(OK)
         return True
 

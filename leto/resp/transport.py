@@ -19,6 +19,7 @@ from zope.interface import implementer
 from leto.readers import is_plain
 
 PIECE = 256 * 1024  # bytes handed to Twisted at a time
+_JOINED = 16 * 1024  # shorter replies that wait are gathered: as objects of their own they would take many times more
 
 
 class Output(Protocol):
@@ -26,6 +27,8 @@ class Output(Protocol):
 
     unsent: int  # bytes that wait here because the client does not take them
     taken: int  # bytes that waited here once and were handed on: it grows while the client takes anything
+    blocks: deque[memoryview | bytearray]  # what waits
+    handed: int  # bytes that Twisted has been given and has not sent, at most
 
     def write(self, data: bytes) -> None:
         """Send, in order. Never blocks or raises."""
@@ -49,37 +52,51 @@ class _Waiting:
 
     def __init__(self, drained: Callable[[], None]) -> None:
         self._drained = drained
-        self._blocks: deque[memoryview] = deque()
+        self.blocks: deque[memoryview | bytearray] = deque()
+        self._tail: bytearray | None = None  # the last block, if more may be added to it
         self.unsent = 0
         self.taken = 0
+        self.handed = 0
 
     def detach(self) -> None:
         self._drained = _nobody
 
     def _put(self, data: bytes | memoryview) -> None:
-        view = memoryview(data)
-        self._blocks.append(view)
-        self.unsent += len(view)
+        size = len(data)
+        self.unsent += size
+        if size >= _JOINED:
+            self.blocks.append(memoryview(data))
+            self._tail = None
+        elif self._tail is not None and len(self._tail) < PIECE:
+            self._tail += data
+        else:
+            self._tail = bytearray(data)
+            self.blocks.append(self._tail)
 
     def _take(self) -> bytes:
         """Up to PIECE bytes."""
         taken: list[memoryview] = []
         room = PIECE
-        while room and self._blocks:
-            block = self._blocks.popleft()
-            if len(block) > room:
-                self._blocks.appendleft(block[room:])
-                block = block[:room]
-            taken.append(block)
-            room -= len(block)
+        while room and self.blocks:
+            block = self.blocks.popleft()
+            if block is self._tail:
+                self._tail = None
+            view = memoryview(block)
+            if len(view) > room:
+                self.blocks.appendleft(view[room:])
+                view = view[:room]
+            taken.append(view)
+            room -= len(view)
         piece = b"".join(taken)
+        self.handed = len(piece)
         self.unsent -= len(piece)
         self.taken += len(piece)
         return piece
 
     def _clear(self) -> None:
-        self._blocks.clear()
-        self.unsent = 0
+        self.blocks.clear()
+        self._tail = None
+        self.unsent = self.handed = 0
 
 
 @implementer(IPullProducer)
@@ -135,6 +152,7 @@ class SocketOutput(_Waiting):
             return
         self._transport.unregisterProducer()
         self._producing = False
+        self.handed = 0
         if self._closing:
             self._transport.loseConnection()
         else:
@@ -183,6 +201,7 @@ class BufferedOutput(_Waiting):
 
     def resumeProducing(self) -> None:
         self._paused = False
+        self.handed = 0
         self._pour()
         if not self.unsent and not self._gone:
             if self._closing:

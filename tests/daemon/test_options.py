@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from processes import ROOT
 
 from leto import tap
-from leto.config import Address, Config
+from leto.config import Address, Config, OutputLimit, OutputLimits
 from leto.errors import ConfigError
 from leto.options import OPTIONS, double_dashes, format_size, help_text, load, parse_size
 
@@ -83,7 +83,15 @@ def test_every_default_can_be_typed(name: str) -> None:
         (("--skip-entry", "17,9"), "skip_entries", frozenset((9, 17))),
         (("--maxclients", "12"), "maxclients", 12),
         (("--proto-max-bulk-len", "1gb"), "max_bulk_bytes", 1 << 30),
-        (("--client-output-buffer-limit", "1m"), "client_output_bytes", 1_000_000),
+        (
+            ("--client-output-buffer-limit", "normal 2m 1mb 60"),
+            "client_output_limits",
+            OutputLimits(OutputLimit(2_000_000, 1 << 20, 60)),
+        ),
+        # what earlier versions took: a client with more than that unread for ten seconds is closed
+        (("--client-output-buffer-limit", "1m"), "client_output_limits", OutputLimits(OutputLimit(0, 1_000_000, 10))),
+        (("--client-query-buffer-limit", "2mb"), "client_query_buffer_limit", 2 << 20),
+        (("--maxmemory-clients", "0"), "maxmemory_clients", 0),
         (("--protected-mode", "no"), "protected_mode", False),
         (("--fsync", "everysec"), "fsync", "everysec"),
         (("--flush", "inline"), "flush", "inline"),

@@ -1,8 +1,9 @@
 """A flood of requests, in a process of its own: `python -m tests.overload.flood '{"port": 5379, ...}'`.
 
 Closed-loop clients send a pipeline, wait for all of its replies, and send the next. Open-loop ones send as long as
-the socket takes anything, whether or not they are answered. Mute ones never read what they asked for; slow ones read
-a little at a time. All of them live on one epoll. What came of it is printed as one line of JSON (Outcome).
+the socket takes anything, whether or not they are answered. Mute ones never read what they asked for, and deaf ones
+ask for more all the same; slow ones read a little at a time. All of them live on one epoll. What came of it is printed
+as one line of JSON (Outcome).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Plan:
     pipeline: int = 16
     value_bytes: int = 64
     keys: int = 10_000
-    kind: str = "closed"  # closed | open | mute | slow
+    kind: str = "closed"  # closed | open | mute | deaf | slow
     command: str = "set"  # set | get | mixed (one SET in five)
     key: str = ""  # this key instead of many
     sip: int = 0
@@ -145,7 +146,7 @@ class _Flood:
     def _flush(self, fd: int, client: _Client) -> None:
         try:
             client.unsent = client.unsent[client.socket.send(client.unsent) :]
-            if not client.unsent and self._plan.kind == "open":
+            if not client.unsent and self._plan.kind in ("open", "deaf"):
                 client.unsent = self._pool[self._turn % len(self._pool)]
                 self._turn += 1
                 self._outcome.sent += self._plan.pipeline
@@ -157,7 +158,7 @@ class _Flood:
         self._watch(fd, client)
 
     def _watch(self, fd: int, client: _Client) -> None:
-        reads = self._plan.kind != "mute" and (not self._plan.rest or time.monotonic() >= client.next_sip)
+        reads = self._plan.kind not in ("mute", "deaf") and (not self._plan.rest or time.monotonic() >= client.next_sip)
         events = (select.EPOLLIN if reads else 0) | (select.EPOLLOUT if client.unsent else 0)
         self._poll.modify(fd, events)
 
@@ -169,7 +170,7 @@ class _Flood:
 
     def _receive(self, fd: int, client: _Client, refill: bool) -> None:
         plan = self._plan
-        if plan.kind == "mute":
+        if plan.kind in ("mute", "deaf"):
             self._lost(fd)  # nothing but an end or an error is told to one that does not read
             return
         try:

@@ -175,7 +175,8 @@ def unread(
 ) -> Report:
     """Clients that ask for much and read nothing, or little at a time."""
     report = Report("unread")
-    with Scene(directory, report, *options) as scene:
+    own = ("--maxmemory-clients", f"{max(20 + clients // 2, 3 * large_mb)}mb")
+    with Scene(directory, report, *own, *options) as scene:
         leader = scene.leader
         scene.client(leader).set("large", b"v" * (large_mb * 1_000_000))
         scene.client(leader).set("middling", b"v" * 100_000)
@@ -185,6 +186,8 @@ def unread(
             f"{large_mb} MB asked, nothing read": mute | {"key": "large", "pipeline": 50},
             "100 kB asked, nothing read": mute | {"key": "middling", "pipeline": 2000},
             "100 bytes written, nothing read": {"kind": "mute", "pipeline": 2000},
+            "100 bytes written, on and on, nothing read": {"kind": "deaf", "pipeline": 2000},
+            "100 kB asked, on and on, nothing read": mute | {"kind": "deaf", "key": "middling", "pipeline": 2000},
             "100 kB asked, 80 kB/s read": slow | {"key": "middling", "pipeline": 2000},
             f"{large_mb} MB asked, 80 kB/s read": slow | {"key": "large", "pipeline": 10},
         }
@@ -201,6 +204,7 @@ def unread(
             scene.expect_prompt("  SET beside them", writing, 5.0)
             scene.expect_prompt("  GET beside them", reading, 5.0)
             # What a client has not taken is at most UNREAD_BYTES, what one read makes and a piece that Twisted holds.
+            # One that sends on and on is kept more of, and that is bounded for all of them (--maxmemory-clients).
             scene.expect_bounded(memory, leader, 100.0 + clients * 1.5)
         scene.expect_equal()
         scene.expect_peace()

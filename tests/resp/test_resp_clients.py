@@ -61,6 +61,22 @@ def test_a_pipeline_of_ten_thousand(client: redis.Redis) -> None:
     assert len(list(client.scan_iter("k*", count=500))) == 5000
 
 
+def test_a_pipeline_whose_replies_exceed_every_buffer_before_they_are_read(client: redis.Redis) -> None:
+    """redis-py sends all of it before it reads the first reply."""
+    client.set("v", b"v" * 1000)
+    client.set("mega", b"m" * (1 << 20))
+    reads = client.pipeline(transaction=False)
+    for _ in range(30_000):
+        reads.get("v")
+    assert reads.execute() == [b"v" * 1000] * 30_000
+    mixed = client.pipeline(transaction=False)
+    for _ in range(12):
+        mixed.get("mega")
+    for number in range(12):
+        mixed.set("mega", b"%d" % number * (1 << 20))
+    assert mixed.execute() == [b"m" * (1 << 20)] * 12 + [True] * 12
+
+
 def test_replies_larger_than_every_buffer(client: redis.Redis) -> None:
     client.set("v", b"v" * 100_000)
     pipeline = client.pipeline(transaction=False)

@@ -134,9 +134,9 @@ def test_config_get_by_globs(client: Client) -> None:
 
 def test_config_set(node: Node) -> None:
     client = node.client()
-    assert client.call("CONFIG", "SET", "maxclients", 7, "slowlog-max-len", 3, "client-output-bytes", "2mb") == b"OK"
-    found = config(client, "maxclients", "slowlog-max-len", "client-output-bytes")
-    assert found == {"maxclients": "7", "slowlog-max-len": "3", "client-output-bytes": str(2 << 20)}
+    assert client.call("CONFIG", "SET", "maxclients", 7, "slowlog-max-len", 3, "client-pending-bytes", "2mb") == b"OK"
+    found = config(client, "maxclients", "slowlog-max-len", "client-pending-bytes")
+    assert found == {"maxclients": "7", "slowlog-max-len": "3", "client-pending-bytes": str(2 << 20)}
 
 
 INT64 = (1 << 63) - 1
@@ -190,7 +190,7 @@ def test_config_set_takes_what_steers_nothing_here(client: Client) -> None:
             f"{PREFIX}'maxmemory-policy') - argument(s) must be one of the following: {', '.join(POLICIES)}",
         ),
         ("protected-mode maybe", f"{PREFIX}'protected-mode') - argument must be 'yes' or 'no'"),
-        ("client-output-bytes 1x", f"{PREFIX}'client-output-bytes') - argument must be a memory value"),
+        ("client-pending-bytes 1x", f"{PREFIX}'client-pending-bytes') - argument must be a memory value"),
         ("maxclients 1 foo", "ERR syntax error"),
         ("maxclients 5 foo 1", "ERR Unknown option or number of arguments for CONFIG SET - 'foo'"),
     ],

@@ -22,8 +22,8 @@ from leto.config import Config
 from leto.keyspace.machine import Machine
 from leto.memory import LoneReplica
 from leto.readers import SocketReaders
+from leto.resp.flow import UNREAD_BYTES
 from leto.resp.protocol import RespFactory
-from leto.resp.queue import UNREAD_BYTES
 from leto.resp.transport import PIECE, BufferedOutput, SocketOutput
 
 
@@ -46,7 +46,7 @@ class Place:
 
     def __init__(self) -> None:
         self.replica = LoneReplica(Machine(random=lambda: 0.5))
-        self.config = Config(id="lone", client_output_bytes=1 << 20)
+        self.config = Config(id="lone")
         self.factory = RespFactory(
             self.replica, self.config, reactor, shutdown=lambda: None, readers=SocketReaders(reactor)
         )
