@@ -128,5 +128,9 @@ class ConfigError(LetoError):
     """A bad option, file or environment variable; the message names it."""
 
 
+class CannotListen(ConfigError):
+    """A port cannot be had now: it is in use, or this host has no such address yet."""
+
+
 class ProtocolError(LetoError):
     """A client or a peer sent bytes that are no message of the protocol; its connection closes."""

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from leto import descriptors
 from leto.accepting import ACCEPTS, SlicedPort
 from leto.config import Address
-from leto.errors import ConfigError
+from leto.errors import CannotListen
 
 _BACKLOG = 4096  # the kernel caps it at net.core.somaxconn
 
@@ -29,7 +29,7 @@ class Listener:
     def bind(cls, address: Address, option: str, spare: int = descriptors.FILES) -> Listener:
         """Bind and listen. `spare`: descriptors that its connections leave to others.
 
-        Raises ConfigError, with a line that names the option, if that cannot be.
+        Raises CannotListen, with a line that names the option, if that cannot be.
         """
         attempts = 8 if address.port == 0 else 1  # a port free on IPv4 may be taken on IPv6
         while True:
@@ -41,7 +41,7 @@ class Listener:
                 if in_use and attempts:
                     continue
                 reason = "the port is in use" if in_use else error.strerror or str(error)
-                raise ConfigError(f"cannot listen on {address} ({option}): {reason}") from None
+                raise CannotListen(f"cannot listen on {address} ({option}): {reason}") from None
 
     @property
     def sockets(self) -> Sequence[socket.socket]:

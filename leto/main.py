@@ -6,12 +6,17 @@ import os
 import sys
 from collections.abc import Sequence
 
-from leto import tap
+from leto.signals import hold_standard_descriptors, take_signals_early
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `leto`; returns the exit status. Failures to start are SystemExit with one line."""
+    hold_standard_descriptors()
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0].startswith("-"):
+        take_signals_early()
+    from leto import tap  # and Twisted with it: after the signals
+
     options = tap.Options()
     try:
         try:

@@ -357,7 +357,9 @@ def load(command_line: Mapping[str, str], environment: Mapping[str, str]) -> tup
             raise ConfigError(f"{value.where}: {error}") from None
     if "id" not in values:
         raise ConfigError("the node's name is missing: give --id NAME")
-    values["password"] = _secret(given, "requirepass-file", "LETO_REQUIREPASS", environment, warnings)
+    values["password"] = password = _secret(given, "requirepass-file", "LETO_REQUIREPASS", environment, warnings)
+    if password is not None and any("\udc80" <= character <= "\udcff" for character in password):
+        raise ConfigError("the clients' password (requirepass-file, LETO_REQUIREPASS) is not UTF-8 text")
     secret = _secret(given, "cluster-secret-file", "LETO_CLUSTER_SECRET", environment, warnings)
     values["cluster_secret"] = None if secret is None else secret.encode("utf-8", "surrogateescape")
     config = Config(**values)

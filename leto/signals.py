@@ -1,10 +1,15 @@
-"""What the process does with signals: TERM and INT stop in order, a second one at once; HUP reopens the log."""
+"""What the process does with signals: TERM and INT stop in order, a second one at once; HUP and USR1 reopen the log.
+
+Imports nothing of weight: the process takes its signals before it loads anything else. As the first process of a
+container it would else not hear them at all, and a TERM that came early would be lost.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -15,6 +20,37 @@ def last_words(message: str) -> None:
     that stderr goes to is full."""
     with contextlib.suppress(OSError):
         os.write(2, f"leto: {message}\n".encode("utf-8", "backslashreplace"))
+
+
+def hold_standard_descriptors() -> None:
+    """Open /dev/null where the caller left stdin, stdout or stderr closed: else the next file or connection would have
+    that number, and be written to by whatever speaks to stderr."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False, errors="backslashreplace")  # noqa: SIM115
+
+
+def take_signals_early() -> None:
+    """Until Signals.install(): TERM and INT end the process, which serves nobody yet; there is no log to reopen."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end_the_start)
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _end_the_start(number: int, frame: FrameType | None) -> None:
+    last_words(f"received {signal.Signals(number).name} while starting: stopping")
+    os._exit(0)
 
 
 class Signals:
@@ -34,10 +70,12 @@ class Signals:
         self._asked = False
 
     def install(self) -> None:
-        """Take TERM, INT and HUP over."""
+        """Take TERM, INT, HUP and USR1 over; twistd's own log is rotated by USR1, and stays so."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._terminated)
         signal.signal(signal.SIGHUP, self._hung_up)
+        if signal.getsignal(signal.SIGUSR1) in (signal.SIG_DFL, signal.SIG_IGN):
+            signal.signal(signal.SIGUSR1, self._hung_up)
 
     def _terminated(self, number: int, frame: FrameType | None) -> None:
         if self._asked:

@@ -11,17 +11,30 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from twisted.python import usage
 
 from leto import __version__
-from leto.errors import ConfigError, LetoError
+from leto.errors import CannotListen, ConfigError, ForeignDirectory, LetoError
 from leto.options import OPTIONS, double_dashes, help_text, load
+from leto.signals import hold_standard_descriptors, last_words, take_signals_early
 
 if TYPE_CHECKING:
     from leto.service import LetoService
 
 
-def refuse(reason: object) -> NoReturn:
-    """End a start that cannot succeed: one line on stderr, status 1."""
+EX_CONFIG = 78  # sysexits.h: to start again the same way is of no use
+
+
+class Refused(SystemExit):
+    """The end of a start that cannot succeed; `reason` is the line that stderr got."""
+
+    def __init__(self, reason: str, status: int) -> None:
+        super().__init__(status)
+        self.reason = reason
+
+
+def refuse(reason: object, status: int = EX_CONFIG) -> NoReturn:
+    """End a start that cannot succeed: one line on stderr, and a status that tells whether another try may."""
     line = " ".join(str(reason).split())
-    raise SystemExit(f"leto: {line}")
+    last_words(line)
+    raise Refused(line, status)
 
 
 class Options(usage.Options):
@@ -61,8 +74,12 @@ def makeService(options: Options, environment: Mapping[str, str] = os.environ, r
     """Build the node and take hold of all that a start can fail on: the directory, the log, the ports.
 
     It runs before twistd goes into the background, so that every such failure is one line on the caller's
-    terminal and a status of 1 (SystemExit).
+    terminal and a status (SystemExit): 78 for what is configured wrong, 1 for what may be otherwise later (a port or a
+    directory in use, the disk).
     """
+    if options.parent is not None:  # the `leto` script has done so already
+        hold_standard_descriptors()
+        take_signals_early()
     try:
         config, warnings = load(options.given(), environment)
         daemon: Mapping[str, Any] = options.parent or {}
@@ -82,5 +99,7 @@ def makeService(options: Options, environment: Mapping[str, str] = os.environ, r
         if reactor is None:
             from twisted.internet import reactor
         return LetoService.open(config, reactor, warnings=warnings, daemon=options.parent)
+    except (ConfigError, ForeignDirectory) as error:
+        refuse(error, 1 if isinstance(error, CannotListen) else EX_CONFIG)
     except (LetoError, OSError) as error:
-        refuse(error)
+        refuse(error, 1)

@@ -56,8 +56,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"keyspace", "storage", "peer", "replica", "resp", "admin"}
     | {"listening", "logs", "monotonic", "notify", "signals", "waiting"},
     "options": {"errors", "config"},
-    "tap": {"errors", "options", "service"},
-    "main": {"tap", "ctl", "bench"},
+    "tap": {"errors", "options", "service", "signals"},
+    "main": {"tap", "ctl", "bench", "signals"},
     "localcluster": {"errors", "config", "listening"},
 }
 

@@ -39,10 +39,12 @@ def refused(
     ways: Sequence[str] = WAYS,
     daemon: Sequence[str] = (),
     prepare: Callable[[Path], object] = lambda directory: None,
+    status: int = 78,
 ) -> str:
     """Start a node that must not start, in each of the ways, each in a directory of its own that `prepare` filled.
 
-    Gives the one line on stderr that they must all end with, that directory written CWD in it.
+    Gives the one line on stderr that they must all end with, that directory written CWD in it. `status`: 78
+    (EX_CONFIG) for a mistake in the configuration, 1 for what another try may not meet.
     """
     started = []
     for way in ways:
@@ -62,7 +64,7 @@ def refused(
     lines = {}
     for way, own, process in started:
         output, errors = process.communicate(timeout=PATIENCE)
-        assert (process.returncode, output) == (1, ""), (way, errors)
+        assert (process.returncode, output) == (status, ""), (way, errors)
         assert errors.startswith("leto: "), (way, errors)
         assert errors.count("\n") == 1, (way, errors)
         lines[way] = errors.removeprefix("leto: ").rstrip("\n").replace(str(own), "CWD")

@@ -28,9 +28,9 @@ def config_of(*argv: str, environment: dict[str, str] | None = None) -> Config:
 
 
 def refusal_of(*argv: str, environment: dict[str, str] | None = None) -> str:
-    with pytest.raises((ConfigError, SystemExit)) as caught:
+    with pytest.raises((ConfigError, tap.Refused)) as caught:
         config_of(*argv, environment=environment)
-    line = str(caught.value)
+    line = caught.value.reason if isinstance(caught.value, tap.Refused) else str(caught.value)
     assert "\n" not in line
     return line
 

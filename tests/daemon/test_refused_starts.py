@@ -28,27 +28,41 @@ def taken_port() -> Iterator[int]:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "words", "status"),
     [
-        ((), "the node's name is missing: give --id NAME"),
-        (("--id", "a", "--nonsense"), "--nonsense is no option"),
-        (("-id", "a", "-listen", "nowhere"), "--listen: 'nowhere' is not an address: it has no :port"),
-        (("--id", "a", "--config", "missing.toml"), "--config: cannot read missing.toml: No such file or directory"),
-        (("--id", "a", "--requirepass-file", "x"), "--requirepass-file: cannot read x: No such file or directory"),
-        ((*NODE, "--log-file", "no/log"), "cannot open the log file CWD/no/log: No such file or directory"),
-        (("--id", "a", *PORTS, "--raftdir", "/proc/leto"), "cannot open the data directory: /proc/leto"),
-        (("--id", "a", "--listen", "192.0.2.1:1", "--raftdir", "d"), "cannot listen on 192.0.2.1:1 (--listen)"),
+        ((), "the node's name is missing: give --id NAME", 78),
+        (("--id", "a", "--nonsense"), "--nonsense is no option", 78),
+        (("-id", "a", "-listen", "nowhere"), "--listen: 'nowhere' is not an address: it has no :port", 78),
+        (
+            ("--id", "a", "--config", "missing.toml"),
+            "--config: cannot read missing.toml: No such file or directory",
+            78,
+        ),
+        (
+            ("--id", "a", "--requirepass-file", "latin"),
+            "the clients' password (requirepass-file, LETO_REQUIREPASS) is not UTF-8 text",
+            78,
+        ),
+        (("--id", "a", "--requirepass-file", "long"), "the clients' password is longer than 16384 bytes", 78),
+        (("--id", "a", "--requirepass-file", "x"), "--requirepass-file: cannot read x: No such file or directory", 78),
+        ((*NODE, "--log-file", "no/log"), "cannot open the log file CWD/no/log: No such file or directory", 78),
+        (("--id", "a", *PORTS, "--raftdir", "/proc/leto"), "cannot open the data directory: /proc/leto", 1),
+        (("--id", "a", "--listen", "192.0.2.1:1", "--raftdir", "d"), "cannot listen on 192.0.2.1:1 (--listen)", 1),
     ],
 )
-def test_a_mistake(arguments: tuple[str, ...], words: str, tmp_path: Path) -> None:
-    assert words in refused(arguments, tmp_path)
+def test_a_mistake(arguments: tuple[str, ...], words: str, status: int, tmp_path: Path) -> None:
+    def passwords(own: Path) -> None:
+        (own / "latin").write_bytes("gehe\xedm".encode("latin-1"))
+        (own / "long").write_text("x" * 100_000)
+
+    assert words in refused(arguments, tmp_path, prepare=passwords, status=status)
 
 
 @pytest.mark.parametrize(
     ("option", "ways"), [("--listen", WAYS), ("--raftbind", ("leto",)), ("--admin-listen", ("leto",))]
 )
 def test_a_port_in_use(option: str, ways: tuple[str, ...], taken_port: int, tmp_path: Path) -> None:
-    line = refused((*NODE, option, f"127.0.0.1:{taken_port}"), tmp_path, ways)
+    line = refused((*NODE, option, f"127.0.0.1:{taken_port}"), tmp_path, ways, status=1)
     assert line == f"cannot listen on 127.0.0.1:{taken_port} ({option}): the port is in use"
     # The directory is free again and still empty: the same node may start with another port.
     store = FileStore.open(str(tmp_path / "leto" / "d"))
@@ -57,14 +71,14 @@ def test_a_port_in_use(option: str, ways: tuple[str, ...], taken_port: int, tmp_
 
 
 def test_a_file_in_the_directorys_place(tmp_path: Path) -> None:
-    line = refused(NODE, tmp_path, prepare=lambda own: (own / "d").write_text("a file"))
+    line = refused(NODE, tmp_path, prepare=lambda own: (own / "d").write_text("a file"), status=1)
     assert "CWD/d" in line
     assert (tmp_path / "leto" / "d").read_text() == "a file"
 
 
 def test_a_directory_in_use(tmp_path: Path) -> None:
     holders: list[FileStore] = []
-    line = refused(NODE, tmp_path, prepare=lambda own: holders.append(FileStore.open(str(own / "d"))))
+    line = refused(NODE, tmp_path, prepare=lambda own: holders.append(FileStore.open(str(own / "d"))), status=1)
     assert line.startswith("CWD/d is in use by another process")
     for holder in holders:
         holder.close()
@@ -108,7 +122,7 @@ def test_a_damaged_log(tmp_path: Path) -> None:
         segment.write_bytes(data)
         damaged[segment] = bytes(data)
 
-    line = refused(NODE, tmp_path, prepare=damage)
+    line = refused(NODE, tmp_path, prepare=damage, status=1)
     assert "CWD/d/leto-log/" in line
     assert len(damaged) == 3
     assert all(segment.read_bytes() == data for segment, data in damaged.items())  # left as it was found
@@ -127,7 +141,7 @@ def test_two_places_for_the_log(tmp_path: Path) -> None:
 
 
 def test_the_lock_is_free_after_a_refused_start(taken_port: int, tmp_path: Path) -> None:
-    refused((*NODE, "--listen", f"127.0.0.1:{taken_port}"), tmp_path, ("twistd",))
+    refused((*NODE, "--listen", f"127.0.0.1:{taken_port}"), tmp_path, ("twistd",), status=1)
     descriptor = os.open(tmp_path / "twistd" / "d" / "leto.lock", os.O_RDWR)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.close(descriptor)

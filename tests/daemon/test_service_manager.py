@@ -119,6 +119,8 @@ def test_the_unit_is_hardened_and_waits_for_readiness() -> None:
         "CapabilityBoundingSet": "",
         "LimitNOFILE": "65536",
         "Restart": "on-failure",
+        "RestartPreventExitStatus": "78",
+        "ExecReload": "/bin/kill -HUP $MAINPID",
     }
     assert {key: service[key] for key in expected} == expected
     assert int(service["WatchdogSec"]) > 0

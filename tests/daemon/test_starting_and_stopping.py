@@ -29,7 +29,7 @@ def set_and_get(running: Node) -> None:
 def test_it_serves_stops_on_term_and_comes_back_with_its_data(way: str, tmp_path: Path) -> None:
     with node(way, tmp_path, "--raftdir", "d") as running:
         set_and_get(running)
-        line = refused(("--id", "id1", "--raftdir", str(tmp_path / "d"), *PORTS), tmp_path, ("leto",))
+        line = refused(("--id", "id1", "--raftdir", str(tmp_path / "d"), *PORTS), tmp_path, ("leto",), status=1)
         assert f"{tmp_path}/d is in use by another process" in line
         assert running.stop() in (0, None)
     assert not (tmp_path / "twistd.pid").exists()
