@@ -168,6 +168,10 @@ class PeerListener(Protocol):
     def configuration_index(self) -> int:
         """Index of the configuration this node knows."""
 
+    @property
+    def level(self) -> int:
+        """What a member must understand, by the configuration in force."""
+
 
 class Transport(Protocol):
     """Peers' connections: best effort, ordered within a connection, bounded queues; what does not fit is dropped."""
@@ -194,6 +198,12 @@ class Transport(Protocol):
     def client_address(self, server_id: str) -> str:
         """The client address that peer gave in its handshake, "" when unknown."""
 
+    def level_of(self, server_id: str) -> int:
+        """What a connected peer understands, by its handshake; 0 for one that is not connected."""
+
+    def release_of(self, server_id: str) -> str:
+        """The version of Leto that peer said last, "" when unknown."""
+
     def stop(self) -> Deferred[None]: ...
 
 
@@ -216,6 +226,8 @@ class StateMachine(Protocol):
     on_fault: Callable[[bytes, Exception], None]  # told of a command's name, and what it raised and must not
     applied: int  # index of the last applied entry
     time_ms: int  # log time: the highest stamp applied
+    level: int  # the cluster's, set as entries are applied
+    understands: int  # this version's own
 
     def apply(self, entry: Entry) -> list[Reply]:
         """Apply a COMMAND entry: one reply a request of the batch. Other kinds only move `applied`; reply [].
@@ -277,6 +289,8 @@ class PeerStatus:
     match: int = 0
     next: int = 0
     last_contact: float = -1.0  # seconds ago; -1 unknown
+    level: int = 0  # what it understands; 0 while it is not connected
+    version: str = ""  # of Leto, "" when unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +319,8 @@ class ReplicaStatus:
     log_bytes: int = 0
     counters: Mapping[str, int] = field(default_factory=dict)
     version: str = ""  # of Leto
+    level: int = 0  # what this node understands
+    cluster_level: int = 0  # what all members have agreed to understand
     uptime: float = 0.0  # seconds since it was started
     snapshot_found_no_room: bool = False  # the last one that was tried
     disk_free: int = 0  # bytes, of the disk that the data directory is on

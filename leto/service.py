@@ -23,7 +23,7 @@ from leto import __version__, descriptors
 from leto.config import Address, Config, FsyncPolicy
 from leto.errors import ConfigError, ForeignDirectory, LetoError
 from leto.interfaces import Flusher, Identity
-from leto.keyspace.machine import Machine
+from leto.keyspace.machine import Machine, understood
 from leto.listening import Listener
 from leto.logs import LogSink, observer, open_sink
 from leto.monotonic import use_monotonic_clock
@@ -213,6 +213,8 @@ class LetoService(Service):
             election_timeout=config.election_timeout,
             protected_mode=config.protected_mode,
             confirm_peers=config.confirm_peers,
+            level=understood(),
+            release=__version__,
             readers=readers,
         )
 

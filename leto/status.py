@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from leto.interfaces import PeerStatus, ReplicaStatus
-from leto.raft.configuration import Configuration
+from leto.raft.configuration import Configuration, Member
 
 LAG_LIMIT = 10_000  # entries behind the highest known commit index beyond which a node counts as lagging
 
@@ -36,9 +36,17 @@ def status_data(status: ReplicaStatus) -> dict[str, Any]:
 def configuration_data(configuration: Configuration) -> dict[str, Any]:
     """A configuration as plain data."""
     return {
-        "members": [msgspec.structs.asdict(member) for member in configuration.members],
-        "outgoing": [msgspec.structs.asdict(member) for member in configuration.outgoing],
+        "members": [_member_data(member) for member in configuration.members],
+        "outgoing": [_member_data(member) for member in configuration.outgoing],
+        "level": configuration.level,
     }
+
+
+def _member_data(member: Member) -> dict[str, Any]:
+    """Without its incarnation: members alone know it, by which they know each other where there is no secret."""
+    data = msgspec.structs.asdict(member)
+    del data["incarnation"]
+    return data
 
 
 def cluster_leader(cluster: Mapping[str, Any]) -> str:

@@ -59,6 +59,8 @@ STATUS_GAUGES: tuple[tuple[str, str, Callable[[ReplicaStatus], float]], ...] = (
         "1 while the configuration is joint (members are being replaced).",
         lambda s: bool(s.configuration.outgoing),
     ),
+    ("leto_raft_level", "What this node understands, as a level.", lambda s: s.level),
+    ("leto_raft_cluster_level", "Level that all members have agreed on.", lambda s: s.cluster_level),
     ("leto_raft_transferring", "1 while leadership is being handed over.", lambda s: s.transferring_to != ""),
     ("leto_log_bytes", "Size of the stored log.", lambda s: s.log_bytes),
     ("leto_disk_free_bytes", "Room left on the disk of the data directory.", lambda s: s.disk_free),
@@ -98,6 +100,7 @@ PEER_GAUGES: tuple[tuple[str, str, Callable[[PeerStatus], float | None]], ...] =
         "Time since that member was last heard from.",
         lambda p: p.last_contact if p.last_contact >= 0 else None,
     ),
+    ("leto_peer_level", "What that connected member understands, as a level.", lambda p: p.level or None),
 )
 
 COUNTERS = {

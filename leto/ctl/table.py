@@ -15,9 +15,9 @@ from leto.status import cluster_leader, cluster_members, cluster_problems, losse
 
 COLUMNS = (
     *("id", "raft address", "client address", "role", "term", "commit", "applied", "lag", "connected"),
-    *("snapshot", "keys", "log", "disk free", "up", "version"),
+    *("snapshot", "keys", "log", "disk free", "up", "version", "level"),
 )
-_NUMBERS = {"term", "commit", "applied", "lag", "snapshot", "keys", "log", "disk free", "up"}
+_NUMBERS = {"term", "commit", "applied", "lag", "snapshot", "keys", "log", "disk free", "up", "level"}
 
 
 def print_cluster(cluster: Mapping[str, Any], console: Console) -> None:
@@ -35,6 +35,9 @@ def print_cluster(cluster: Mapping[str, Any], console: Console) -> None:
     if not problems:
         console.print(f"healthy, led by {escape(cluster_leader(cluster))}", soft_wrap=True)
     console.print(tolerance(cluster), soft_wrap=True)
+    levels = [node["cluster_level"] for node in cluster["nodes"].values() if node.get("cluster_level")]
+    if levels:
+        console.print(f"the cluster is at level {max(levels)}", soft_wrap=True)
 
 
 def member_rows(cluster: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -58,7 +61,18 @@ def member_rows(cluster: Mapping[str, Any]) -> list[tuple[str, ...]]:
         connected = "yes" if not state or state == "replicate" else f"yes ({state})"
         extent = (str(node["snapshot_index"]), _number(node, "keys"), _size(node, "log_bytes"), _free(node), _age(node))
         version = str(node.get("version") or "-")
-        rows.append((server_id, *addresses, node["role"], *map(str, numbers), connected, *extent, version))
+        rows.append(
+            (
+                server_id,
+                *addresses,
+                node["role"],
+                *map(str, numbers),
+                connected,
+                *extent,
+                version,
+                str(node.get("level") or "-"),
+            )
+        )
     return rows
 
 

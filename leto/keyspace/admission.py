@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from leto.errors import InapplicableEntry, RequestRefused
 from leto.keyspace import batch
-from leto.keyspace.commands import Command, Registry
+from leto.keyspace.commands import Command, Registry, above_level
 from leto.keyspace.parsing import group
 from leto.keyspace.replies import Error
 
 MARKS = (b"MULTI", b"EXEC")
 
 
-def check_requests(requests: bytes, count: int, *, commands: Registry, longest: int) -> None:
+def check_requests(requests: bytes, count: int, *, commands: Registry, longest: int, level: int) -> None:
     """Raise RequestRefused unless `requests` is the canonical RESP of exactly `count` requests that a client could
-    have sent to be appended: known commands with the right number of words, none of them longer than `longest` bytes,
-    at least one a write; outside transactions only quick reads beside them."""
+    have sent to be appended: known commands of the cluster's `level`, with the right number of words, none of them
+    longer than `longest` bytes, at least one a write; outside transactions only quick reads beside them."""
     found = batch.split(requests, 0)
     if found is None or not 0 < count <= len(found):
         raise RequestRefused(f"what was forwarded is not {count} whole requests")
@@ -31,6 +31,8 @@ def check_requests(requests: bytes, count: int, *, commands: Registry, longest: 
     for watched, run in grouped:
         for argv in run:
             command = _checked(argv, commands, longest)
+            if command.level > level:
+                raise RequestRefused(above_level(command, level).text.decode().removeprefix("ERR "))
             writes += command.is_write
             if watched is None and not command.is_write and "fast" not in command.flags:
                 raise RequestRefused(f"{command.full_name.decode()!r} is a read that does not go through the log")

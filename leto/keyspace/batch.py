@@ -19,9 +19,11 @@ import re
 import struct
 
 from leto.errors import InapplicableEntry, UnknownEntry
+from leto.keyspace.levels import BASE
 
 HEADER = struct.Struct(">BQI")
 REQUESTS, PAIRS = 1, 2  # formats
+LEVELS = {REQUESTS: BASE, PAIRS: BASE}  # since which level each is understood (leto.keyspace.levels)
 LEAST_BYTES = {REQUESTS: len(b"*1\r\n$0\r\n\r\n"), PAIRS: 2 * len(b"$0\r\n\r\n")}  # of a request
 SET_HEADS = {b"SET": b"*3\r\n$3\r\nSET\r\n", b"set": b"*3\r\n$3\r\nset\r\n"}  # what such a SET begins with, by its name
 SHORT = 4096  # bytes; for longer requests what is left out is not worth a copy of the rest

@@ -5,10 +5,11 @@ One place per fact: COMMAND, COMMAND DOCS, ACL categories, arity checks and the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from leto.keyspace.levels import BASE
 from leto.keyspace.replies import Error
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,6 +24,7 @@ class Command:
     as in COMMAND, (0, 0, 0) for none. `syntax`: the arguments as redis.io writes them; COMMAND DOCS parses it.
     `key_flags`: the flags of COMMAND INFO's key specifications; several of them mean one specification a key.
     A command with subcommands is only their container: its own function is never called.
+    `level`: 1 for what has been there always; a new command has a higher one than all before it.
     """
 
     name: bytes  # upper case
@@ -43,6 +45,7 @@ class Command:
     key_flags: tuple[str, ...] = ()  # each as COMMAND INFO lists them: "RW access update"
     deprecated_since: str = ""
     replaced_by: str = ""
+    level: int = BASE  # since which it is understood (leto.keyspace.levels)
 
     @property
     def full_name(self) -> bytes:
@@ -75,6 +78,7 @@ class Registry(dict[bytes, Command]):
         key_flags: str = "",
         deprecated_since: str = "",
         replaced_by: str = "",
+        level: int = BASE,
     ) -> Callable[[F], F]:
         """Register the decorated function. `flags` as COMMAND INFO prints them, space-separated
         ("write denyoom fast"); `parent` makes it a subcommand of a command registered before;
@@ -101,6 +105,7 @@ class Registry(dict[bytes, Command]):
                 key_flags=tuple(part.strip() for part in key_flags.split(";") if part.strip()),
                 deprecated_since=deprecated_since,
                 replaced_by=replaced_by,
+                level=level,
             )
             table = self[parent.upper().encode()].subcommands if parent else self
             if command.name in table:
@@ -109,6 +114,12 @@ class Registry(dict[bytes, Command]):
             return function
 
         return register
+
+    def levels(self) -> Iterator[int]:
+        """Of all commands and subcommands."""
+        for command in self.values():
+            yield command.level
+            yield from (subcommand.level for subcommand in command.subcommands.values())
 
     def find(self, argv: Sequence[bytes]) -> Command | None:
         """The command (or subcommand) that the request names."""
@@ -145,6 +156,14 @@ def unknown_command(argv: Sequence[bytes]) -> Error:
 def wrong_arity(command: Command) -> Error:
     """Redis's answer to a known command with too few or too many arguments."""
     return Error(b"ERR wrong number of arguments for '%b' command" % command.full_name)
+
+
+def above_level(command: Command, level: int) -> Error:
+    """The answer to a command that not every member understands."""
+    return Error(
+        b"ERR the command '%b' is understood from level %d on, and this cluster is at level %d: "
+        b"each member must run a version that knows it" % (command.full_name, command.level, level)
+    )
 
 
 def _text(argument: bytes, limit: int) -> bytes:

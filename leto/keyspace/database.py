@@ -19,6 +19,7 @@ from leto.checksums import adler32, crc32
 from leto.keyspace.ages import Ages
 from leto.keyspace.deadlines import Deadlines
 from leto.keyspace.index import KeyIndex
+from leto.keyspace.levels import BASE
 from leto.keyspace.records import LAST, Records
 from leto.keyspace.replies import WRONG_TYPE, Error
 from leto.keyspace.values import KEY_OFFSET, LONG_STRING, Expiring, Record, Value, content_sum
@@ -57,6 +58,7 @@ class Database:
         "floor",
         "index",
         "keys",
+        "level",
         "now",
         "observer",
         "random",
@@ -75,6 +77,7 @@ class Database:
         self.check_sum = 0  # sum of all records' checksums
         self._announced: dict[bytes, tuple[Record, int]] = {}  # content sums of values that are being changed in place
         self.now = 0
+        self.level = BASE  # the cluster's: what members of a lower one do not understand is not done yet
         self.index = 0
         self.ages = Ages()
         self.random = random

@@ -18,6 +18,7 @@ from leto.errors import InapplicableEntry, UnknownEntry
 from leto.keyspace import batch, snapshot
 from leto.keyspace.commands import KEYSPACE, Command, Registry
 from leto.keyspace.database import Database, Refused
+from leto.keyspace.levels import highest
 from leto.keyspace.parsing import Request, Watched, group, parse, parse_pairs
 from leto.keyspace.replies import NULL_ARRAY, OK, Error, Reply
 from leto.keyspace.values import MASK
@@ -28,6 +29,11 @@ UNBOUNDED = 1 << 62
 INTERNAL = Registry()  # commands of the log that no client can send
 WRITE_IN_READ = Error(b"ERR a write command cannot be run as a read")
 FAULT = Error(b"ERR internal error, the same on every node: their logs say more")
+
+
+def understood(commands: Registry = KEYSPACE) -> int:
+    """The level of a version with these commands: this one's."""
+    return highest((*commands.levels(), *INTERNAL.levels(), *batch.LEVELS.values()))
 
 
 class LogEntry(Protocol):
@@ -85,16 +91,28 @@ def expired(db: Database, argv: list[bytes]) -> Reply:
 class Machine:
     """The StateMachine of leto.interfaces."""
 
-    def __init__(self, *, random: Callable[[], float]) -> None:
-        """`random` returns floats in [0, 1): for reads (RANDOMKEY), never for what is applied."""
+    def __init__(self, *, random: Callable[[], float], commands: Registry | None = None) -> None:
+        """`random` returns floats in [0, 1): for reads (RANDOMKEY), never for what is applied. `commands`: other ones
+        than this version's."""
+        self._commands = commands = KEYSPACE if commands is None else commands
+        self.understands = understood(commands)
         self.on_fault: Callable[[bytes, Exception], None] = lambda name, error: None
         self.applied = 0
         self.time_ms = 0
         self._random = random
         self._draws = Draws()
         self.database = Database(random)
-        self._applies = _spellings((*KEYSPACE.values(), *INTERNAL.values()))
-        self._reads = _spellings(command for command in KEYSPACE.values() if not command.is_write)
+        self._applies = _spellings((*commands.values(), *INTERNAL.values()))
+        self._reads = _spellings(command for command in commands.values() if not command.is_write)
+
+    @property
+    def level(self) -> int:
+        """The cluster's, set by an entry of the log: alike on every node at the same index."""
+        return self.database.level
+
+    @level.setter
+    def level(self, level: int) -> None:
+        self.database.level = level
 
     # applying -----------------------------------------------------------------------------------
 
@@ -153,8 +171,8 @@ class Machine:
             name = argv[0].upper()
             if name in (b"MULTI", b"EXEC"):
                 raise InapplicableEntry(f"batch holds a {name.decode()} that is no transaction's")
-            if argv[0] not in INTERNAL and KEYSPACE.find(argv) is None:
-                words = b" ".join(argv[:2] if name in KEYSPACE else argv[:1])
+            if argv[0] not in INTERNAL and self._commands.find(argv) is None:
+                words = b" ".join(argv[:2] if name in self._commands else argv[:1])
                 raise UnknownEntry(f"this version does not know the command {words[:64].decode('ascii', 'replace')!r}")
 
     def _run(self, commands: list[list[bytes]]) -> list[Reply]:
@@ -190,7 +208,7 @@ class Machine:
 
     def _run_resolved(self, argv: list[bytes]) -> Reply:
         """One command the long way: mixed case, subcommands, unknown names, wrong arity."""
-        command = INTERNAL.get(argv[0]) or KEYSPACE.resolve(argv)
+        command = INTERNAL.get(argv[0]) or self._commands.resolve(argv)
         if isinstance(command, Error):
             return command
         try:
@@ -236,7 +254,7 @@ class Machine:
         if found is not None and found[1] <= len(command) <= found[2]:
             function = found[0]
         else:
-            resolved = KEYSPACE.resolve(command)
+            resolved = self._commands.resolve(command)
             if isinstance(resolved, Error):
                 return resolved
             if resolved.is_write:
@@ -294,6 +312,7 @@ class Machine:
         the old state serves on. Raises CorruptStorage, the old state left as it is."""
         database, time_ms = yield from snapshot.read(chunks, index, self._random)
         database.ages.note(index, time_ms)
+        database.level = self.level
         self.database.discard_all()
         database.waste.take(self.database.waste)
         self.database, self.time_ms, self.applied = database, time_ms, index

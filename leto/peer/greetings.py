@@ -19,6 +19,7 @@ Nonce = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Instance = Annotated[bytes, Meta(min_length=16, max_length=16)]
 ShortText = Annotated[str, Meta(max_length=300)]
 Index = Annotated[int, Meta(ge=0, le=1 << 62)]
+Level = Annotated[int, Meta(ge=1, lt=1 << 31)]
 Proved = Annotated[bytes, Meta(max_length=32)]
 
 
@@ -34,6 +35,7 @@ class RefusalCode(IntEnum):
     STARTING = 9  # not ready to be talked to yet
     UNCONFIRMED = 10  # no secret, and the member at its own address knows nothing of this connection
     MET = 11  # no fault: the dialler only asked who is there
+    LEVEL = 12  # it understands less than the members have agreed on
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True):
@@ -51,6 +53,8 @@ class Hello(msgspec.Struct, frozen=True, array_like=True):
     configuration_index: Index  # of the newest configuration I know
     incarnation: ShortText = ""  # of my data directory, "" for a bootstrapped one
     only_asks: bool = False  # who is there: refuse me with MET once that is proved
+    level: Level = 1  # what I understand (leto.keyspace.levels)
+    release: ShortText = ""  # of Leto, for people
 
 
 class Challenge(msgspec.Struct, frozen=True, array_like=True):
@@ -63,6 +67,8 @@ class Challenge(msgspec.Struct, frozen=True, array_like=True):
     client_address: ShortText
     configuration_index: Index
     incarnation: Proved = b""  # incarnation_mark() of my data directory; empty from older versions
+    level: Level = 1  # what I understand
+    release: ShortText = ""
 
 
 class Proof(msgspec.Struct, frozen=True, array_like=True):
@@ -180,10 +186,14 @@ class Refusal:
         return Refused(int(self.code), self.reason[:300], self.configuration_index, proof)
 
 
+def printable(text: str) -> str:
+    """A peer's words, made fit for a log line."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def refused_by_peer(refused: Refused, proved: bool) -> Refusal:
     """A received refusal, its words made fit for a log line."""
-    reason = "".join(c if c.isprintable() else "?" for c in refused.reason)
-    return Refusal(refused.code, reason, refused.configuration_index, by_peer=True, proved=proved)
+    return Refusal(refused.code, printable(refused.reason), refused.configuration_index, by_peer=True, proved=proved)
 
 
 def describe(value: Any) -> str:

@@ -30,6 +30,7 @@ from leto.peer.greetings import (
     decode_hello,
     encode,
     incarnation_mark,
+    printable,
     refused_by_peer,
 )
 from leto.peer.secrecy import ACCEPTOR, DIALLER, Transcript
@@ -46,6 +47,9 @@ class Introduction:
     client_address: str
     configuration_index: int
     incarnation: str = ""
+    level: int = 1  # what it understands
+    release: str = ""  # of Leto
+    cluster_level: int = 1  # what a member must understand
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class Session:
     sends: Seal
     receives: Seal
     incarnation: str = ""  # of the dialler's data directory
+    level: int = 1  # what it understands
+    release: str = ""
 
 
 class DiallerHandshake:
@@ -88,6 +94,8 @@ class DiallerHandshake:
                 own.configuration_index,
                 own.incarnation,
                 only_asks,
+                own.level,
+                own.release,
             )
         )
         self._challenge: Challenge | None = None
@@ -124,6 +132,9 @@ class DiallerHandshake:
             return self._refuse(
                 RefusalCode.WRONG_ID, f"{challenge.server_id!r} answered where {self._dialled_id!r} was dialled"
             )
+        refusal = level_refusal(challenge.server_id, challenge.level, self._own.cluster_level)
+        if refusal is not None:
+            return self._refuse(RefusalCode.LEVEL, refusal.reason)
         if challenge.authenticates != (self._secret is not None):
             return self._refuse(RefusalCode.AUTHENTICATION, secret_mismatch(self._secret is not None))
         if self._secret is None:
@@ -143,6 +154,8 @@ class DiallerHandshake:
             challenge.configuration_index,
             transcript.seal(DIALLER) if transcript else CHECKSUM,
             transcript.seal(ACCEPTOR) if transcript else CHECKSUM,
+            level=challenge.level,
+            release=printable(challenge.release),
         )
         return b""
 
@@ -235,6 +248,8 @@ class AcceptorHandshake:
                 own.client_address,
                 own.configuration_index,
                 incarnation_mark(hello.nonce, own.incarnation),
+                own.level,
+                own.release,
             )
         )
         if self._secret is not None:
@@ -275,6 +290,8 @@ class AcceptorHandshake:
             transcript.seal(ACCEPTOR) if transcript else CHECKSUM,
             transcript.seal(DIALLER) if transcript else CHECKSUM,
             hello.incarnation,
+            hello.level,
+            printable(hello.release),
         )
         return frame(Kind.ACCEPTED, encode(Accepted(transcript.proof(ACCEPTOR) if transcript else b"")))
 
@@ -301,6 +318,17 @@ def admission(server_id: str, admitted: bool, their_index: int, own_index: int) 
         RefusalCode.UNKNOWN_MEMBER,
         f"{server_id!r} is no member of the cluster (configuration {own_index})",
         own_index,
+    )
+
+
+def level_refusal(server_id: str, level: int, cluster_level: int) -> Refusal | None:
+    """A node that understands less than the members have agreed on would not know what it reads."""
+    if level >= cluster_level:
+        return None
+    return Refusal(
+        RefusalCode.LEVEL,
+        f"{server_id!r} understands level {level}, this cluster is at level {cluster_level}: "
+        "start a newer version of Leto there",
     )
 
 

@@ -22,7 +22,14 @@ from leto.peer.origins import dialable, is_ipv4, is_ipv6
 _FIRST_DELAY: Final = 0.02  # seconds before the second attempt, doubled up to the cap
 _STUBBORN_CAP: Final = 5.0  # seconds between attempts after a refusal that only an operator can lift
 _STUBBORN: Final = frozenset(
-    (RefusalCode.VERSION, RefusalCode.CLUSTER, RefusalCode.OWN_ID, RefusalCode.AUTHENTICATION, RefusalCode.PROTECTED)
+    (
+        RefusalCode.VERSION,
+        RefusalCode.CLUSTER,
+        RefusalCode.OWN_ID,
+        RefusalCode.AUTHENTICATION,
+        RefusalCode.PROTECTED,
+        RefusalCode.LEVEL,
+    )
 )
 
 

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from leto.errors import LetoError, NotSent, ProtocolError
 from leto.interfaces import Identity, PeerListener
 from leto.peer.exchange import MAX_OUTSTANDING, RequestFailed
-from leto.peer.handshake import admission
+from leto.peer.handshake import admission, level_refusal
 from leto.peer.meeting import ANOTHER_DIRECTORY
 from leto.peer.origins import dial_back_address, dialable
 from leto.raft.messages import InstallSnapshot, Message
@@ -96,8 +96,11 @@ class MemoryNetwork:
 class MemoryTransport:
     """leto.interfaces.Transport on a MemoryNetwork. `address` is both where it listens and what it advertises."""
 
-    def __init__(self, network: MemoryNetwork, identity: Identity, address: str, client_address: str = "") -> None:
+    def __init__(
+        self, network: MemoryNetwork, identity: Identity, address: str, client_address: str = "", level: int = 1
+    ) -> None:
         self.network = network
+        self.level = level
         self.identity = identity
         self.server_id = identity.server_id
         self.address = address
@@ -179,6 +182,15 @@ class MemoryTransport:
         """As TcpTransport's."""
         return self._client_addresses.get(server_id, "")
 
+    def level_of(self, server_id: str) -> int:
+        """As TcpTransport's."""
+        wire = self._outgoing.get(server_id)
+        return 0 if wire is None else wire.acceptor.level
+
+    def release_of(self, server_id: str) -> str:
+        """As TcpTransport's."""
+        return ""
+
     def stop(self) -> Deferred[None]:
         """As TcpTransport's; also what a killed process looks like to the others."""
         self._stopped = True
@@ -247,6 +259,7 @@ class MemoryTransport:
             return 0
         admitted = listener.admits(dialler.server_id, dialler.identity.incarnation)
         refusal = admission(dialler.server_id, admitted, their_index, listener.configuration_index)
+        refusal = refusal or level_refusal(dialler.server_id, dialler.level, listener.level)
         return None if refusal is None else refusal.configuration_index
 
     def _address(self, peer: str) -> str:
@@ -276,6 +289,9 @@ class MemoryTransport:
                 continue  # accept() dials once it is known
             listener = self.listener
             if other is None or cut or listener is None or other.listener is None:
+                missing = True
+                continue
+            if other.level < listener.level:
                 missing = True
                 continue
             same_cluster = other.identity.cluster_id == self.identity.cluster_id

@@ -26,7 +26,15 @@ from leto.peer.connection import Limits, PeerConnection
 from leto.peer.dialled import DialledConnection
 from leto.peer.frames import MAX_MESSAGE_BYTES
 from leto.peer.greetings import Hello, Refusal, RefusalCode, Vouch, Vouched, describe
-from leto.peer.handshake import AcceptorHandshake, DiallerHandshake, Introduction, Session, admission, protection
+from leto.peer.handshake import (
+    AcceptorHandshake,
+    DiallerHandshake,
+    Introduction,
+    Session,
+    admission,
+    level_refusal,
+    protection,
+)
 from leto.peer.links import Connector, Link, tcp_connector
 from leto.peer.meeting import meet
 from leto.peer.origins import dial_back_address, is_loopback, plain
@@ -46,7 +54,8 @@ class TcpTransport:
 
     `advertised` and `client_address` are asked at every handshake: what this node wants to be dialled at, host
     possibly empty ("where I come from"), and where its clients connect ("" when unknown). `confirm_peers`: without a
-    secret nobody is let in whom the member at its own address does not vouch for (leto.peer.vouching).
+    secret nobody is let in whom the member at its own address does not vouch for (leto.peer.vouching). `level` is what
+    this node understands, `release` the version of Leto that it is.
     """
 
     def __init__(
@@ -66,6 +75,8 @@ class TcpTransport:
         max_unauthenticated: int = STRANGERS,
         handshake_timeout: float = 5.0,
         confirm_peers: bool = True,
+        level: int = 1,
+        release: str = "",
         connector: Connector | None = None,
         readers: SocketReaders | None = None,
         random: Callable[[], float] = random_module.random,
@@ -91,6 +102,7 @@ class TcpTransport:
         self._random = random
         self._nonce = nonce
         self._instance = nonce(16)
+        self._level, self._release = level, release
         self._notices = Notices(log or Logger(namespace="leto.peer"), reactor.seconds)
         self._links: dict[str, Link] = {}
         self._peers: Mapping[str, str] = _EMPTY
@@ -99,6 +111,7 @@ class TcpTransport:
         self._hosts: dict[str, str] = {}  # peer -> where a connection with it came from or went to last
         self._connections: set[PeerConnection] = set()
         self._client_addresses: dict[str, str] = {}
+        self._told: dict[str, tuple[int, str]] = {}  # peer -> level, release
         self._listening: Listener | None = None
         self._tick_call: Any = None
         self._ticked_at = 0.0
@@ -142,7 +155,7 @@ class TcpTransport:
             session = connection.session
             if session is None:
                 continue
-            refusal = self._judge(session.server_id, session.incarnation, session.configuration_index)
+            refusal = self._judge(session)
             if refusal is not None:
                 connection.refuse(refusal)
         for peer in [peer for peer in self._hosts if peer not in self._peers]:
@@ -194,6 +207,14 @@ class TcpTransport:
     def client_address(self, server_id: str) -> str:
         """What that peer said last, "" when unknown."""
         return self._client_addresses.get(server_id, "")
+
+    def level_of(self, server_id: str) -> int:
+        """What a connected peer understands, 0 for another."""
+        return self._told[server_id][0] if self.is_connected(server_id) else 0
+
+    def release_of(self, server_id: str) -> str:
+        """The version of Leto that peer said last, "" when unknown."""
+        return self._told.get(server_id, (0, ""))[1]
 
     def stop(self) -> Deferred[None]:
         """Close everything; fires when all connections are closed. The listener hears nothing more."""
@@ -293,6 +314,7 @@ class TcpTransport:
         """A handshake is complete."""
         peer = session.server_id
         listener = self.listener
+        self._told[peer] = session.level, session.release
         if session.client_address or peer not in self._client_addresses:
             self._client_addresses[peer] = session.client_address
         if peer in self._peers:
@@ -423,17 +445,21 @@ class TcpTransport:
             self._client_address(),
             0 if listener is None else listener.configuration_index,
             self._identity.incarnation,
+            self._level,
+            self._release,
+            1 if listener is None else listener.level,
         )
 
-    def _judge(self, server_id: str, incarnation: str, their_index: int) -> Refusal | None:
+    def _judge(self, other: Hello | Session) -> Refusal | None:
         listener = self.listener
         if listener is None:
             return Refusal(RefusalCode.STARTING, f"node {self._identity.server_id!r} is starting or stopping")
-        admitted = listener.admits(server_id, incarnation)
-        return admission(server_id, admitted, their_index, listener.configuration_index)
+        admitted = listener.admits(other.server_id, other.incarnation)
+        refusal = admission(other.server_id, admitted, other.configuration_index, listener.configuration_index)
+        return refusal or level_refusal(other.server_id, other.level, listener.level)
 
     def _admit(self, connection: AcceptedConnection, hello: Hello) -> Refusal | None:
-        refusal = self._judge(hello.server_id, hello.incarnation, hello.configuration_index)
+        refusal = self._judge(hello)
         if refusal is not None:
             return refusal
         other = self._incoming.get(hello.server_id)

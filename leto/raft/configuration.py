@@ -30,10 +30,12 @@ class Member(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 class Configuration(msgspec.Struct, frozen=True, array_like=True):
     """`members` sorted by id: the incoming voters (voter=True) and the learners.
-    `outgoing`: while joint, the members that voted before (sorted by id), with their addresses; else empty."""
+    `outgoing`: while joint, the members that voted before (sorted by id), with their addresses; else empty.
+    `level`: of what all of them understand (leto.keyspace.levels); it never falls."""
 
     members: tuple[Member, ...] = ()
     outgoing: tuple[Member, ...] = ()
+    level: int = 1
 
     @property
     def is_joint(self) -> bool:
@@ -89,18 +91,20 @@ def decode(payload: bytes) -> Configuration:
         raise ValueError(f"not a configuration: {error}") from error
     _check_ids(configuration.members)
     _check_ids(configuration.outgoing)
+    if not 0 < configuration.level < 1 << 31:
+        raise ValueError(f"a configuration of the impossible level {configuration.level}")
     return configuration
 
 
 def with_member(configuration: Configuration, member: Member) -> Configuration:
     """With `member` added, or put in the place of the one of its id."""
     others = [m for m in configuration.members if m.id != member.id]
-    return Configuration(tuple(sorted([*others, member], key=lambda m: m.id)))
+    return Configuration(tuple(sorted([*others, member], key=lambda m: m.id)), level=configuration.level)
 
 
 def without_member(configuration: Configuration, id: str) -> Configuration:
     """Without that id; the same members if it is none of them."""
-    return Configuration(tuple(m for m in configuration.members if m.id != id))
+    return Configuration(tuple(m for m in configuration.members if m.id != id), level=configuration.level)
 
 
 def promoted(configuration: Configuration, id: str) -> Configuration:
@@ -123,6 +127,8 @@ def check_change(current: Configuration, target: Configuration) -> None:
         _check_ids(target.members)
     except ValueError as error:
         raise ConfigurationRefused(str(error)) from error
+    if target.level < current.level:
+        raise ConfigurationRefused(f"the level of the cluster never falls: it is {current.level}")
     if not target.voter_ids():
         raise ConfigurationRefused("the last voter cannot be removed")
     addresses: dict[str, str] = {}
@@ -143,6 +149,11 @@ def check_change(current: Configuration, target: Configuration) -> None:
             raise ConfigurationRefused(f"{member.id} lost what it acknowledged: take it back in a change of its own")
 
 
+def with_level(configuration: Configuration, level: int) -> Configuration:
+    """With that level, unless it is at a higher one."""
+    return msgspec.structs.replace(configuration, level=max(level, configuration.level))
+
+
 def is_simple_change(current: Configuration, target: Configuration) -> bool:
     """Whether at most one voter differs: any two majorities then share a server, so that no joint
     configuration is needed (dissertation 4.1)."""
@@ -151,12 +162,12 @@ def is_simple_change(current: Configuration, target: Configuration) -> bool:
 
 def joint(current: Configuration, target: Configuration) -> Configuration:
     """C(old,new): the target's members together with the voters of before (paper 6)."""
-    return Configuration(target.members, tuple(m for m in current.members if m.voter))
+    return Configuration(target.members, tuple(m for m in current.members if m.voter), target.level)
 
 
 def final(configuration: Configuration) -> Configuration:
     """C(new) of a joint configuration."""
-    return Configuration(configuration.members)
+    return Configuration(configuration.members, level=configuration.level)
 
 
 def _with_vote(configuration: Configuration, id: str, *, voter: bool) -> Configuration:

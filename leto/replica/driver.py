@@ -326,6 +326,8 @@ class Driver:
                     return False
             ended = seconds()
             applied(entry, replies, ended - started)
+            if self._failed:
+                return False
             size += len(entry.payload)
             self.entries_applied += 1
             if queue:

@@ -20,6 +20,7 @@ from txredisapi import RedisError, RedisProtocol, ResponseError
 from leto.config import Address, Config
 from leto.errors import ConfigError
 from leto.interfaces import Identity, Store
+from leto.keyspace.machine import understood
 from leto.raft.configuration import Configuration, Member, encode
 from leto.raft.messages import Entry, EntryKind, HardState
 from leto.replica.addresses import advertised, advertised_client
@@ -100,9 +101,15 @@ class Joiner:
         try:
             if config.password is not None:
                 await self._call(connection, "AUTH", config.password)
-            cluster_id = _field(await self._call(connection, "INFO", "raft"), "raft_cluster_id")
+            info = await self._call(connection, "INFO", "raft")
+            cluster_id, level = _field(info, "raft_cluster_id"), _field(info, "raft_cluster_level")
             if not cluster_id:
                 raise ResponseError("it is no Leto node: INFO raft names no cluster")
+            if level.isdecimal() and int(level) > understood():
+                raise ResponseError(
+                    f"the cluster is at level {level}, and this version of Leto understands level {understood()}: "
+                    "start the version that its members run"
+                )
             self._introduce(Identity(cluster_id, config.id, self._incarnation))
             try:
                 await self._call(

@@ -95,9 +95,9 @@ class Membership:
             return with_member(self._with_own_address(configuration, reached_at), member)
 
         if voter is not None:
-            return self._change(target)
+            return self.change(target)
         met = Deferred.fromCoroutine(self._met(server_id, address, incarnation))
-        return met.addCallback(lambda _: self._change(target))
+        return met.addCallback(lambda _: self.change(target))
 
     async def _met(self, server_id: str, address: str, incarnation: str) -> None:
         """Reach the node where its peers are to dial it, before the cluster counts on that: one that cannot be reached
@@ -120,13 +120,13 @@ class Membership:
             ) from error
 
     def remove(self, server_id: str) -> Deferred[None]:
-        return self._change(lambda configuration: without_member(configuration, self._known(configuration, server_id)))
+        return self.change(lambda configuration: without_member(configuration, self._known(configuration, server_id)))
 
     def promote(self, server_id: str) -> Deferred[None]:
-        return self._change(lambda configuration: promoted(configuration, self._known(configuration, server_id)))
+        return self.change(lambda configuration: promoted(configuration, self._known(configuration, server_id)))
 
     def demote(self, server_id: str) -> Deferred[None]:
-        return self._change(lambda configuration: demoted(configuration, self._known(configuration, server_id)))
+        return self.change(lambda configuration: demoted(configuration, self._known(configuration, server_id)))
 
     def applied(self, index: int, term: int, configuration: Configuration) -> None:
         """The configuration entry at `index` was applied. A joint one is only half of the change."""
@@ -213,7 +213,8 @@ class Membership:
             and progress[member.id].last_contact >= horizon
         ]
 
-    def _change(self, target: Callable[[Configuration], Configuration]) -> Deferred[None]:
+    def change(self, target: Callable[[Configuration], Configuration]) -> Deferred[None]:
+        """Make the configuration what `target` makes of the one in force, in turn. Errbacks with LetoErrors."""
         return Deferred.fromCoroutine(self._change_once_free(target))
 
     async def _change_once_free(self, target: Callable[[Configuration], Configuration]) -> None:

@@ -171,7 +171,13 @@ class Peering:
         waiter: Deferred[list[Any]]
         if self._replica.is_leader:
             try:
-                check_requests(request.payload, request.count, commands=KEYSPACE, longest=self._config.max_bulk_bytes)
+                check_requests(
+                    request.payload,
+                    request.count,
+                    commands=KEYSPACE,
+                    longest=self._config.max_bulk_bytes,
+                    level=self._replica.machine.level,
+                )
                 waiter = self._replica.write(request.payload, request.count)
             except RequestRefused as error:
                 self.log.warn("refused writes that {peer} forwarded: {reason}", peer=sender, reason=str(error))

@@ -17,7 +17,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from leto.config import Config
-from leto.errors import LetoError, NoRoom, NothingToSnapshot, NotLeader, Overloaded, RequestTooLarge, Stopping
+from leto.errors import (
+    LetoError,
+    NoRoom,
+    NothingToSnapshot,
+    NotLeader,
+    Overloaded,
+    RequestTooLarge,
+    Stopping,
+    UnknownEntry,
+)
 from leto.interfaces import Flusher, ReadRequest, ReplicaStatus, StateMachine, Store, Transport, WriteRequest
 from leto.keyspace import batch
 from leto.raft.configuration import Configuration, decode
@@ -34,6 +43,7 @@ from leto.replica.driver import Driver
 from leto.replica.expiry import Expiry
 from leto.replica.fate import Fate
 from leto.replica.intake import Intake
+from leto.replica.levels import Levels, beyond
 from leto.replica.membership import Membership, in_words, names
 from leto.replica.peering import Peering
 from leto.replica.proposals import Proposals
@@ -120,6 +130,10 @@ class Replica:
             config.skip_entries,
         )
         machine.on_fault = self._command_failed
+        if self.node.configuration.level > machine.understands:
+            raise UnknownEntry(
+                beyond(self.node.configuration.level, machine.understands, self.node.configuration_index)
+            )
         self._applied_term = 0
         self._applied_configuration = Configuration()
         self._applied_configuration_index = 0
@@ -129,6 +143,7 @@ class Replica:
             self._restored(snapshot)
         wake = self.driver.schedule
         self.membership = Membership(reactor, config, self.node, wake, transport.meet)
+        self._levels = Levels(reactor, self.node, self.membership, transport, machine.understands)
         self.peering = Peering(reactor, config, self, store, transport, snapshot_flusher)
         self.compaction = Compaction(
             reactor,
@@ -216,6 +231,7 @@ class Replica:
         self.compaction.cancel()
         self.room.stop()
         self._expiry.stop()
+        self._levels.stop()
         self._disposal.stop()
         self._intake.stop()
         self.peering.stop()
@@ -381,6 +397,7 @@ class Replica:
         if entry.kind == CONFIGURATION:
             self._applied_configuration = decode(entry.payload)
             self._applied_configuration_index = entry.index
+            self._level_is(self._applied_configuration.level, entry.index)
             self.membership.applied(entry.index, entry.term, self._applied_configuration)
         if not self.membership.is_empty:
             self.membership.overtaken(entry.index, entry.term)
@@ -433,6 +450,15 @@ class Replica:
         self._applied_term = meta.term
         self._applied_configuration = meta.configuration
         self._applied_configuration_index = meta.configuration_index
+        self._level_is(meta.configuration.level, meta.configuration_index)
+
+    def _level_is(self, level: int, index: int) -> None:
+        """By what is applied, the cluster is at that level since that entry."""
+        if level != self.machine.level:
+            self.log.info("the cluster is at level {reached} since entry {index}", reached=level, index=index)
+            self.machine.level = level
+        if level > self.machine.understands:
+            self.driver.fail(beyond(level, self.machine.understands, index))
 
     def _snapshot_meta(self) -> SnapshotMeta:
         return SnapshotMeta(
@@ -464,11 +490,13 @@ class Replica:
                 self.driver.schedule()
         self._handover.changed()
         self.room.leadership_changed()
+        self._levels.consider()
 
     def _configuration_changed(self) -> None:
         before, configuration = self._dialling.current, self.node.configuration
         self._dialling.follow(configuration)
         self.compaction.members_are(configuration.ids(), self.node.id)
+        self._levels.consider()
         if before is not None:
             self.log.info("members: {members}", members=", ".join(map(in_words, configuration.members)))
 
@@ -520,6 +548,7 @@ class Replica:
 
     def peer_connected(self, server_id: str) -> None:
         self.log.debug("connected to {peer}", peer=server_id)
+        self._levels.consider()
 
     def peer_disconnected(self, server_id: str) -> None:
         if self._started:
@@ -546,6 +575,10 @@ class Replica:
         current = self.node.configuration
         known = (current, self._dialling.farewell, self._applied_configuration)
         return not current.members or names(known, server_id, incarnation)
+
+    @property
+    def level(self) -> int:
+        return self.node.configuration.level
 
     @property
     def configuration_index(self) -> int:

@@ -59,6 +59,8 @@ def describe(
             match=progress.match if progress is not None else (node.persisted_index if itself else 0),
             next=progress.next if progress is not None else 0,
             last_contact=0.0 if itself else (now - contact if math.isfinite(contact) else -1.0),
+            level=machine.understands if itself else transport.level_of(member.id),
+            version=leto.__version__ if itself else transport.release_of(member.id),
         )
 
     members = [peer(member, "voter" if member.voter else "learner") for member in configuration.members]
@@ -94,6 +96,8 @@ def describe(
         disk_state=disk_state,
         counters=counters,
         version=leto.__version__,
+        level=machine.understands,
+        cluster_level=configuration.level,
         uptime=uptime,
         keys=machine.key_count,
     )

@@ -272,6 +272,8 @@ def raft_fields(status: ReplicaStatus) -> Fields:
     yield "raft_snapshot_in_progress", int(status.snapshot_in_progress)
     yield "raft_has_quorum", int(status.has_quorum)
     yield "raft_configuration_index", status.configuration_index
+    yield "raft_level", status.level
+    yield "raft_cluster_level", status.cluster_level
     yield "raft_voters", ",".join(member.id for member in configuration.members if member.voter)
     yield "raft_learners", ",".join(member.id for member in configuration.members if not member.voter)
     yield "raft_outgoing", ",".join(member.id for member in configuration.outgoing)
@@ -284,7 +286,7 @@ def raft_fields(status: ReplicaStatus) -> Fields:
             f"raft_member{number}",
             f"id={member.id},address={member.address},client_address={member.client_address},role={member.role},"
             f"connected={int(member.connected)},state={member.state},match={member.match},next={member.next},"
-            f"last_contact={member.last_contact:.3f}",
+            f"last_contact={member.last_contact:.3f},level={member.level},version={member.version}",
         )
 
 

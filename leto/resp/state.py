@@ -51,7 +51,7 @@ class ServerState:
         self.shutdown = shutdown
         self.wall_clock = wall_clock
         self.started = reactor.seconds()
-        self.table = CommandTable(KEYSPACE, CONNECTION)
+        self.table = CommandTable(KEYSPACE, CONNECTION, lambda: replica.machine.level)
         self.slowlog = SlowLog()
         self.sessions: dict[int, Session] = {}  # by client id, the oldest first
         self.last_save = int(wall_clock())

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from leto.keyspace.commands import Command, Registry, wrong_arity
+from leto.keyspace.commands import Command, Registry, above_level, wrong_arity
+from leto.keyspace.levels import BASE
 from leto.keyspace.replies import Error, Reply, Status
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class Known:
         "full_name",
         "high",
         "kind",
+        "level",
         "low",
         "may_grow",
         "microseconds",
@@ -120,6 +122,7 @@ class Known:
         self.high = command.arity if command.arity > 0 else sys.maxsize
         self.fast = "fast" in command.flags
         self.may_grow = "denyoom" in command.flags  # it may add to the data
+        self.level = command.level
         self.no_auth = "no_auth" in command.flags
         self.no_multi = "no_multi" in command.flags or command.full_name in _TAKES_TIME
         self.at_exec = _AT_EXEC.get(command.full_name, command.function)
@@ -141,9 +144,11 @@ class Known:
 
 
 class CommandTable:
-    """Look-up by a request's words. Raises ValueError if a command is in both registries."""
+    """Look-up by a request's words. `level` tells the cluster's: commands above it are known, and refused. Raises
+    ValueError if a command is in both registries."""
 
-    def __init__(self, keyspace: Registry, connection: Registry) -> None:
+    def __init__(self, keyspace: Registry, connection: Registry, level: Callable[[], int]) -> None:
+        self._level = level
         both = keyspace.keys() & connection.keys()
         if both:
             raise ValueError(f"{sorted(both)} are both the keyspace's and the connection's")
@@ -155,15 +160,21 @@ class CommandTable:
             self.known[command.name] = Known(command, LOCAL)
         # The spellings that clients use, so that the hot path looks names up as they come.
         self.spelled: dict[bytes, Known] = {}
-        for name, known in self.known.items():
-            for spelling in (name, name.lower(), name.capitalize()):
-                self.spelled[spelling] = known
+        for known in self.known.values():
+            if known.level <= BASE:
+                self._spell(known)
+
+    def _spell(self, known: Known) -> None:
+        name = known.command.name
+        for spelling in (name, name.lower(), name.capitalize()):
+            self.spelled[spelling] = known
 
     def find(self, name: bytes) -> Known | None:
         return self.spelled.get(name) or self.known.get(name.upper())
 
     def resolve(self, argv: Sequence[bytes]) -> Known | Error:
-        """The command, or subcommand, that `argv` calls; else the error Redis gives: unknown, or wrong arity."""
+        """The command, or subcommand, that `argv` calls; else the error Redis gives, unknown or wrong arity, or why not
+        every member of the cluster understands it."""
         known = self.find(argv[0])
         if known is not None and known.subcommands and len(argv) > 1:
             known = known.subcommands.get(argv[1].upper())
@@ -174,6 +185,13 @@ class CommandTable:
         if not known.low <= len(argv) <= known.high:
             known.rejected += 1
             return wrong_arity(known.command)
+        if known.level > BASE:
+            level = self._level()
+            if known.level > level:
+                known.rejected += 1
+                return above_level(known.command, level)
+            if not known.command.parent:
+                self._spell(known)  # the level never falls
         return known
 
     def find_path(self, name: bytes) -> Known | None:

@@ -95,6 +95,7 @@ def test_rows_show_every_member_also_those_that_do_not_answer() -> None:
         "disk free": "-",
         "up": "0s",
         "version": "-",
+        "level": "-",
     }
     assert (rows[2]["role"], rows[2]["connected"], rows[2]["applied"]) == ("voter", "no", "-")
 
@@ -127,11 +128,11 @@ def test_a_joint_configuration_needs_both_majorities() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(5, "5s"), (65, "1m 5s"), (7300, "2h 1m"), (900_000, "10d 10h")])
-def test_a_row_tells_keys_log_uptime_and_version(seconds: int, text: str) -> None:
-    view = node_view("id1", keys=12, log_bytes=1536, uptime=float(seconds), version="1.2.3")
+def test_a_row_tells_keys_log_uptime_version_and_level(seconds: int, text: str) -> None:
+    view = node_view("id1", keys=12, log_bytes=1536, uptime=float(seconds), version="1.2.3", level=2)
     view |= {"disk_free": 3 << 30, "disk_total": 9 << 30, "disk_state": "ok"}
     [row, *_] = member_rows(cluster_view(view, node_view("id2"), node_view("id3")))
-    assert row[COLUMNS.index("keys") :] == ("12", "1.50K", "3.00G", text, "1.2.3")
+    assert row[COLUMNS.index("keys") :] == ("12", "1.50K", "3.00G", text, "1.2.3", "2")
 
 
 def test_a_disk_that_is_low_is_a_problem_and_marked() -> None:

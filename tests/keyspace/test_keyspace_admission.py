@@ -9,11 +9,12 @@ from cases import EXPIRY, KEYS, STRINGS, scripts
 from leto.errors import RequestRefused
 from leto.keyspace.admission import check_requests
 from leto.keyspace.commands import KEYSPACE
+from leto.keyspace.levels import BASE
 from leto.keyspace.replies import Error
 
 
 def admit(requests, count=1, longest=1000):
-    check_requests(requests, count, commands=KEYSPACE, longest=longest)
+    check_requests(requests, count, commands=KEYSPACE, longest=longest, level=BASE)
 
 
 @pytest.mark.parametrize(

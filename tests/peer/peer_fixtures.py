@@ -25,6 +25,7 @@ class Recorder:
         self.name = name
         self.members = members  # None: admits everybody
         self.configuration_index = index
+        self.level = 1
         self.messages = []
         self.requests = []
         self.events = []

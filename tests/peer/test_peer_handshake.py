@@ -85,12 +85,12 @@ def test_both_sides_learn_who_the_other_is(secret):
 def test_the_greetings_byte_by_byte():
     hello = Hello(1, "c", "a", "b", b"i" * 16, b"n" * 32, False, ":1", "", 5)
     assert encode(hello) == (
-        b"\x9c\x01\xa1c\xa1a\xa1b\xc4\x10" + b"i" * 16 + b"\xc4\x20" + b"n" * 32 + b"\xc2\xa2:1\xa0\x05\xa0\xc2"
+        b"\x9e\x01\xa1c\xa1a\xa1b\xc4\x10" + b"i" * 16 + b"\xc4\x20" + b"n" * 32 + b"\xc2\xa2:1\xa0\x05\xa0\xc2\x01\xa0"
     )
     challenge = Challenge("b", b"i" * 16, b"n" * 32, True, "", 300)
     assert (
         encode(challenge)
-        == b"\x97\xa1b\xc4\x10" + b"i" * 16 + b"\xc4\x20" + b"n" * 32 + b"\xc3\xa0\xcd\x01\x2c\xc4\x00"
+        == b"\x99\xa1b\xc4\x10" + b"i" * 16 + b"\xc4\x20" + b"n" * 32 + b"\xc3\xa0\xcd\x01\x2c\xc4\x00\x01\xa0"
     )
     assert encode(Proof(b"")) == b"\x91\xc4\x00"
     assert encode(Accepted(b"x")) == b"\x91\xc4\x01x"

@@ -19,6 +19,7 @@ from leto.raft.configuration import (
     is_simple_change,
     joint,
     promoted,
+    with_level,
     with_member,
     without_member,
 )
@@ -48,11 +49,13 @@ def test_what_is_encoded_is_decoded(configuration):
 def test_the_bytes_in_the_log_are_fixed():
     """They are on disk: a change of them breaks every log."""
     configuration = Configuration((Member("a", "h:1", True),), (Member("b", "h:2", True, False, "h:3", "d"),))
-    assert encode(configuration).hex() == ("929196a161a3683a31c3c2a0a09196a162a3683a32c3c2a3683a33a164")
+    assert encode(configuration).hex() == ("939196a161a3683a31c3c2a0a09196a162a3683a32c3c2a3683a33a16401")
+    assert encode(with_level(configuration, 300)).hex().endswith("cd012c")
 
 
 def test_the_bytes_of_an_older_version_are_understood():
     assert decode(bytes.fromhex("919193a161a3683a31c3")) == Configuration((Member("a", "h:1", True),))
+    assert decode(bytes.fromhex("929196a161a3683a31c3c2a0a090")).level == 1
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,7 @@ class Node:
         self.wall_offset = 0.0
 
     incarnation = ""
+    commands = None  # other ones than this version's
 
     def introduce(self, incarnation: str = "") -> None:
         """Answer on the peers' port who asks who is there, as a node that wants to be taken does."""
@@ -76,17 +77,20 @@ class Node:
         identity = self.store.identity or Identity(CLUSTER_ID, self.name, self.incarnation)
         if self.store.identity is None:
             self.store.identify(identity)
-        self.transport = MemoryTransport(network, identity, str(self.config.raftbind), str(self.config.listen))
+        source = random.Random(f"{self.cluster.seed} {self.name}")
+        machine = Machine(random=source.random, commands=self.commands)
+        self.transport = MemoryTransport(
+            network, identity, str(self.config.raftbind), str(self.config.listen), machine.understands
+        )
         self.flusher = MemoryFlusher() if slow_disk else InlineFlusher()
         self.snapshot_flusher = MemoryFlusher() if slow_snapshots else InlineFlusher()
-        source = random.Random(f"{self.cluster.seed} {self.name}")
         self.replica = Replica(
             clock,
             self.config,
             self.store,
             self.flusher,
             self.snapshot_flusher,
-            Machine(random=source.random),
+            machine,
             self.transport,
             wall_clock=lambda: 1_700_000_000 + clock.seconds() + self.wall_offset,
             random=source.random,

@@ -148,7 +148,7 @@ def test_a_segment_after_an_installed_snapshot_is_a_reset(files):
     assert header[48:64] == joined("0a00000000000000", "0200000000000000")
 
 
-META = "940202929196a3696431a6686f73743a31c3c2a0a09001"
+META = "940202939196a3696431a6686f73743a31c3c2a0a0900101"
 
 
 def test_snapshot(files):
@@ -159,9 +159,9 @@ def test_snapshot(files):
         CLUSTER,
         "0000000000000000",
         "0300000002000000",  # token
-        "17000000", META, "a1f1341c",
-        "05000000", "802f4ede", b"state".hex(),
-        "ffffffff", "0500000000000000", "6722ed37",
+        "18000000", META, "b1e0b492",
+        "05000000", "e424d972", b"state".hex(),
+        "ffffffff", "0500000000000000", "4c061f1c",
     )  # fmt: skip
 
 
@@ -172,9 +172,9 @@ def test_received_snapshot(files):
         "00000100", CLUSTER,
         "0400000000000000",  # announced
         "7700000000000000",  # the leader's token
-        "17000000", META.replace("940202", "940902"), "1aac187a",
-        "04000000", "61e2db9e", b"leto".hex(),
-        "ffffffff", "0400000000000000", "40540937",
+        "18000000", META.replace("940202", "940902"), "e8a661ce",
+        "04000000", "adf516cb", b"leto".hex(),
+        "ffffffff", "0400000000000000", "8c43c462",
     )  # fmt: skip
 
 

@@ -1,0 +1,222 @@
+"""Members of different versions: nothing is appended that one of them does not understand, nothing is passed over."""
+
+import pytest
+
+from leto.errors import UnknownEntry
+from leto.keyspace import batch
+from leto.keyspace.commands import KEYSPACE, Registry
+from leto.keyspace.levels import BASE
+from leto.keyspace.machine import understood
+from leto.keyspace.replies import OK, SYNTAX_ERROR
+from leto.peer import requests
+from leto.peer.requests import Forward
+from leto.replica import peering
+from tests.replica.cluster import Cluster, Node, Outcome, packed
+
+NEWER = Registry(KEYSPACE)
+FACTS = {"group": "generic", "since": "9.0.0", "summary": "A toy of a later version"}
+
+
+@NEWER.add("TOY", -2, "write fast", keys=(1, 1, 1), level=2, **FACTS)
+def toy(db, argv):
+    db.store(argv[1], b"toy")
+    return OK
+
+
+@NEWER.add("TOYS", -2, "write fast", keys=(1, 1, 1), **FACTS)
+def toys(db, argv):
+    """A command that all know, and its later version takes a word more."""
+    if len(argv) > 2 and db.level < 2:
+        return SYNTAX_ERROR
+    db.store(argv[1], b"".join(argv[1:]))
+    return OK
+
+
+def upgrade(node: Node) -> None:
+    node.commands = NEWER
+
+
+def restart(node: Node) -> None:
+    node.crash()
+    node.start()
+
+
+def mixed() -> Cluster:
+    """Three of this version, of which all but id3 were replaced by the later one, one after another."""
+    cluster = Cluster(3)
+    for name in ("id1", "id2"):
+        upgrade(cluster.nodes[name])
+        restart(cluster.nodes[name])
+        cluster.until(lambda: any(node.replica.is_leader for node in cluster.running))
+        cluster.settle()
+    cluster.advance(2.0)
+    return cluster
+
+
+def leading(cluster: Cluster, name: str) -> Node:
+    """Have that node lead."""
+    cluster.until(lambda: any(node.replica.is_leader for node in cluster.running))
+    if cluster.leader.name != name:
+        done = Outcome(cluster.leader.replica.transfer(name))
+        cluster.until(lambda: done.done)
+        assert done.error is None
+    cluster.until(lambda: cluster.nodes[name].replica.is_leader)
+    cluster.settle()
+    return cluster.nodes[name]
+
+
+def levels(cluster: Cluster) -> set[int]:
+    return {node.replica.machine.level for node in cluster.running}
+
+
+def forwarded(cluster: Cluster, payload: bytes) -> requests.ForwardReply:
+    leader = cluster.leader
+    answer = Outcome(leader.replica.peer_request("id3", requests.encode(Forward(payload, 1))))
+    cluster.until(lambda: answer.done)
+    assert answer.error is None
+    return requests.decode_answer(answer.value)
+
+
+@pytest.fixture(autouse=True)
+def newer_leaders(monkeypatch):
+    """What a leader of the later version lets through; the machine of each node knows what it knows."""
+    monkeypatch.setattr(peering, "KEYSPACE", NEWER)
+
+
+def test_this_versions_level_is_the_highest_of_its_commands_and_formats():
+    assert understood() == max([*KEYSPACE.levels(), *batch.LEVELS.values()])
+    assert understood(NEWER) == 2
+
+
+def test_a_mixed_cluster_stays_at_the_level_of_its_oldest_member():
+    cluster = mixed()
+    leader = leading(cluster, "id1")
+    assert levels(cluster) == {BASE}
+    last = leader.replica.node.last_index
+    reply = forwarded(cluster, packed("TOY", "a"))
+    assert reply.error == requests.Outcome.REFUSED
+    assert reply.reason == (
+        "the command 'toy' is understood from level 2 on, and this cluster is at level 1: "
+        "each member must run a version that knows it"
+    )
+    assert leader.replica.node.last_index == last
+    cluster.do("SET", "a", "b")
+    cluster.assert_equal_state()
+
+
+def test_once_the_last_member_is_replaced_the_level_rises_and_the_command_works_everywhere():
+    cluster = mixed()
+    upgrade(cluster.nodes["id3"])
+    restart(cluster.nodes["id3"])
+    cluster.until(lambda: levels(cluster) == {2})
+    assert forwarded(cluster, packed("TOY", "a")).error == requests.Outcome.DONE
+    cluster.assert_equal_state()
+    assert {node.replica.machine.query([b"GET", b"a"], 0) for node in cluster.running} == {b"toy"}
+    for node in cluster.running:
+        status = node.replica.status()
+        assert (status.level, status.cluster_level) == (2, 2)
+        assert {member.level for member in status.members} == {2}
+
+
+def test_a_member_that_is_not_heard_of_holds_the_level():
+    cluster = mixed()
+    upgrade(cluster.nodes["id3"])
+    cluster.nodes["id3"].crash()
+    leader = leading(cluster, "id1")
+    cluster.advance(5.0)
+    assert leader.replica.machine.level == BASE
+    cluster.nodes["id3"].start()
+    cluster.until(lambda: levels(cluster) == {2})
+
+
+def test_the_level_survives_restarts_and_snapshots():
+    cluster = mixed()
+    upgrade(cluster.nodes["id3"])
+    restart(cluster.nodes["id3"])
+    cluster.until(lambda: levels(cluster) == {2})
+    cluster.do("SET", "a", "b")
+    for node in list(cluster.running):
+        taken = Outcome(node.replica.snapshot())
+        cluster.until(lambda taken=taken: taken.done)
+        restart(node)
+        assert node.replica.machine.level == 2
+        cluster.until(lambda: any(node.replica.is_leader for node in cluster.running))
+    late = cluster.add("id4")
+    upgrade(late)
+    cluster.join(late)
+    cluster.settle()
+    assert levels(cluster) == {2}
+
+
+def raised() -> Cluster:
+    cluster = mixed()
+    upgrade(cluster.nodes["id3"])
+    restart(cluster.nodes["id3"])
+    cluster.until(lambda: levels(cluster) == {2})
+    cluster.settle()
+    return cluster
+
+
+def test_an_older_version_does_not_start_on_a_log_of_a_higher_level():
+    cluster = raised()
+    node = cluster.nodes["id3"]
+    node.crash()
+    node.commands = None
+    with pytest.raises(UnknownEntry, match="the cluster is at level 2 since entry .* understands level 1"):
+        node.start()
+
+
+def test_a_joining_node_of_a_lower_level_is_not_talked_to():
+    cluster = raised()
+    older = cluster.add("id4")
+    older.incarnation = "i4"
+    done = Outcome(cluster.leader.replica.add_member("id4", str(older.config.raftbind), voter=True, incarnation="i4"))
+    cluster.until(lambda: done.done)
+    older.start()
+    cluster.advance(3.0)
+    assert older.replica.node.last_index == 0
+    assert older.transport.incoming() == frozenset()
+    cluster.do("TOY", "a")
+    assert not any(node.fatal for node in cluster.running)
+
+
+def test_a_node_that_meets_a_command_it_does_not_know_stops_and_does_not_pass_over_it():
+    """As it would be without the leader's check: an older version's leader, or a forged one."""
+    cluster = mixed()
+    leader = leading(cluster, "id1")
+    leader.replica.write(packed("TOY", "a"), 1)  # past the check of forwarded writes, and of clients' commands
+    cluster.until(lambda: cluster.nodes["id3"].fatal)
+    [line] = cluster.nodes["id3"].fatal
+    assert line.startswith("entry ") and "is of a later version" in line and "'TOY'" in line
+    assert cluster.nodes["id3"].replica.machine.query([b"GET", b"a"], 0) is None
+
+
+def test_what_a_known_command_learns_later_waits_for_the_level_too():
+    cluster = mixed()
+    for node in cluster.running:
+        node.commands = NEWER
+        node.replica.machine._commands = NEWER
+    leading(cluster, "id1")
+    assert cluster.leader.replica.machine.level == BASE
+    assert cluster.do("TOYS", "a", "x") == SYNTAX_ERROR
+    assert cluster.do("TOYS", "a") == OK
+    restart(cluster.nodes["id3"])
+    cluster.until(lambda: levels(cluster) == {2})
+    assert cluster.do("TOYS", "a", "x") == OK
+    cluster.assert_equal_state()
+
+
+def test_a_level_is_never_lowered():
+    cluster = raised()
+    lowered = Outcome(
+        cluster.leader.replica.membership.change(lambda known: type(known)(known.members, known.outgoing, 1))
+    )
+    cluster.until(lambda: lowered.done)
+    assert "never falls" in str(lowered.error)
+
+
+def test_a_lone_newer_node_raises_its_level_by_itself():
+    cluster = Cluster(1)
+    upgrade(cluster.nodes["id1"])
+    restart(cluster.nodes["id1"])
+    cluster.until(lambda: levels(cluster) == {2})
