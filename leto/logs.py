@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from twisted.logger import (
@@ -21,6 +23,7 @@ from twisted.logger import (
 )
 from zope.interface import implementer
 
+from leto import journal
 from leto.config import Config
 from leto.errors import ConfigError
 
@@ -48,10 +51,22 @@ class LogSink:
             data = data[os.write(self._descriptor, data) :]
 
     def reopen(self) -> None:
-        """Open the path anew (after logrotate moved the file). Keeps the old file if that fails: ConfigError."""
-        if self.path is not None:
-            old, self._descriptor = self._descriptor, self._open(self.path)
-            os.close(old)
+        """Open the path anew (after logrotate moved the file). Keeps the old file if that fails: ConfigError.
+
+        A file that is made for it gets the mode of the old one, whatever the umask has become since (twistd sets it to
+        077); one that was made already, as logrotate's `create` does, keeps its own.
+        """
+        if self.path is None:
+            return
+        mode = stat.S_IMODE(os.fstat(self._descriptor).st_mode)
+        try:
+            new = self._open(self.path, os.O_EXCL)
+        except FileExistsError:
+            new = self._open(self.path)
+        else:
+            os.fchmod(new, mode)
+        old, self._descriptor = self._descriptor, new
+        os.close(old)
 
     def close(self) -> None:
         """Close the file; a borrowed descriptor stays open."""
@@ -59,9 +74,11 @@ class LogSink:
             os.close(self._descriptor)
 
     @staticmethod
-    def _open(path: str) -> int:
+    def _open(path: str, flags: int = 0) -> int:
         try:
-            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | flags, 0o640)
+        except FileExistsError:
+            raise
         except OSError as error:
             raise ConfigError(f"cannot open the log file {path}: {error.strerror}") from None
 
@@ -96,7 +113,11 @@ def observer(config: Config, sink: LogSink) -> Any:
     predicate = LogLevelFilterPredicate(defaultLogLevel=least)
     for namespace in ("twisted", "-", "log_legacy", "txredisapi"):
         predicate.setLogLevelForNamespace(namespace, max(least, LogLevel.warn, key=_severity))
-    form = json_line if config.log_format == "json" else text_line
+    form: Callable[[LogEvent], str] = text_line
+    if config.log_format == "json":
+        form = partial(json_line, node=config.id)
+    if sink.is_stderr and journal.reads(2):
+        form = partial(_for_the_journal, form)
     write: Any = SinkObserver(sink, form)
     accept: Any = predicate
     return FilteringLogObserver(write, [accept])
@@ -106,20 +127,23 @@ def _severity(level: Any) -> int:
     return list(LogLevel.iterconstants()).index(level)
 
 
+def _for_the_journal(form: Callable[[LogEvent], str], event: LogEvent) -> str:
+    return journal.prefixed(form(event), _level(event))
+
+
 def text_line(event: LogEvent) -> str:
     """`2026-01-31T12:00:00.000Z info  [replica] id1 leads term 2`; a traceback follows, indented."""
-    level = event["log_level"].name if event.get("log_level") is not None else "info"
-    line = f"{_time(event)} {level:<5} [{_room(event)}] {_message(event)}\n"
+    line = f"{_time(event)} {_level(event):<5} [{_room(event)}] {_message(event)}\n"
     traceback = _traceback(event)
     return line + "".join(f"    {row}\n" for row in traceback.splitlines())
 
 
-def json_line(event: LogEvent) -> str:
-    """One JSON object: time, level, room, message, the event's own fields, and the traceback of a failure."""
-    level = event.get("log_level")
+def json_line(event: LogEvent, node: str) -> str:
+    """One JSON object: time, level, node, room, message, the event's own fields, and the traceback of a failure."""
     record: dict[str, Any] = {
         "time": _time(event),
-        "level": level.name if level is not None else "info",
+        "level": _level(event),
+        "node": node,
         "room": _room(event),
         "message": formatEvent(event),
     }
@@ -130,6 +154,11 @@ def json_line(event: LogEvent) -> str:
     if traceback:
         record["traceback"] = traceback
     return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def _level(event: LogEvent) -> str:
+    level = event.get("log_level")
+    return "info" if level is None else str(level.name)
 
 
 def _time(event: LogEvent) -> str:

@@ -14,12 +14,17 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from leto import journal
+
 
 def last_words(message: str) -> None:
     """One line on stderr before the process ends. It ends all the same when nobody reads there any more, or the disk
     that stderr goes to is full."""
+    line = f"leto: {message}\n"
+    if journal.reads(2):
+        line = journal.prefixed(line, "error")
     with contextlib.suppress(OSError):
-        os.write(2, f"leto: {message}\n".encode("utf-8", "backslashreplace"))
+        os.write(2, line.encode("utf-8", "backslashreplace"))
 
 
 def hold_standard_descriptors() -> None:

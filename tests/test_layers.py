@@ -47,10 +47,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "descriptors": {"errors"},
     "accepting": {"descriptors", "notices"},
     "listening": {"errors", "config", "descriptors", "accepting"},
-    "logs": {"errors", "config"},
+    "logs": {"errors", "config", "journal"},
+    "journal": set(),
     "monotonic": set(),
     "notify": set(),
-    "signals": set(),
+    "signals": {"journal"},
     "waiting": set(),
     "service": LEAVES
     | {"keyspace", "storage", "peer", "replica", "resp", "admin"}

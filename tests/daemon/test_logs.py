@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from twisted.logger import Logger, LogLevel, LogPublisher
 from twisted.python.failure import Failure
 
+from leto import journal
 from leto.config import Config
 from leto.errors import ConfigError
 from leto.logs import LogSink, json_line, observer, text_line
@@ -51,10 +53,11 @@ def test_line_ends_in_what_a_stranger_sent_do_not_make_lines() -> None:
 
 
 def test_a_json_line_holds_the_fields() -> None:
-    record = json.loads(json_line(event("{id} leads term {term}", id="id1", term=2, peers=["x"], _own=1)))
+    record = json.loads(json_line(event("{id} leads term {term}", id="id1", term=2, peers=["x"], _own=1), "id1"))
     assert record == {
         "time": "2023-11-14T22:13:20.250Z",
         "level": "info",
+        "node": "id1",
         "room": "replica",
         "message": "id1 leads term 2",
         "id": "id1",
@@ -71,7 +74,7 @@ def test_a_failure_shows_its_traceback() -> None:
     text = text_line(event("it failed", log_failure=failure))
     assert text.splitlines()[0].endswith("it failed")
     assert "    builtins.ValueError: no" in text.splitlines()
-    record = json.loads(json_line(event("it failed", log_failure=failure)))
+    record = json.loads(json_line(event("it failed", log_failure=failure), "id1"))
     assert "ValueError: no" in record["traceback"]
 
 
@@ -129,3 +132,57 @@ def test_odd_characters_do_not_stop_the_log() -> None:
     assert os.read(read, 100) == b"\\udcff \xc3\xa9\n"
     os.close(read)
     os.close(write)
+
+
+def test_a_json_log_names_its_node_in_every_line(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log", log_format="json")
+    log.logger.info("a line that has a {node} of its own", node="field")
+    log.logger.warn("another")
+    assert [json.loads(line)["node"] for line in log.lines()] == ["a", "a"]
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_a_reopened_file_has_the_mode_of_the_first(umask: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        log = Log(tmp_path / "log")
+        os.umask(0o077 if umask == 0o022 else 0o022)  # as twistd does when it goes into the background
+        (tmp_path / "log").rename(tmp_path / "log.1")
+        log.sink.reopen()
+    finally:
+        os.umask(before)
+    assert mode_of(tmp_path / "log") == mode_of(tmp_path / "log.1") == 0o640 & ~umask
+
+
+def test_a_file_that_logrotate_made_keeps_its_mode(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log")
+    (tmp_path / "log").rename(tmp_path / "log.1")
+    (tmp_path / "log").touch(0o600)
+    (tmp_path / "log").chmod(0o604)
+    log.sink.reopen()
+    log.logger.info("here")
+    assert mode_of(tmp_path / "log") == 0o604
+    assert log.lines()[0].endswith("here")
+
+
+def test_the_journal_is_known_by_its_device_and_inode(tmp_path: Path) -> None:
+    with (tmp_path / "stream").open("w") as stream:
+        found = os.fstat(stream.fileno())
+        assert journal.reads(stream.fileno(), {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"})
+        assert not journal.reads(stream.fileno(), {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino + 1}"})
+        assert not journal.reads(stream.fileno(), {})
+    assert not journal.reads(999_999, {"JOURNAL_STREAM": "1:2"})
+
+
+def test_every_line_for_the_journal_has_its_priority() -> None:
+    assert journal.prefixed("one\n    two\n", "error") == "<3>one\n<3>    two\n"
+    assert [journal.prefixed("x", level)[:3] for level in ("debug", "info", "warn", "critical")] == [
+        "<7>",
+        "<6>",
+        "<4>",
+        "<2>",
+    ]

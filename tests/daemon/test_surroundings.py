@@ -124,3 +124,14 @@ def test_the_script_takes_its_signals_before_it_loads_anything_of_weight() -> No
     loaded = "import sys, leto.main; print([name for name in sys.modules if name.startswith(('twisted', 'msgspec'))])"
     done = subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_stderr_that_goes_to_the_journal_has_priorities(tmp_path: Path) -> None:
+    stream = tmp_path / "output"
+    stream.touch()
+    found = stream.stat()
+    with node("leto", tmp_path, JOURNAL_STREAM=f"{found.st_dev}:{found.st_ino}") as running:
+        running.stop()
+    lines = stream.read_text().splitlines()
+    assert len(lines) > 2
+    assert all(line.startswith("<") and line[1] in "23467" and line[2] == ">" for line in lines), lines
