@@ -104,6 +104,7 @@ class Compaction:
         self._running: list[Deferred[SnapshotMeta]] | None = None
         self._writer: SnapshotWriter | None = None
         self._cancelled = False
+        self._keys = 0  # when the last one was begun
         self._took = 0.0  # seconds, by the last one
         self._pause = FIRST_PAUSE  # after the next one that finds no room
         self._not_before = 0.0  # when one may be due again after one that found no room
@@ -129,8 +130,11 @@ class Compaction:
 
     @property
     def may_help(self) -> bool:
-        """Whether a snapshot now could give room back, and none is under way, nor was one in vain of late."""
-        return self._running is None and self._machine.applied > self._snapshot_index and self._is_time_again()
+        """Whether a snapshot now could give room back, and none is under way, nor was one in vain of late: unless half
+        of the keys are gone since."""
+        if self._running is not None or self._machine.applied <= self._snapshot_index:
+            return False
+        return self._is_time_again() or 2 * self._machine.key_count < self._keys
 
     def members_are(self, members: Sequence[str], own: str) -> None:
         """Who takes snapshots of the same log; sorted."""
@@ -242,6 +246,7 @@ class Compaction:
         meta = self._begin()
         self._cancelled = False
         self._bytes_before, self._bytes_since = self._bytes_since, 0
+        self._keys = self._machine.key_count
         started = seconds()
         writer = self._writer = self._machine.snapshot()
         spent("snapshot", seconds() - started)

@@ -28,7 +28,8 @@ from leto.raft.state import Role
 from leto.replica.timers import LazyTimer
 
 LOOK_SECONDS = 1.0  # between two looks at the own disk ...
-LOOK_BYTES = 16 << 20  # ... or as much of the log
+LOOK_BYTES = 16 << 20  # ... or as much of the log, ...
+LOOK_SHARE = 8  # ... or as such a part of min_free, if that is less
 ASK_SECONDS = 5.0  # between two questions to the voters how their disks are
 WARN_SHARE = 2  # times min_free: with less than that left, the log says so
 CALM_SHARE = 8  # a part of min_free: so much more must be free before a disk counts as better again
@@ -71,6 +72,7 @@ class Room:
         self._changed = changed
         self._timer = LazyTimer(clock, self._look_again)
         self._written = 0  # bytes since the last look
+        self._look_bytes = LOOK_BYTES
         self._ask_at = 0.0
         self._others: dict[str, str] = {}  # how the disks of others are; those that did not say are taken to be well
         self._is_blind = False
@@ -87,7 +89,7 @@ class Room:
     def written(self, size: int) -> None:
         """So many bytes more came to the log."""
         self._written += size
-        if self._written >= LOOK_BYTES:
+        if self._written >= self._look_bytes:
             self._look()
 
     def refuse(self, requests: bytes) -> DiskFull | None:
@@ -113,6 +115,8 @@ class Room:
         try:
             self.space = self._store.space()
             self._is_blind = False
+            if self.space.min_free:
+                self._look_bytes = min(LOOK_BYTES, self.space.min_free // LOOK_SHARE)
         except StorageError as error:
             if not self._is_blind:
                 self._is_blind = True

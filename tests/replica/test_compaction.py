@@ -100,6 +100,7 @@ class Keyspace:
     """Gives these slices, each of which takes it `seconds`."""
 
     applied = 7
+    key_count = 100
 
     def __init__(self, clock: Clock, slices: list[bytes], seconds: float) -> None:
         self._clock, self._slices, self._seconds = clock, slices, seconds
@@ -272,6 +273,9 @@ def test_a_snapshot_that_finds_no_room_leaves_the_log_and_is_tried_again_after_l
         assert subject.files.did == [], "nothing of the log was dropped"
         assert compaction.found_no_room
         assert not compaction.applied(9, 0) and not compaction.may_help
+        subject.keyspace.key_count = 49
+        assert compaction.may_help, "half of the keys are gone"
+        subject.keyspace.key_count = 100
         clock.advance(pause - 1.0)
         assert not compaction.applied(10, 0)
         clock.advance(1.0)

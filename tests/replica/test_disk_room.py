@@ -116,7 +116,7 @@ def test_a_low_disk_gets_its_room_back_by_deletion_alone():
     assert node.replica.status().disk_state == "low"
     assert isinstance(carried_out(node, "SET", "a", "b").error, DiskFull)
     assert carried_out(node, "FLUSHALL").error is None
-    node.cluster.until(lambda: node.replica.status().disk_state != "low", seconds=60.0)
+    node.cluster.until(lambda: node.replica.status().disk_state != "low", seconds=2.5)
     assert carried_out(node, "SET", "a", "b").error is None
     assert node.used < used - 700_000
     assert not node.fatal

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from tests.integration.cluster import Cluster, Node, wait_for
 from tests.integration.load import Writers
 from tests.storage import failing_calls
 from tests.storage.failing_calls import Failing
+from tests.storage.mounts import tiny_disk
 
 OPTIONS = ("--segment-bytes", "64kb", "--election-timeout-ms", "600")
 
@@ -93,22 +93,9 @@ def test_a_follower_that_cannot_store_its_vote_ends_without_giving_it(tmp_path: 
         assert cluster.leader.client().get("k") == b"v"
 
 
-@contextmanager
-def tiny_disk(path: Path, size: str) -> Iterator[bool]:
-    """A file system of its own at `path`; False where none may be mounted."""
-    path.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "leto-test", str(path)]
-    if os.getuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        subprocess.run(["umount", str(path)], check=True)
-
-
 def test_a_full_disk_ends_a_node_until_there_is_space(tmp_path: Path) -> None:
-    cluster = Cluster(tmp_path, 3, *OPTIONS, "--snapshot-entries", "1000000")
+    options = (*OPTIONS, "--snapshot-entries", "1000000", "--min-free-bytes", "0")
+    cluster = Cluster(tmp_path, 3, *options)
     first, *others = cluster.nodes
     with tiny_disk(first.raftdir, "2m") as tiny:
         try:
