@@ -256,3 +256,7 @@ class Gate:
     @property
     def configuration_index(self) -> int:
         return self._listener.configuration_index
+
+    @property
+    def level(self) -> int:
+        return self._listener.level
