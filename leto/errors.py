@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+EX_CONFIG = 78  # sysexits.h: the status of a process that to start again the same way is of no use
+
 
 class LetoError(Exception):
     """Base of all errors that Leto raises on purpose."""

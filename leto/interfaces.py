@@ -173,6 +173,16 @@ class PeerListener(Protocol):
         """What a member must understand, by the configuration in force."""
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A member of another cluster dialled this node by its id: it is, or was, a member there. Proved by the cluster
+    secret, where there is one."""
+
+    cluster_id: str
+    member_id: str
+    remote: str  # host:port that it came from
+
+
 class Transport(Protocol):
     """Peers' connections: best effort, ordered within a connection, bounded queues; what does not fit is dropped."""
 

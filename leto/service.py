@@ -21,18 +21,17 @@ from twisted.python.failure import Failure
 
 from leto import __version__, descriptors
 from leto.config import Address, Config, FsyncPolicy
-from leto.errors import ConfigError, ForeignDirectory, LetoError
-from leto.interfaces import Flusher, Identity
+from leto.entrance import Entrance, claim_in_words
+from leto.errors import EX_CONFIG, ConfigError, ForeignDirectory, LetoError
+from leto.interfaces import Claim, Flusher, Identity
 from leto.keyspace.machine import Machine, understood
 from leto.listening import Listener
 from leto.logs import LogSink, observer, open_sink
 from leto.monotonic import use_monotonic_clock
 from leto.notify import Notifier
-from leto.peer.door import Door
 from leto.peer.transport import TcpTransport
 from leto.readers import IS_AVAILABLE, SocketReaders, Waker
 from leto.replica import Replica
-from leto.replica.addresses import advertised
 from leto.replica.joining import Joiner, bootstrap, needs_bootstrap
 from leto.resp.protocol import RespFactory
 from leto.signals import Signals, last_words
@@ -40,7 +39,6 @@ from leto.stalls import StallMeter
 from leto.storage.flush import AdaptiveFlusher, InlineFlusher, ThreadFlusher
 from leto.storage.identity import NAME as IDENTITY
 from leto.storage.store import MARK_SECONDS, FileStore
-from leto.waiting import WaitingFactory
 
 if TYPE_CHECKING:
     from leto.admin.site import AdminSite
@@ -88,7 +86,7 @@ class LetoService(Service):
         self._waker: Waker | None = None
         self._serving: Deferred[None] | None = None
         self._asking: Deferred[None] | None = None
-        self._joiner: Joiner | None = None
+        self._entrance: Entrance | None = None
         self._stop_asked = False
         self._stopping = False
         self.replica: Replica | None = None
@@ -141,7 +139,7 @@ class LetoService(Service):
                 listen=Address(config.listen.host, clients.address.port),
                 raftbind=Address(config.raftbind.host, peers.address.port),
             )
-            if needs_bootstrap(store, config):
+            if store.identity is not None and needs_bootstrap(store, config):
                 store = _bootstrapped(store, config)
             service = cls(config, reactor, store, clients, peers, admin, sink, (*room.warnings, *warnings), room.notes)
             if store.identity is not None:
@@ -215,6 +213,7 @@ class LetoService(Service):
             confirm_peers=config.confirm_peers,
             level=understood(),
             release=__version__,
+            on_claim=self._claimed,
             readers=readers,
         )
 
@@ -276,7 +275,7 @@ class LetoService(Service):
     async def _serve(self) -> None:
         site = self._serve_admin()
         if self.replica is None:
-            await self._join()
+            await self._enter()
         replica, factory, transport = self.replica, self.clients_factory, self._transport
         assert replica is not None and factory is not None and transport is not None
         transport.start(replica)
@@ -306,30 +305,29 @@ class LetoService(Service):
 
     def _waits_for(self) -> str:
         """Why this node has no data yet."""
-        why = self._joiner.waits_for if self._joiner is not None else ""
+        why = self._entrance.waits_for if self._entrance is not None else ""
         return "this node waits for the cluster to take it" + (f": {why}" if why else "")
 
     def _disk_failure(self) -> str:
         return str(self._store.failure or "")
 
-    async def _join(self) -> None:
-        incarnation = uuid.uuid4().hex
-        waiting = WaitingFactory(self.config.id)
-        self._clients.serve(self._reactor, waiting)
-        door = Door(
-            self._reactor,
-            self._peers,
-            lambda identity: self._peers_transport(identity, lambda: str(advertised(self.config))),
-        )
-        try:
-            self._joiner = Joiner(self._reactor, self.config, incarnation, door.open)
-            identity = await self._joiner.join()
-        finally:
-            await self._clients.pause()
-            waiting.close()
-            await door.close()
-        self._store.identify(identity)
+    async def _enter(self) -> None:
+        """Come to a cluster, or found one."""
+        self._entrance = Entrance(self._reactor, self.config, self._clients, self._peers, self._peers_transport)
+        identity = await self._entrance.come()
+        if identity is None:
+            self._store = _bootstrapped(self._store, self.config)
+            identity = self._store.identity
+            assert identity is not None
+        else:
+            self._store.identify(identity)
         self._build(identity)
+
+    def _claimed(self, claim: Claim) -> None:
+        """A member of another cluster dials this node by its id: a cluster of its own would be a second one."""
+        serves = self.replica is not None and self.replica.node.configuration.ids() == (self.config.id,)
+        if serves or (self._entrance is not None and self._entrance.is_founding):
+            self.fail(claim_in_words(claim, self.config, serves), EX_CONFIG)
 
     def _shut_out(self) -> None:
         """The cluster has taken this node, and then given its id to another data directory."""
@@ -416,12 +414,12 @@ class LetoService(Service):
             self._log.warn("{id} ends: {reason}", id=self.config.id, reason=reason)
             self.stop_process()
 
-    def fail(self, message: str) -> None:
+    def fail(self, message: str, status: int = 1) -> None:
         """End at once, whatever is under way: nothing may be acknowledged after this. Does not return."""
         self._log.critical("stopping at once: {message}", message=message)
         if self._sink is None or not self._sink.is_stderr:
             last_words(message)
-        self._exit(1)
+        self._exit(status)
 
 
 def _bind_admin(config: Config) -> tuple[Listener | None, ConfigError | None]:

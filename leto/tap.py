@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from twisted.python import usage
 
 from leto import __version__
-from leto.errors import CannotListen, ConfigError, ForeignDirectory, LetoError
+from leto.errors import EX_CONFIG, CannotListen, ConfigError, ForeignDirectory, LetoError
 from leto.options import OPTIONS, double_dashes, help_text, load
 from leto.signals import hold_standard_descriptors, last_words, take_signals_early
 
 if TYPE_CHECKING:
     from leto.service import LetoService
-
-
-EX_CONFIG = 78  # sysexits.h: to start again the same way is of no use
 
 
 class Refused(SystemExit):

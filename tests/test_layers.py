@@ -53,9 +53,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "notify": set(),
     "signals": {"journal"},
     "waiting": set(),
+    "entrance": {"config", "interfaces", "listening", "peer", "replica", "waiting"},
     "service": LEAVES
     | {"keyspace", "storage", "peer", "replica", "resp", "admin"}
-    | {"listening", "logs", "monotonic", "notify", "signals", "waiting"},
+    | {"entrance", "listening", "logs", "monotonic", "notify", "signals"},
     "options": {"errors", "config"},
     "tap": {"errors", "options", "service", "signals"},
     "main": {"tap", "ctl", "bench", "signals"},

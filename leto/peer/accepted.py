@@ -10,6 +10,7 @@ from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 
 from leto.errors import LetoError, ProtocolError
+from leto.interfaces import Claim
 from leto.peer.connection import Limits, Owner, PeerConnection
 from leto.peer.exchange import ANSWER, ANSWERED, FAILED, MAX_OUTSTANDING, NUMBER
 from leto.peer.frames import Kind, Lane, frame
@@ -42,6 +43,12 @@ class AcceptedConnection(PeerConnection):
         self.handshake = None  # it holds this connection: both are free at once, not at a collection
         if self._confirming is not None:
             self._confirming.cancel()
+
+    @property
+    def claim(self) -> Claim | None:
+        """What the peer takes this node for, if it belongs to another cluster."""
+        hello = self.handshake.claim if self.handshake is not None else None
+        return None if hello is None else Claim(hello.cluster_id, hello.server_id, self.remote)
 
     def refuse(self, refusal: Refusal) -> None:
         """The peer of a completed handshake is welcome no longer."""

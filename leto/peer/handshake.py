@@ -195,6 +195,7 @@ class AcceptorHandshake:
         self._nonce = nonce
         self._hello: Hello | None = None
         self._transcript: Transcript | None = None
+        self.claim: Hello | None = None  # by which another cluster's member, as far as it can prove that, dials this id
         self.claimed_id = ""  # who the dialler says it is, proved or not
         self.unconfirmed: Hello | None = None  # all is said: conclude() is waited for
         self.result: Session | Refusal | None = None
@@ -226,10 +227,20 @@ class AcceptorHandshake:
                 RefusalCode.VERSION, f"this node speaks version {PROTOCOL_VERSION} of the peers' protocol, not {hello}"
             )
         self.claimed_id = hello.server_id
-        if self._barred is not None and not (hello.only_asks and self._barred.code == RefusalCode.STARTING):
-            return self.refuse(RefusalCode(self._barred.code), self._barred.reason)
+        barred = self._barred
+        is_starting = barred is not None and barred.code == RefusalCode.STARTING
+        if barred is not None and not is_starting:
+            return self.refuse(RefusalCode(barred.code), barred.reason)
         if hello.cluster_id != own.cluster_id:
-            return self.refuse(RefusalCode.CLUSTER, f"this node belongs to cluster {own.cluster_id}")
+            is_claim = hello.dialled_id == own.server_id != hello.server_id and not hello.only_asks
+            if not is_claim or hello.authenticates != (self._secret is not None):
+                return self._refuse_foreigner()
+            if self._secret is None:
+                self.claim = hello
+                return self._refuse_foreigner()
+            return self._question(hello, body)
+        if barred is not None and not hello.only_asks:
+            return self.refuse(RefusalCode(barred.code), barred.reason)
         if hello.server_id == own.server_id:
             if hello.instance == own.instance:
                 return self.refuse(RefusalCode.OWN_ID, f"node {own.server_id!r} dialled itself")
@@ -238,6 +249,10 @@ class AcceptorHandshake:
             return self.refuse(RefusalCode.WRONG_ID, f"this node is {own.server_id!r}, not {hello.dialled_id!r}")
         if hello.authenticates != (self._secret is not None):
             return self.refuse(RefusalCode.AUTHENTICATION, secret_mismatch(self._secret is not None))
+        return self._question(hello, body)
+
+    def _question(self, hello: Hello, body: bytes) -> bytes:
+        own = self._own
         self._hello = hello
         challenge = encode(
             Challenge(
@@ -256,11 +271,19 @@ class AcceptorHandshake:
             self._transcript = Transcript(self._secret, body, challenge)
         return frame(Kind.CHALLENGE, challenge)
 
+    def _refuse_foreigner(self) -> bytes:
+        if self._barred is not None:  # it belongs to no cluster yet
+            return self.refuse(RefusalCode(self._barred.code), self._barred.reason)
+        return self.refuse(RefusalCode.CLUSTER, f"this node belongs to cluster {self._own.cluster_id}")
+
     def _judge(self, hello: Hello, proof: Proof) -> bytes:
         transcript = self._transcript
         if transcript is not None and not transcript.proves(proof.proof, DIALLER):
             self._transcript = None  # nothing is proved to one who proved nothing
             return self.refuse(RefusalCode.AUTHENTICATION, "the cluster secrets differ")
+        if hello.cluster_id != self._own.cluster_id:
+            self.claim = hello
+            return self._refuse_foreigner()
         if hello.only_asks:
             return self.refuse(RefusalCode.MET, f"this is {self._own.server_id!r}, as was asked")
         refusal = self._admit(hello)

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from leto.config import Address
 from leto.descriptors import STRANGERS
 from leto.errors import ProtocolError
-from leto.interfaces import Identity, PeerListener
+from leto.interfaces import Claim, Identity, PeerListener
 from leto.listening import Listener
 from leto.notices import Notices
 from leto.peer.accepted import AcceptedConnection, AcceptorFactory
@@ -46,7 +46,6 @@ from leto.readers import SocketReaders
 
 _ACCEPTS: Final = 16  # connections taken in one turn: so that each can say who it is before too many others come
 _STOP_SECONDS: Final = 1.0  # how long stop() waits for connections to close in order
-_EMPTY: Final[Mapping[str, str]] = {}
 
 
 class TcpTransport:
@@ -55,7 +54,8 @@ class TcpTransport:
     `advertised` and `client_address` are asked at every handshake: what this node wants to be dialled at, host
     possibly empty ("where I come from"), and where its clients connect ("" when unknown). `confirm_peers`: without a
     secret nobody is let in whom the member at its own address does not vouch for (leto.peer.vouching). `level` is what
-    this node understands, `release` the version of Leto that it is.
+    this node understands, `release` the version of Leto that it is. `on_claim` is told of members of other clusters
+    that take this node for theirs.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class TcpTransport:
         confirm_peers: bool = True,
         level: int = 1,
         release: str = "",
+        on_claim: Callable[[Claim], object] = lambda claim: None,
         connector: Connector | None = None,
         readers: SocketReaders | None = None,
         random: Callable[[], float] = random_module.random,
@@ -97,6 +98,7 @@ class TcpTransport:
         self._limits = Limits(queue_bytes, max_message_bytes, max(1.0, 2 * election_timeout, 4 * heartbeat_interval))
         self._handshake_timeout = handshake_timeout
         self._connector = connector or tcp_connector(reactor)
+        self._on_claim = on_claim
         self._confirms = confirm_peers and secret is None
         self._vouching = Vouching(reactor, identity, self._connector, self._connect_timeout, lambda: self._peers)
         self._random = random
@@ -105,7 +107,7 @@ class TcpTransport:
         self._level, self._release = level, release
         self._notices = Notices(log or Logger(namespace="leto.peer"), reactor.seconds)
         self._links: dict[str, Link] = {}
-        self._peers: Mapping[str, str] = _EMPTY
+        self._peers: Mapping[str, str] = {}
         self._incoming: dict[str, AcceptedConnection] = {}
         self._strangers: Strangers[AcceptedConnection] = Strangers(max_unauthenticated, self._is_members_host)
         self._hosts: dict[str, str] = {}  # peer -> where a connection with it came from or went to last
@@ -348,6 +350,8 @@ class TcpTransport:
             peer = connection.handshake.claimed_id
         if self._stopped is not None or refusal.code == RefusalCode.MET:
             return
+        if isinstance(connection, AcceptedConnection) and connection.claim is not None:
+            self._on_claim(connection.claim)
         who = f"{peer} at {connection.remote}" if peer else connection.remote
         # Whoever connects chooses its id: only a member's tells one line from another.
         is_member = peer in self._peers or isinstance(connection, DialledConnection)
