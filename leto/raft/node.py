@@ -103,6 +103,10 @@ class Node(NodeView):
             membership.settle(s)
         return True
 
+    def check(self, message: Message) -> None:
+        """Raises ProtocolError where step() would, so that nothing is begun for what it would refuse."""
+        check_message(self._state, message)
+
     def _adopt(self, message: Message) -> bool:
         """A higher term (paper figure 2, all servers). Whether the message is to be processed further."""
         s = self._state

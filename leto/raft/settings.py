@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from leto.raft.configuration import Configuration
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -31,6 +33,7 @@ class Settings:
     # Raises ValueError for the payload of a COMMAND entry that this node could not apply, whatever it holds: asked
     # before a leader's entry is appended.
     check_command: Callable[[bytes], None] = lambda payload: None
+    check_members: Callable[[Configuration], None] = lambda configuration: None  # likewise, of a configuration
 
     @property
     def promise_ms(self) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from leto.errors import ProtocolError
 from leto.raft import configuration as configurations
+from leto.raft.configuration import Configuration
 from leto.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -73,7 +74,7 @@ def _check_append(s: State, m: AppendEntries) -> None:
             except ValueError as error:
                 raise ProtocolError(f"{m.sender}: entry {index}: {error}") from error
         else:
-            _check_kind(m.sender, entry)
+            _check_kind(s, m.sender, entry)
     if m.term < s.term:
         return
     _check_leader(s, m.sender, m.term)
@@ -86,16 +87,24 @@ def _check_append(s: State, m: AppendEntries) -> None:
             _check_committed(s, m.sender, entry.index, entry.term)
 
 
-def _check_kind(sender: str, entry: Entry) -> None:
+def _check_kind(s: State, sender: str, entry: Entry) -> None:
     if entry.kind == EntryKind.CONFIGURATION:
         try:
             configuration = configurations.decode(entry.payload)
         except ValueError as error:
             raise ProtocolError(f"{sender}: {error}") from error
-        if not configuration.voter_ids():
-            raise ProtocolError(f"{sender}: a configuration without voters")
+        _check_configuration(s, sender, configuration)
     elif entry.kind != EntryKind.NOOP:
         raise ProtocolError(f"{sender}: entry {entry.index} is of kind {entry.kind}, unknown to this version of Leto")
+
+
+def _check_configuration(s: State, sender: str, configuration: Configuration) -> None:
+    if not configuration.voter_ids():
+        raise ProtocolError(f"{sender}: a configuration without voters")
+    try:
+        s.settings.check_members(configuration)
+    except ValueError as error:
+        raise ProtocolError(f"{sender}: {error}") from error
 
 
 def _check_committed(s: State, sender: str, index: int, term: int) -> None:
@@ -146,8 +155,7 @@ def _check_snapshot(s: State, m: InstallSnapshot) -> None:
     meta = m.meta
     if not (0 < meta.index < LIMIT and 0 < meta.term <= m.term and 0 <= meta.configuration_index <= meta.index):
         raise ProtocolError(f"{m.sender}: a snapshot with a number out of range")
-    if not meta.configuration.voter_ids():
-        raise ProtocolError(f"{m.sender}: a snapshot without voters")
+    _check_configuration(s, m.sender, meta.configuration)
     if m.term >= s.term:
         _check_leader(s, m.sender, m.term)
         if meta.index <= s.commit:

@@ -6,8 +6,10 @@ import ipaddress
 
 from leto.config import Address, Config
 from leto.interfaces import Transport
+from leto.raft.configuration import Configuration
 from leto.raft.node import Node
 
+LONGEST_NAME = 255  # characters of an id or an incarnation
 UNSPECIFIED = ("", "0.0.0.0", "::")
 
 
@@ -38,6 +40,18 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def check_members(configuration: Configuration) -> None:
+    """Raises ValueError for members that no JOIN could have made: every node would come to grief over them alike."""
+    for member in (*configuration.members, *configuration.outgoing):
+        if len(member.id) > LONGEST_NAME or not member.id.isprintable():
+            raise ValueError(f"{member.id[:32]!r} is no id of a member")
+        if len(member.incarnation) > LONGEST_NAME:
+            raise ValueError(f"{member.id} has an incarnation of {len(member.incarnation)} characters")
+        for address in (member.address, member.client_address):
+            if address:
+                Address.parse(address)
 
 
 class AddressBook:

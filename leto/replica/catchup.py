@@ -190,15 +190,18 @@ class SnapshotReceiver:
         *,
         follows: Callable[[str, int], bool] = lambda sender, term: True,
         is_installing: Callable[[], bool] = lambda: False,
+        check: Callable[[InstallSnapshot], None] = lambda message: None,
     ) -> None:
         """`open_sink(meta, size, token)` is Store.receive_snapshot; it, and all that the sink does, runs in `submit`.
         `on_complete` is called once the sink is committed. `follows(sender, term)`: whether that may be the current
-        leader, as far as this node knows. `is_installing()`: whether a complete one is on its way into the log."""
+        leader, as far as this node knows. `is_installing()`: whether a complete one is on its way into the log. `check`
+        raises ProtocolError for what the core would refuse."""
         self._open_sink = open_sink
         self._submit = submit
         self._on_complete = on_complete
         self._follows = follows
         self._is_installing = is_installing
+        self._check = check
         self._turn = DeferredLock()  # requests are served one at a time, in order
         self._term = 0  # the highest that has offered
         self._number = 0
@@ -247,6 +250,7 @@ class SnapshotReceiver:
         message = offer.message
         if message.sender != sender:
             raise ProtocolError(f"{sender!r} offers a snapshot in the name of {message.sender!r}")
+        self._check(message)
         if message.term < self._term or not self._follows(sender, message.term):
             return SnapshotProgress(refused=f"{sender!r} (term {message.term}) is not the leader here any more")
         self._term = message.term

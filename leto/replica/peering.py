@@ -91,6 +91,7 @@ class Peering:
             replica.peer_message,
             follows=self._follows,
             is_installing=lambda: replica.node.is_installing,
+            check=lambda message: replica.node.check(message),
         )
         self._streams: dict[str, Deferred[None]] = {}
         self._refused: dict[str, float] = {}  # follower -> the next pause, while it refuses one after another

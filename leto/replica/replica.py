@@ -35,7 +35,7 @@ from leto.raft.node import Node
 from leto.raft.ready import ReadState
 from leto.raft.settings import Settings
 from leto.raft.state import Role
-from leto.replica.addresses import AddressBook
+from leto.replica.addresses import AddressBook, check_members
 from leto.replica.compaction import Compaction, staggered
 from leto.replica.dialling import Dialling
 from leto.replica.disposal import Disposal
@@ -108,6 +108,7 @@ class Replica:
                 max_clock_offset=config.max_clock_offset,
                 lease=config.reads == "lease",
                 check_command=batch.check_format,
+                check_members=check_members,
             ),
             store,
             hard_state=store.hard_state,

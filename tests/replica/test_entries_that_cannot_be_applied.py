@@ -1,13 +1,17 @@
 """What no node can apply is not appended; a log that holds it from before is told, and can be got past."""
 
+import msgspec
 import pytest
 from twisted.internet.defer import Deferred
 
+from leto.errors import ProtocolError
 from leto.keyspace import batch
 from leto.keyspace.replies import OK, Error
 from leto.peer import requests
-from leto.peer.requests import Forward, Outcome
-from leto.raft.messages import AppendEntries, Entry, EntryKind
+from leto.peer.requests import Forward, Outcome, SnapshotOffer
+from leto.raft import configuration
+from leto.raft.configuration import Configuration, Member
+from leto.raft.messages import AppendEntries, Entry, EntryKind, InstallSnapshot, SnapshotMeta
 from tests.replica.cluster import Cluster, packed
 from tests.replica.cluster import Outcome as Result
 
@@ -122,9 +126,43 @@ def test_an_entry_of_a_later_version_is_never_skipped():
     assert "'NOSUCH'" in line
 
 
+def members(**change):
+    """The payload of a configuration with one member that is not as JOIN makes it."""
+    odd = msgspec.structs.replace(Member("id1", "h:1", True), **change)
+    return configuration.encode(Configuration((odd,)))
+
+
+ODD_MEMBERS = [
+    {"id": "x" * 256},
+    {"id": "a\nb"},
+    {"address": "nowhere"},
+    {"client_address": "h:99999"},
+    {"client_address": "h" * 300 + ":1"},
+    {"incarnation": "i" * 256},
+]
+
+
+@pytest.mark.parametrize("change", ODD_MEMBERS)
+def test_a_snapshot_of_impossible_members_is_not_begun(change):
+    cluster = Cluster(3)
+    leader, follower = cluster.leader.replica.node, cluster.followers[0]
+    term = leader.term
+    good = SnapshotMeta(leader.commit + 9, term, leader.configuration, 1)
+    odd = msgspec.structs.replace(good, configuration=configuration.decode(members(**change)))
+    for meta, in_term in ((odd, term), (good, term + (1 << 40)), (msgspec.structs.replace(good, term=term + 1), term)):
+        offer = SnapshotOffer(InstallSnapshot(leader.id, follower.name, in_term, meta), 1 << 40, 7)
+        answer = Result(follower.replica.peer_request(leader.id, requests.encode(offer)))
+        cluster.until(lambda answer=answer: answer.done)
+        assert isinstance(answer.error, ProtocolError)
+    assert follower.replica.peering._receiver.receiving is None
+    cluster.do("SET", "a", "b")
+    cluster.assert_equal_state()
+
+
 @pytest.mark.parametrize(
     "entry",
     [
+        *(Entry(0, 0, EntryKind.CONFIGURATION, members(**change)) for change in ODD_MEMBERS),
         Entry(0, 0, EntryKind.COMMAND, b"\x07" + bytes(40)),
         Entry(0, 0, EntryKind.COMMAND, b"\x01short"),
         Entry(0, 0, 9, b""),
@@ -138,7 +176,7 @@ def test_an_entry_of_an_unknown_kind_or_format_is_not_appended(entry):
     forged = Entry(last + 1, term, entry.kind, entry.payload)
     node = follower.replica.node
     append = AppendEntries(leader.id, node.id, term, last, leader._state.log.last_term, last, (forged,))
-    with pytest.raises(Exception, match="unknown|shorter|not a configuration"):
+    with pytest.raises(Exception, match="unknown|shorter|not a configuration|no id|not an address|incarnation of"):
         follower.replica.peer_message(append)
     assert node.last_index == last
     assert not follower.fatal
