@@ -52,6 +52,7 @@ from leto.replica.room import Room
 from leto.replica.status import describe
 from leto.replica.timers import LazyTimer
 from leto.replica.transfer import Handover
+from leto.replica.vigil import Vigil
 from leto.requests import DeferredRead, DeferredWrite
 from leto.stalls import StallMeter
 
@@ -190,6 +191,7 @@ class Replica:
         self._seen_leadership: tuple[int, str, Role] = (-1, "", Role.FOLLOWER)
         self.addresses = AddressBook(config, self.node, transport)
         self._dialling = Dialling(reactor, config.id, transport)
+        self._vigil = Vigil(reactor, config, self.node, transport.is_connected, lambda: self._started)
         self._counters = dict.fromkeys(("writes", "reads", "elections_won", "snapshots_sent"), 0)
 
     # life ----------------------------------------------------------------------------------
@@ -208,6 +210,7 @@ class Replica:
         self.driver.start()
         self.room.start()
         self._expiry.start()
+        self._vigil.start()
 
     async def stop(self) -> None:
         """Refuse new requests, finish what was appended, hand over leadership, then fall silent.
@@ -232,6 +235,7 @@ class Replica:
         self.compaction.cancel()
         self.room.stop()
         self._expiry.stop()
+        self._vigil.stop()
         self._levels.stop()
         self._disposal.stop()
         self._intake.stop()
@@ -474,15 +478,9 @@ class Replica:
         self._seen_leadership = (node.term, node.leader_id, node.role)
         if leader and (node.term, node.leader_id) != (term, leader):
             self._fate.lost(term)
-        if role is Role.LEADER and node.role is not Role.LEADER:
-            self.log.warn("{id} no longer leads term {term}", id=node.id, term=term)
         if node.role is Role.LEADER and role is not Role.LEADER:
             self._counters["elections_won"] += 1
-            self.log.info("{id} leads term {term}", id=node.id, term=node.term)
-        elif node.leader_id and node.leader_id != leader:
-            self.log.info("{id} follows {leader} in term {term}", id=node.id, leader=node.leader_id, term=node.term)
-        elif leader and leader != node.id and not node.leader_id:
-            self.log.warn("{id} lost its leader {leader}", id=node.id, leader=leader)
+        self._vigil.changed(term, leader, role)
         if node.role is not Role.LEADER:
             self._proposals.refuse_gathered(self._not_leader)
         if (node.term, node.leader_id) != (term, leader):
@@ -504,7 +502,12 @@ class Replica:
     def _removed(self, reason: str) -> None:
         if not self._said_removed:
             self._said_removed = True
-            self.log.warn("{reason}", reason=reason)
+            self.log.warn(
+                "{reason}. Its data is of no more use: to have it back as a new member, move the directory {directory} "
+                "away and start it with --join",
+                reason=reason,
+                directory=self.config.raftdir,
+            )
             self._on_removed(reason)
 
     # timers -----------------------------------------------------------------------------------------
@@ -515,6 +518,7 @@ class Replica:
         if stuck > allowed and self.is_leader and len(self.node.configuration.voter_ids()) > 1:
             # A leader that cannot write must not hold the cluster up by its heartbeats.
             self.log.error("stepping down: the disk has not answered for {seconds:.1f} s", seconds=stuck)
+            self._vigil.steps_down()
             self.node.step_down(self._reactor.seconds())
         late = self._reactor.seconds() - self.node.heartbeat_deadline
         (self.driver.tick if late > self.config.election_timeout / 2 else self.driver.tick_now)()

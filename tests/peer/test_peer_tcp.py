@@ -274,6 +274,19 @@ async def test_a_flood_from_a_members_own_address_does_not_keep_the_members_apar
 
 
 @pytest_twisted.ensureDeferred
+async def test_the_log_says_when_a_peer_is_lost_and_when_it_is_back(tcp, lines):
+    a, b = await connected(tcp)
+    address = b.address
+    await b.transport.stop()
+    await tcp.until(lambda: not a.transport.is_connected("b"))
+    again = tcp.node("b", address=address)
+    again.transport.set_peers({"a": a.address})
+    await tcp.until(lambda: a.transport.is_connected("b"))
+    told = [line for line in lines if line.startswith(("lost the connection to b", "connected to b"))]
+    assert told == [f"connected to b at {address}", "lost the connection to b", f"connected to b at {address}"]
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_stranger_that_is_gone_leaves_nothing_to_collect(tcp):
     a = tcp.node("a")
     gc.disable()
