@@ -71,12 +71,13 @@ class StatusReply(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=66
 
 class SnapshotProgress(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=67):
     """Where the receiver is: it wants `offset` next. `done`: durable, nothing more is wanted. `refused` is a sentence
-    when it wants nothing of this (an older leader, another transfer)."""
+    when it wants nothing of this (an older leader, another transfer), `has_no_room` if that is for its disk."""
 
     transfer: Size = 0
     offset: Size = 0
     done: bool = False
     refused: str = ""
+    has_no_room: bool = False
 
 
 class Outcome:

@@ -42,6 +42,10 @@ class SnapshotRefused(LetoError):
     """The follower does not want this snapshot: it follows a later leader, say."""
 
 
+class SnapshotHasNoRoom(SnapshotRefused):
+    """The follower's disk has no room for it."""
+
+
 class SnapshotUndelivered(LetoError):
     """The follower could not be reached for too long, or answered nonsense."""
 
@@ -77,7 +81,8 @@ class SnapshotSender:
         if not isinstance(progress, SnapshotProgress):
             raise ProtocolError(f"{server_id!r} answered a {type(progress).__name__} to a snapshot")
         if progress.refused:
-            raise SnapshotRefused(f"{server_id!r} refused the snapshot: {progress.refused}")
+            kind = SnapshotHasNoRoom if progress.has_no_room else SnapshotRefused
+            raise kind(f"{server_id!r} refused the snapshot: {progress.refused}")
         return progress
 
     @property
@@ -232,7 +237,7 @@ class SnapshotReceiver:
             return await self._take(sender, request)
         except NoRoom as error:
             self.log.warn("the leader's snapshot was given up: {error}", error=error)
-            return SnapshotProgress(refused=str(error))
+            return SnapshotProgress(refused=str(error), has_no_room=True)
 
     async def _take(self, sender: str, request: SnapshotOffer | SnapshotChunk | SnapshotFinish) -> SnapshotProgress:
         if isinstance(request, SnapshotOffer):

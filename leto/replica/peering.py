@@ -32,7 +32,7 @@ from leto.keyspace.commands import KEYSPACE
 from leto.peer import requests
 from leto.peer.requests import ForwardReply, Outcome, StatusQuery, StatusReply
 from leto.raft.messages import InstallSnapshot
-from leto.replica.catchup import SnapshotReceiver, SnapshotRefused, SnapshotSender
+from leto.replica.catchup import SnapshotHasNoRoom, SnapshotReceiver, SnapshotSender
 from leto.replica.compaction import run_on
 from leto.status import status_data
 
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 STATUS_SECONDS = 1.0
 HOLD_SECONDS = 60.0  # how long the log behind a snapshot that was sent is kept: to install it takes a while
-REFUSED_SECONDS, LONGEST_REFUSED = 2.0, 60.0  # until a follower that refused a snapshot is offered one again; doubled
+NO_ROOM_SECONDS, LONGEST_NO_ROOM = 2.0, 60.0  # until a follower that had no room is offered one again; doubled
 MAX_FORWARDS = 512  # half of the requests that a connection takes: beyond it clients are not read from
 CHUNK_BYTES = 256 << 10
 FATE_UNKNOWN = "the write was forwarded to the leader, which did not answer: it may or may not apply"
@@ -94,7 +94,7 @@ class Peering:
             check=lambda message: replica.node.check(message),
         )
         self._streams: dict[str, Deferred[None]] = {}
-        self._refused: dict[str, float] = {}  # follower -> the next pause, while it refuses one after another
+        self._pauses: dict[str, float] = {}  # follower -> the next pause, while it has no room
         self._held: dict[
             str, tuple[int, float]
         ] = {}  # follower -> the snapshot it is brought, and until when it counts
@@ -214,12 +214,12 @@ class Peering:
             self._held[message.to] = sent.meta.index, self._clock.seconds() + HOLD_SECONDS
             if not ok:
                 self.log.warn("the snapshot did not reach {peer}: {why}", peer=message.to, why=result.getErrorMessage())
-            if ok or not result.check(SnapshotRefused):
-                self._refused.pop(message.to, None)
+            if ok or not result.check(SnapshotHasNoRoom):
+                self._pauses.pop(message.to, None)
                 tell(ok)
-            else:  # it will not want it a moment later either
-                pause = self._refused.get(message.to, REFUSED_SECONDS)
-                self._refused[message.to] = min(2 * pause, LONGEST_REFUSED)
+            else:
+                pause = self._pauses.get(message.to, NO_ROOM_SECONDS)
+                self._pauses[message.to] = min(2 * pause, LONGEST_NO_ROOM)
                 self._clock.callLater(pause, tell, False)
 
         def tell(ok: bool) -> None:

@@ -41,7 +41,7 @@ REQUESTS = [
 ANSWERS = [
     (ForwardReply(Outcome.NOT_LEADER, b"", "not leader", "b", "h:2"), None),
     (StatusReply(b"{}"), "9242c4027b7d"),
-    (SnapshotProgress(1, 64, True, ""), "95430140c3a0"),
+    (SnapshotProgress(1, 64, True, ""), "96430140c3a0c2"),
 ]
 
 
@@ -181,3 +181,8 @@ def test_random_bytes_are_replies_or_protocol_errors(body):
         except ProtocolError:
             continue
         assert value is not None
+
+
+def test_an_answer_without_the_field_that_a_later_version_added_is_read():
+    assert decode_answer(bytes.fromhex("95430140c3a0")) == SnapshotProgress(1, 64, True, "")
+    assert decode_answer(bytes.fromhex("97430140c3a0c2c3")) == SnapshotProgress(1, 64, True, ""), "and one with more"

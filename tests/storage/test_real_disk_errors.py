@@ -72,6 +72,19 @@ def test_leaders_whose_disks_fail_end_and_nothing_is_lost(tmp_path: Path, faults
             cluster.wait_same_state()
 
 
+def test_a_node_ends_though_the_sync_that_failed_was_nobodys(tmp_path: Path) -> None:
+    """Of the thread that syncs every second: no write is told of it, and none comes after it."""
+    node = failing_calls.start(Node(tmp_path, "id1", [*OPTIONS, "--fsync", "everysec"]))
+    try:
+        node.wait_serving()
+        with Failing(node, "fdatasync", "EIO"):
+            node.client().set("a", "b")
+            assert node.wait_exit() == 1
+        assert last_words(node).endswith(EIO)
+    finally:
+        node.close()
+
+
 @pytest.mark.soak
 def test_a_follower_that_cannot_store_its_vote_ends_without_giving_it(tmp_path: Path) -> None:
     with cluster_of_three(tmp_path) as cluster:
