@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 import pytest_twisted
 from peer_fixtures import CLUSTER
@@ -169,9 +171,10 @@ async def test_who_waits_to_be_confirmed_and_says_more_is_closed(tcp, lines):
 @pytest_twisted.ensureDeferred
 async def test_stopping_waits_for_no_answer(tcp):
     node = tcp.node("a", members={"b"}, **ASKS)
-    node.transport.set_peers({"b": "10.255.255.1:9"})
-    raw = Raw(tcp, node)
-    raw.send(frame(Kind.HELLO, encode(hello("a", "b"))) + frame(Kind.PROOF, encode(Proof(b""))))
-    await raw.until_frames(1)
-    await node.transport.stop()
-    await raw.until_closed()
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # takes connections, and never says a word
+        node.transport.set_peers({"b": f"127.0.0.1:{mute.getsockname()[1]}"})
+        raw = Raw(tcp, node)
+        raw.send(frame(Kind.HELLO, encode(hello("a", "b"))) + frame(Kind.PROOF, encode(Proof(b""))))
+        await raw.until_frames(1)
+        await node.transport.stop()
+        await raw.until_closed()
