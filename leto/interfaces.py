@@ -17,6 +17,7 @@ from leto.raft.reader import LogReader
 
 if TYPE_CHECKING:
     from leto.keyspace.replies import Reply
+    from leto.keyspace.steps import Steps
 
 
 # Storage ------------------------------------------------------------------------------------
@@ -246,6 +247,17 @@ class StateMachine(Protocol):
     def skip(self, index: int) -> None:
         """Pass over the entry at `index`, which is no batch, whatever reads it."""
 
+    def begin(self, entry: Entry) -> list[Reply] | None:
+        """apply(), or its first step: None if more are to come. The state is half an entry's then, which nobody may
+        read; a snapshot being taken may go on."""
+
+    def go_on(self) -> list[Reply] | None:
+        """The next step of the entry that was begun: its replies after the last one."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no entry is begun and not yet applied to its end."""
+
     def query(self, command: Sequence[bytes], clock_ms: int) -> Reply:
         """Run one read-only command now, judging expiry by max(time_ms, clock_ms)."""
 
@@ -253,6 +265,14 @@ class StateMachine(Protocol):
         self, commands: Sequence[Sequence[bytes]], watched: Mapping[bytes, int], clock_ms: int
     ) -> Reply:
         """A MULTI/EXEC of reads alone, at one instant; None (aborted) if a watched key changed after its index."""
+
+    def begin_query(self, command: Sequence[bytes], clock_ms: int) -> Reply | Steps:
+        """query(), or the steps of one that takes long."""
+
+    def begin_query_transaction(
+        self, commands: Sequence[Sequence[bytes]], watched: Mapping[bytes, int], clock_ms: int
+    ) -> Reply | Steps:
+        """query_transaction(), or the steps of one that takes long."""
 
     def expired(self, clock_ms: int, limit: int) -> bytes | None:
         """The packed internal command that deletes up to `limit` keys expired by clock_ms; None if there are none."""
@@ -387,6 +407,7 @@ class Replica(Protocol):
     machine: StateMachine
     growth_refusal: str  # why this node, leading, refuses writes that may add data; "" while it does not
     prompt_until: float  # the clock's time until which a client that is answered now would ask again at once
+    on_half_applied: Callable[[bool], None]  # told True when nobody may query `machine`, False when one may again
 
     @property
     def is_leader(self) -> bool: ...
@@ -411,6 +432,12 @@ class Replica(Protocol):
     def read(self) -> Deferred[int]:
         """Fires with clock_ms once `machine` holds every write acknowledged before this call, cluster-wide:
         query it in that callback. Errbacks NoQuorum, Stopping. Honours --reads (linearizable, lease, local)."""
+
+    def hold(self) -> bool:
+        """Have `machine` stay as it is until release(). False: not now, ask again in a later turn."""
+
+    def release(self) -> None:
+        """What hold() began is over."""
 
     def read_local(self) -> int:
         """clock_ms for a possibly stale read right now (READONLY connections)."""

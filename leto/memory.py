@@ -62,6 +62,7 @@ class LoneReplica:
         self.is_congested = False
         self.growth_refusal = ""
         self.prompt_until = 0.0
+        self.on_half_applied: Callable[[bool], None] = lambda is_half: None
         self.leader_id: str | None = None
         self.leader_address: str | None = None
         self.refusal: LetoError | None = None
@@ -105,6 +106,13 @@ class LoneReplica:
             self._reads.append(request)
         else:
             request.confirmed(self.wall_ms())
+
+    def hold(self) -> bool:
+        self.calls.append(("hold",))
+        return True
+
+    def release(self) -> None:
+        self.calls.append(("release",))
 
     def read_local(self) -> int:
         self.calls.append(("read_local",))

@@ -26,7 +26,7 @@ LEAVES = {
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "config": {"errors"},
-    "interfaces": {"raft.configuration", "raft.messages", "raft.reader", "keyspace.replies"},
+    "interfaces": {"raft.configuration", "raft.messages", "raft.reader", "keyspace.replies", "keyspace.steps"},
     "requests": set(),
     "readers": set(),
     "checksums": set(),

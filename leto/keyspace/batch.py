@@ -17,9 +17,11 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Generator
 
 from leto.errors import InapplicableEntry, UnknownEntry
 from leto.keyspace.levels import BASE
+from leto.keyspace.steps import STEP, exhaust
 
 HEADER = struct.Struct(">BQI")
 REQUESTS, PAIRS = 1, 2  # formats
@@ -27,7 +29,7 @@ LEVELS = {REQUESTS: BASE, PAIRS: BASE}  # since which level each is understood (
 LEAST_BYTES = {REQUESTS: len(b"*1\r\n$0\r\n\r\n"), PAIRS: 2 * len(b"$0\r\n\r\n")}  # of a request
 SET_HEADS = {b"SET": b"*3\r\n$3\r\nSET\r\n", b"set": b"*3\r\n$3\r\nset\r\n"}  # what such a SET begins with, by its name
 SHORT = 4096  # bytes; for longer requests what is left out is not worth a copy of the rest
-LARGE = 1 << 20  # bytes of a batch from which its arguments are taken to be few and long
+LARGE = 1 << 18  # bytes of a batch from which it is taken apart in steps, and its arguments are taken to be long
 LATEST = 1 << 62  # ms; no clock says so, and what is added to it stays a 64-bit number
 _STAR, _DOLLAR = b"*$"
 _NUMBER = re.compile(rb"0|[1-9][0-9]{0,9}").fullmatch
@@ -71,7 +73,13 @@ def decode_header(payload: bytes) -> tuple[int, int, int]:
 def split(payload: bytes, at: int = HEADER.size) -> list[list[bytes]] | None:
     """The arrays that a payload holds from `at` on, each argument copied once; None for bytes that are no such arrays
     from beginning to end, or hold an empty one. Allocates nothing for a length that is only promised."""
+    return exhaust(splitting(payload, at))
+
+
+def splitting(payload: bytes, at: int = HEADER.size) -> Generator[None, None, list[list[bytes]] | None]:
+    """split() in steps."""
     commands: list[list[bytes]] = []
+    work = 0
     try:
         while at < len(payload):
             line = payload.find(b"\r\n", at)
@@ -80,10 +88,20 @@ def split(payload: bytes, at: int = HEADER.size) -> list[list[bytes]] | None:
             left = _number(payload, at + 1, line)
             if left < 1:
                 return None
-            strings = split_strings(payload, line + 2, left)
-            if strings is None:
-                return None
-            arguments, at = strings
+            at = line + 2
+            arguments: list[bytes] = []
+            while left:
+                some = min(left, STEP)
+                strings = split_strings(payload, at, some)
+                if strings is None:
+                    return None
+                found, at = strings
+                arguments += found
+                left -= some
+                work += some
+                if work >= STEP:
+                    work = 0
+                    yield
             commands.append(arguments)
     except (ValueError, IndexError):
         return None

@@ -5,10 +5,13 @@ Expiry is in expiration.py, walks over the keys in scanning.py, OBJECT in intros
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator, Sequence
+
 from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.database import Database
 from leto.keyspace.numbers import bounded_integer
 from leto.keyspace.replies import NO_SUCH_KEY, OK, SYNTAX_ERROR, Error, Reply, Status
+from leto.keyspace.steps import LONG, STEP, Steps
 from leto.keyspace.values import copy as copy_value
 from leto.keyspace.values import type_name
 
@@ -49,12 +52,28 @@ NO_SUCH_DATABASE = Error(b"ERR DB index is out of range")
 )
 def delete(db: Database, argv: list[bytes]) -> Reply:
     """redis.io/commands/del"""
+    return Steps(_in_steps(_delete, db, argv)) if len(argv) > LONG else _delete(db, argv[1:])
+
+
+def _delete(db: Database, keys: Sequence[bytes]) -> int:
     count = 0
-    for key in argv[1:]:
+    for key in keys:
         record = db.delete(key)
         if record is not None and not 0 < record.expire_at < db.now:  # else it was as good as gone
             count += 1
     return count
+
+
+def _in_steps(
+    work: Callable[[Database, Sequence[bytes]], int], db: Database, argv: list[bytes]
+) -> Generator[None, None, int]:
+    """The sum of what `work` makes of the keys, some at a time."""
+    total, now = 0, db.now
+    for start in range(1, len(argv), STEP):
+        db.now = now
+        total += work(db, argv[start : start + STEP])
+        yield
+    return total
 
 
 @KEYSPACE.add(
@@ -87,7 +106,11 @@ def delete(db: Database, argv: list[bytes]) -> Reply:
 )
 def exists(db: Database, argv: list[bytes]) -> Reply:
     """redis.io/commands/exists"""
-    return sum(db.find(key) is not None for key in argv[1:])
+    return Steps(_in_steps(_exist, db, argv), holds=True) if len(argv) > LONG else _exist(db, argv[1:])
+
+
+def _exist(db: Database, keys: Sequence[bytes]) -> int:
+    return sum(db.find(key) is not None for key in keys)
 
 
 @KEYSPACE.add(

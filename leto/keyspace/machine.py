@@ -7,7 +7,7 @@ entry is applied, from a generator seeded by the entry's index.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
 
@@ -19,12 +19,16 @@ from leto.keyspace import batch, snapshot
 from leto.keyspace.commands import KEYSPACE, Command, Registry
 from leto.keyspace.database import Database, Refused
 from leto.keyspace.levels import highest
-from leto.keyspace.parsing import Request, Watched, group, parse, parse_pairs
+from leto.keyspace.parsing import Request, Watched, grouping, parse_pairs, parsing
 from leto.keyspace.replies import NULL_ARRAY, OK, Error, Reply
+from leto.keyspace.steps import LONG, Steps, exhaust, pieces
 from leto.keyspace.values import MASK
 
 COMMAND = 1  # leto.raft.messages.EntryKind.COMMAND
 UNBOUNDED = 1 << 62
+SHORT = 64  # commands of a transaction of reads that is evaluated in one go
+_PAIRS = bytes((batch.PAIRS,))
+_LONG_READS = frozenset((b"KEYS", b"SCAN", b"RANDOMKEY", b"LCS"))  # however few words they have
 
 INTERNAL = Registry()  # commands of the log that no client can send
 WRITE_IN_READ = Error(b"ERR a write command cannot be run as a read")
@@ -91,6 +95,8 @@ def expired(db: Database, argv: list[bytes]) -> Reply:
 class Machine:
     """The StateMachine of leto.interfaces."""
 
+    words_a_step = LONG  # of the commands that one step of an entry applies, about
+
     def __init__(self, *, random: Callable[[], float], commands: Registry | None = None) -> None:
         """`random` returns floats in [0, 1): for reads (RANDOMKEY), never for what is applied. `commands`: other ones
         than this version's."""
@@ -102,6 +108,9 @@ class Machine:
         self._random = random
         self._draws = Draws()
         self.database = Database(random)
+        self._applying: Generator[None, None, list[Reply]] | None = None  # the entry under way
+        self._is_half = False  # it has begun to change the state
+        self._digest_before = (0, 0)  # of the state before it
         self._applies = _spellings((*commands.values(), *INTERNAL.values()))
         self._reads = _spellings(command for command in commands.values() if not command.is_write)
 
@@ -117,55 +126,117 @@ class Machine:
     # applying -----------------------------------------------------------------------------------
 
     def apply(self, entry: LogEntry) -> list[Reply]:
-        """Apply a COMMAND entry: one reply a request of the batch. Other kinds only move `applied`; reply [].
+        """begin(), and all the steps that follow."""
+        replies = self.begin(entry)
+        while replies is None:
+            replies = self.go_on()
+        return replies
 
-        Raises, having changed nothing, InapplicableEntry for a payload that is no batch, UnknownEntry for one that only
-        a later version can apply, and ValueError for an entry that was applied already. A command that fails in
-        another way than by Refused is told to on_fault and answered by an error: it does so on every node alike.
+    def begin(self, entry: LogEntry) -> list[Reply] | None:
+        """Apply a COMMAND entry: one reply a request of the batch. Other kinds only move `applied`; reply [].
+        None if more is to be done than one step's work: go_on() does it, and until it is done the state is half an
+        entry's, which nobody may read (`is_whole`).
+
+        Raises, here or from go_on(), having changed nothing, InapplicableEntry for a payload that is no batch,
+        UnknownEntry for one that only a later version can apply, and here ValueError for an entry that was applied
+        already. A command that fails in another way than by Refused is told to on_fault and answered by an error: it
+        does so on every node alike.
         """
         index = entry.index
-        if index <= self.applied:
+        if index <= self.applied or self._applying is not None:
             raise ValueError(f"entry {index} was applied already; the state is at {self.applied}")
-        db = self.database
         if entry.kind != COMMAND:
-            self.applied = db.index = index
+            self.applied = self.database.index = index
             return []
         payload = entry.payload
-        form, time_ms, count = batch.decode_header(payload)
-        pairs: list[bytes] = []
-        commands: list[list[bytes]] = []
-        transactions = None
-        if form == batch.PAIRS:
+        if payload[:1] == _PAIRS and len(payload) < batch.LARGE:  # most entries
+            _, time_ms, count = batch.decode_header(payload)
             pairs = parse_pairs(payload, count)
-        else:
-            commands = parse(payload, count)
-            transactions = None if len(commands) == count else group(commands, count)
-            for known in [commands] if transactions is None else [run for _, run in transactions]:
-                if not self._applies.keys() >= {argv[0] for argv in known}:
-                    self._check_known(known)
+            self._start(index, time_ms)
+            self.database.store_strings(pairs)
+            self.database.random = self._random
+            self.applied = index
+            return [OK] * count
+        self._applying = self._apply_in_steps(index, payload)
+        return self.go_on()
+
+    def go_on(self) -> list[Reply] | None:
+        """The next step of the entry that was begun: its replies, or None if it takes another one."""
+        db, steps = self.database, self._applying
+        assert steps is not None
+        if self._is_half:
+            db.now, db.random = self.time_ms, self._draws
+        try:
+            next(steps)
+        except StopIteration as end:
+            self._applying = None
+            self._is_half = False
+            self.applied = db.index
+            replies: list[Reply] = end.value
+            return replies
+        except BaseException:
+            self._applying = None
+            raise
+        finally:
+            db.random = self._random
+        return None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the state is that of a log index, and not that of half an entry."""
+        return self._applying is None
+
+    def _start(self, index: int, time_ms: int) -> None:
+        """The entry at `index` changes the state from now on."""
+        db = self.database
         if time_ms > self.time_ms:
             self.time_ms = time_ms
             if time_ms >= db.ages.due:
                 db.ages.note(index, time_ms)
-        self.applied = db.index = index
+        db.index = index
         db.now = self.time_ms
         self._draws.state = index
         db.random = self._draws
-        if pairs:
-            db.store_strings(pairs)
-            replies: list[Reply] = [OK] * count
-        elif transactions is None:
-            replies = self._run(commands)
+
+    def _apply_in_steps(self, index: int, payload: bytes) -> Generator[None, None, list[Reply]]:
+        form, time_ms, count = batch.decode_header(payload)
+        pairs: list[bytes] = []
+        requests: list[Request] = []
+        if form == batch.PAIRS:
+            pairs = parse_pairs(payload, count)
         else:
-            replies = self._run_transactions(transactions)
-        db.random = self._random
+            commands = yield from parsing(payload, count)
+            if len(commands) == count:
+                requests = [(None, commands)]
+            else:
+                requests = yield from grouping(commands, count)
+            for _, run in requests:
+                for some in (run,) if len(run) <= LONG else pieces(run, LONG):
+                    if not self._applies.keys() >= {argv[0] for argv in some}:
+                        self._check_known(some)
+                    if some is not run:
+                        yield
+        if len(requests) > 1 or len(payload) > LONG:  # else it takes one step
+            self._digest_before = self.digest()
+        self._is_half = True
+        self._start(index, time_ms)
+        replies: list[Reply] = []
+        for some_pairs in pieces(pairs, 2 * LONG):
+            self.database.store_strings(some_pairs)
+            replies += [OK] * (len(some_pairs) // 2)
+            yield
+        for watched, run in requests:
+            if watched is None:
+                replies += yield from self._run(run)
+            else:
+                replies.append((yield from self._transaction(watched, run)))
         return replies
 
     def skip(self, index: int) -> None:
         """Pass over the entry at `index`, for which apply() raised InapplicableEntry."""
         self.applied = self.database.index = index
 
-    def _check_known(self, commands: list[list[bytes]]) -> None:
+    def _check_known(self, commands: Iterable[list[bytes]]) -> None:
         """Raises UnknownEntry for a command of a later version: to answer it by an error would part the nodes."""
         for argv in commands:
             name = argv[0].upper()
@@ -175,44 +246,54 @@ class Machine:
                 words = b" ".join(argv[:2] if name in self._commands else argv[:1])
                 raise UnknownEntry(f"this version does not know the command {words[:64].decode('ascii', 'replace')!r}")
 
-    def _run(self, commands: list[list[bytes]]) -> list[Reply]:
+    def _run(self, commands: list[list[bytes]]) -> Generator[None, None, list[Reply]]:
         db, table = self.database, self._applies
         replies: list[Reply] = []
-        done = 0
+        done = work = 0
+        words_a_step = self.words_a_step
         while done < len(commands):
             argv = commands[done]
             name = argv[0]
             count = len(argv)
             done += 1
+            if work > words_a_step:
+                work = 0
+                yield
+            work += count
             if count == 3 and (name == b"SET" or name == b"set"):  # the commonest write, straight to its work
                 pairs = argv[1:]
-                for argv in islice(commands, done, None):
+                for argv in islice(commands, done, done + words_a_step):
                     if len(argv) != 3 or (argv[0] != b"SET" and argv[0] != b"set"):
                         break
                     pairs += argv[1:]
                     done += 1
                 db.store_strings(pairs)
                 replies += [OK] * (len(pairs) // 2)
+                work += len(pairs)
                 continue
             found = table.get(name)
             if found is None or not found[1] <= count <= found[2]:
-                replies.append(self._run_resolved(argv))
+                replies.append((yield from self._run_resolved(argv)))
                 continue
             try:
-                replies.append(found[0](db, argv))
+                reply = found[0](db, argv)
+                if reply.__class__ is Steps:
+                    reply = yield from _all_steps(reply)
+                replies.append(reply)
             except Refused as refused:
                 replies.append(refused.error)
             except Exception as error:  # noqa: BLE001 - one bad command must not end every node, now and at each restart
                 replies.append(self._fault(name, error))
         return replies
 
-    def _run_resolved(self, argv: list[bytes]) -> Reply:
+    def _run_resolved(self, argv: list[bytes]) -> Generator[None, None, Reply]:
         """One command the long way: mixed case, subcommands, unknown names, wrong arity."""
         command = INTERNAL.get(argv[0]) or self._commands.resolve(argv)
         if isinstance(command, Error):
             return command
         try:
-            return command.function(self.database, argv)
+            reply = command.function(self.database, argv)
+            return (yield from _all_steps(reply)) if reply.__class__ is Steps else reply
         except Refused as refused:
             return refused.error
         except Exception as error:  # noqa: BLE001 - as in _run()
@@ -225,29 +306,27 @@ class Machine:
         self.on_fault(name, error)
         return FAULT
 
-    def _run_transactions(self, requests: list[Request]) -> list[Reply]:
-        replies: list[Reply] = []
-        for watched, commands in requests:
-            if watched is None:
-                replies += self._run(commands)
-            else:
-                replies.append(self._transaction(watched, commands))
-        return replies
-
-    def _transaction(self, watched: Watched, commands: list[list[bytes]]) -> Reply:
+    def _transaction(self, watched: Watched, commands: list[list[bytes]]) -> Generator[None, None, Reply]:
         """All or nothing; nothing if a watched key changed. One that expired meanwhile is deleted by the way."""
         db = self.database
         aborted = False
-        for index, key in watched:
+        for number, (index, key) in enumerate(watched):
             if db.changed_since(key, index):
                 aborted = True
             db.touch(key)
-        return NULL_ARRAY if aborted else self._run(commands)
+            if number % LONG == LONG - 1:
+                yield
+        return NULL_ARRAY if aborted else (yield from self._run(commands))
 
     # reading ------------------------------------------------------------------------------------
 
     def query(self, command: Sequence[bytes], clock_ms: int) -> Reply:
         """Run one read-only command now, judging expiry by max(time_ms, clock_ms)."""
+        reply = self.begin_query(command, clock_ms)
+        return reply.finish() if type(reply) is Steps else reply
+
+    def begin_query(self, command: Sequence[bytes], clock_ms: int) -> Reply | Steps:
+        """query(), or the steps of one that takes long. What they judge expiry by is the clock of their first step."""
         db = self.database
         db.now = clock_ms if clock_ms > self.time_ms else self.time_ms
         found = self._reads.get(command[0])
@@ -269,12 +348,34 @@ class Machine:
         self, commands: Sequence[Sequence[bytes]], watched: Mapping[bytes, int], clock_ms: int
     ) -> Reply:
         """A MULTI/EXEC of reads alone, at one instant; NULL_ARRAY if a watched key changed after its index."""
+        return exhaust(self._query_in_steps(commands, watched, clock_ms))
+
+    def begin_query_transaction(
+        self, commands: Sequence[Sequence[bytes]], watched: Mapping[bytes, int], clock_ms: int
+    ) -> Reply | Steps:
+        """query_transaction(), or the steps of one that is not short, all of them at one instant."""
+        names = {command[0].upper() for command in commands[:SHORT]}
+        if len(commands) <= SHORT and sum(map(len, commands)) <= LONG and names.isdisjoint(_LONG_READS):
+            return self.query_transaction(commands, watched, clock_ms)
+        return Steps(self._query_in_steps(commands, watched, clock_ms), holds=True)
+
+    def _query_in_steps(
+        self, commands: Sequence[Sequence[bytes]], watched: Mapping[bytes, int], clock_ms: int
+    ) -> Generator[None, None, Reply]:
         db = self.database
         db.now = clock_ms if clock_ms > self.time_ms else self.time_ms
-        for key, index in watched.items():
-            if db.changed_since(key, index):
-                return NULL_ARRAY
-        return [self.query(command, clock_ms) for command in commands]
+        if any(db.changed_since(key, index) for key, index in watched.items()):
+            return NULL_ARRAY
+        replies: list[Reply] = []
+        work = 0
+        for command in commands:
+            reply = self.begin_query(command, clock_ms)
+            replies.append((yield from _all_steps(reply)) if type(reply) is Steps else reply)
+            work += len(command)
+            if work > LONG:
+                work = 0
+                yield
+        return replies
 
     def expired(self, clock_ms: int, limit: int) -> bytes | None:
         """The packed internal command that deletes up to `limit` keys expired by clock_ms; None if there are none."""
@@ -293,6 +394,8 @@ class Machine:
 
     def digest(self) -> tuple[int, int]:
         """(index, 64-bit digest of the whole state at it)."""
+        if self._is_half:
+            return self._digest_before
         db = self.database
         state = _mix(db.check_sum & MASK)
         for part in (len(db.data), self.time_ms, db.floor, len(db.tombstones)):
@@ -302,7 +405,10 @@ class Machine:
     # snapshots -----------------------------------------------------------------------------------
 
     def snapshot(self) -> snapshot.Writer:
-        """Begin one of this instant. Only one at a time: raises RuntimeError before the last is complete or closed."""
+        """Begin one of this instant. Only one at a time: raises RuntimeError before the last is complete or closed.
+        RuntimeError also while the state is half an entry's."""
+        if not self.is_whole:
+            raise RuntimeError("the state is half an entry's")
         if self.database.observer is not None:
             raise RuntimeError("a snapshot of the keyspace is being taken already")
         return snapshot.Writer(self.database, self.time_ms)
@@ -316,6 +422,7 @@ class Machine:
         self.database.discard_all()
         database.waste.take(self.database.waste)
         self.database, self.time_ms, self.applied = database, time_ms, index
+        self._applying, self._is_half = None, False  # the entry under way is in the snapshot
 
     def restore(self, chunks: Iterable[bytes], index: int) -> None:
         """All the steps of restoring()."""
@@ -334,6 +441,12 @@ class Machine:
             return False
         database.waste.free(count)
         return True
+
+
+def _all_steps(steps: Steps) -> Generator[None, None, Reply]:
+    while not steps.advance():
+        yield
+    return steps.reply
 
 
 def _spellings(commands: Iterable[Command]) -> dict[bytes, tuple[Callable[..., Reply], int, int]]:

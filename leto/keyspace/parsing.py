@@ -8,6 +8,7 @@ seen by the types alone.
 from __future__ import annotations
 
 import re
+from collections.abc import Generator
 from itertools import chain
 from typing import Any
 
@@ -15,6 +16,7 @@ import hiredis
 
 from leto.errors import InapplicableEntry
 from leto.keyspace import batch
+from leto.keyspace.steps import LONG, exhaust
 
 Watched = list[tuple[int, bytes]]  # (index, key)
 Request = tuple[Watched | None, list[list[bytes]]]  # what a transaction watches (None: no transaction), its commands
@@ -27,8 +29,15 @@ _INDEX = re.compile(rb"[0-9]{1,19}").fullmatch
 def parse(payload: bytes, count: int) -> list[list[bytes]]:
     """The commands of a batch of `count` requests. Raises InapplicableEntry if the payload does not hold exactly that,
     but for the number of those that are in transactions (group())."""
+    return exhaust(parsing(payload, count))
+
+
+def parsing(payload: bytes, count: int) -> Generator[None, None, list[list[bytes]]]:
+    """parse() in steps."""
     if len(payload) >= batch.LARGE or _PROMISES_MUCH(payload):  # hiredis' copies cost more than a plain walk
-        commands = batch.split(payload)
+        commands = yield from batch.splitting(payload)
+        if commands is not None:
+            return commands
     else:
         try:
             commands = _parse_quickly(payload, count)
@@ -95,11 +104,18 @@ def group(commands: list[list[bytes]], count: int) -> list[Request]:
 
     Raises InapplicableEntry unless there are exactly `count`.
     """
+    return exhaust(grouping(commands, count))
+
+
+def grouping(commands: list[list[bytes]], count: int) -> Generator[None, None, list[Request]]:
+    """group() in steps."""
     requests: list[Request] = []
     run: list[list[bytes]] = []
     watched: Watched | None = None
     found = 0
-    for argv in commands:
+    for number, argv in enumerate(commands):
+        if number % LONG == LONG - 1:
+            yield
         name = argv[0].upper()
         if name == b"MULTI" and watched is None:
             requests.append((None, run))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from leto.checksums import crc32
@@ -10,6 +11,7 @@ from leto.keyspace.database import Database, Refused
 from leto.keyspace.numbers import INT64_MAX, integer
 from leto.keyspace.records import LAST
 from leto.keyspace.replies import OK, SYNTAX_ERROR, WRONG_TYPE, Error, Reply
+from leto.keyspace.steps import LONG, STEP, Steps
 
 MAX_STRING = 512 << 20  # bytes; a constant of the database, not a setting: nodes must agree
 TOO_LONG = Error(b"ERR string exceeds maximum allowed size (proto-max-bulk-len)")
@@ -273,10 +275,24 @@ def psetex(db: Database, argv: list[bytes]) -> Reply:
 )
 def mget(db: Database, argv: list[bytes]) -> Reply:
     """redis.io/commands/mget"""
+    return Steps(_mget_in_steps(db, argv), holds=True) if len(argv) > LONG else _mget(db, argv[1:])
+
+
+def _mget(db: Database, keys: Sequence[bytes]) -> list[Reply]:
     replies: list[Reply] = []
-    for key in argv[1:]:
+    for key in keys:
         record = db.find(key)
         replies.append(record.value if record is not None and record.value.__class__ is bytes else None)
+    return replies
+
+
+def _mget_in_steps(db: Database, argv: Sequence[bytes]) -> Generator[None, None, list[Reply]]:
+    replies: list[Reply] = []
+    now = db.now
+    for start in range(1, len(argv), STEP):
+        db.now = now
+        replies += _mget(db, argv[start : start + STEP])
+        yield
     return replies
 
 
@@ -298,9 +314,26 @@ def mset(db: Database, argv: list[bytes]) -> Reply:
     """redis.io/commands/mset"""
     if len(argv) % 2 == 0:
         return wrong_arity(KEYSPACE[b"MSET"])
+    if len(argv) > LONG:
+        return Steps(_mset_in_steps(db, argv, OK))
     for i in range(1, len(argv), 2):
         db.store(argv[i], argv[i + 1])
     return OK
+
+
+def _mset_in_steps(db: Database, argv: list[bytes], reply: Reply) -> Generator[None, None, Reply]:
+    for start in range(1, len(argv), 2 * STEP):
+        db.store_strings(argv[start : start + 2 * STEP])
+        yield
+    return reply
+
+
+def _msetnx_in_steps(db: Database, argv: list[bytes]) -> Generator[None, None, Reply]:
+    for start in range(1, len(argv), 2 * STEP):
+        if any(db.touch(key) is not None for key in argv[start : start + 2 * STEP : 2]):
+            return 0
+        yield
+    return (yield from _mset_in_steps(db, argv, 1))
 
 
 @KEYSPACE.add(
@@ -321,6 +354,8 @@ def msetnx(db: Database, argv: list[bytes]) -> Reply:
     """redis.io/commands/msetnx"""
     if len(argv) % 2 == 0:
         return wrong_arity(KEYSPACE[b"MSETNX"])
+    if len(argv) > LONG:
+        return Steps(_msetnx_in_steps(db, argv))
     if any(db.touch(key) is not None for key in argv[1::2]):
         return 0
     for i in range(1, len(argv), 2):

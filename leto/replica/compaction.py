@@ -23,6 +23,7 @@ WRITE_BYTES = 256 << 10  # handed to the writer's thread at once: a hand-over co
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 600.0  # seconds, doubled: after a snapshot that found no room
 LOW_PAUSE, LOW_REST = 10.0, 4.0  # seconds, or times the last one took, between two because the disk is low
 HELD = 2  # times the newest snapshot (or max_bytes): how much log is kept for a follower that installs one
+LOOK_SECONDS = 0.005  # between two looks whether an entry that is being applied is whole
 PIECE_BYTES = 1 << 20  # of a large value: the thread copies it, and nobody else can run meanwhile
 
 ABANDONED = "the snapshot was abandoned: the keyspace is being replaced, or the node stops"
@@ -164,13 +165,17 @@ class Compaction:
         if self._running is not None:
             self._running.append(waiter)
             return waiter
-        stored = self._store.snapshot  # maybe the leader's, which the keyspace is only becoming
-        if self._machine.applied <= max(self._snapshot_index, stored.index if stored is not None else 0):
+        if not self._is_worth_one:
             waiter.errback(NothingToSnapshot())
             return waiter
         self._running = [waiter]
         Deferred.fromCoroutine(self._take()).addCallbacks(self._finish, self._fail)
         return waiter
+
+    @property
+    def _is_worth_one(self) -> bool:
+        stored = self._store.snapshot  # maybe the leader's, which the keyspace is only becoming
+        return self._machine.applied > max(self._snapshot_index, stored.index if stored is not None else 0)
 
     def _droppable(self, index: int, size: int, needed: int | None) -> int:
         """Up to where the log may go, given a snapshot of `size` bytes at `index`."""
@@ -243,6 +248,10 @@ class Compaction:
 
     async def _take(self) -> SnapshotMeta:
         seconds, spent = self._clock.seconds, self._meter.spent
+        while not self._machine.is_whole:  # half an entry is no state to keep
+            await deferLater(self._clock, LOOK_SECONDS)
+        if not self._is_worth_one:
+            raise NothingToSnapshot()
         meta = self._begin()
         self._cancelled = False
         self._bytes_before, self._bytes_since = self._bytes_since, 0

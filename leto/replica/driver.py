@@ -37,6 +37,9 @@ class Owner(Protocol):
     def entry_applied(self, entry: Entry, replies: list[Any], seconds: float) -> None:
         """It was applied, in so much time."""
 
+    def half_applied(self, is_half: bool) -> None:
+        """An entry that takes long is begun: until it is told to be whole again nobody may read the keyspace."""
+
     def applied_up_to(self, index: int, payload_bytes: int) -> None:
         """Some entries were applied, this many bytes of them."""
 
@@ -99,6 +102,10 @@ class Driver:
         self._written_number = 0  # of the last Ready that is durable
         self._to_apply: deque[Entry] = deque()
         self._applies_later = False
+        self._is_held = False  # by a read
+        self._owes_applying = False  # since the last one of these
+        self._is_half_applied = False  # the first of those to be applied
+        self._applying_seconds = 0.0  # that its turns before this one took
         self.restored_bytes = 0  # of the snapshot that the keyspace was made of last
         self.flushes = 0
         self.entries_applied = 0
@@ -146,6 +153,20 @@ class Driver:
         meanwhile: it must not take its own silence for theirs.
         """
         self._clock.callLater(0, self.tick_now)
+
+    def hold(self) -> bool:
+        """Apply nothing before release(): a read needs one instant for longer than a turn. False, with nothing held,
+        while another one does, or before what was committed meanwhile has had a turn."""
+        if self._is_held or self._owes_applying or self._is_half_applied:
+            return False
+        self._is_held = True
+        return True
+
+    def release(self) -> None:
+        """Go on applying."""
+        self._is_held = False
+        self._owes_applying = bool(self._to_apply)
+        self.schedule()
 
     def step(self, message: Message) -> None:
         """A peer's message. Raises ProtocolError, nothing changed, for one that no correct peer sends."""
@@ -217,7 +238,7 @@ class Driver:
                 if self._to_write and not self._in_flight:
                     self._start_flush()
                 goes_on = self._written_number != number  # what is durable may commit, and lead to more
-            if self._to_apply and not self._applies_later:
+            if self._to_apply and not self._applies_later and not self._is_held:
                 goes_on = self._apply(now + APPLY_SECONDS)
         owner.end_turn(now)
         self._meter.spent("turn", self._clock.seconds() - now)
@@ -287,6 +308,9 @@ class Driver:
             return
         while self._to_apply and self._to_apply[0].index <= meta.index:
             self._to_apply.popleft()
+        if self._is_half_applied:  # one of these: the snapshot holds it
+            self._is_half_applied = False
+            self._owner.half_applied(False)
         self._owner.snapshot_installed(meta)
         self.log.info("installed the leader's snapshot at index {index}", index=meta.index)
         self._end_flush()
@@ -312,19 +336,27 @@ class Driver:
     def _apply(self, until: float) -> bool:
         """Apply what is committed; True when all of it was and there is time for more, False when others must have
         their turn first."""
-        queue, apply, applied = self._to_apply, self._machine.apply, self._owner.entry_applied
+        queue, begin, applied = self._to_apply, self._machine.begin, self._owner.entry_applied
         seconds = self._clock.seconds
         began = started = ended = seconds()
         size = 0
         while queue:
-            entry = queue.popleft()
+            entry = queue[0]
             try:
-                replies = apply(entry)
+                replies = self._machine.go_on() if self._is_half_applied else begin(entry)
+                if replies is None and (replies := self._go_on(until)) is None:
+                    self._applying_seconds += seconds() - started
+                    break
             except InapplicableEntry as error:
                 replies = self._inapplicable(entry, error)
                 if self._failed:
                     return False
+            queue.popleft()
             ended = seconds()
+            if self._is_half_applied:
+                self._is_half_applied = False
+                self._owner.half_applied(False)
+                started -= self._applying_seconds
             applied(entry, replies, ended - started)
             if self._failed:
                 return False
@@ -334,6 +366,7 @@ class Driver:
                 started = seconds()
                 if started > until:
                     break
+        self._owes_applying = False
         self._node.applied(self._machine.applied)
         self._node.clock_reached(self._machine.time_ms)
         self._owner.applied_up_to(self._machine.applied, size)
@@ -343,6 +376,19 @@ class Driver:
         self._applies_later = True  # even if nothing is left: more may be committed, and is handed out by the slice
         self._clock.callLater(0, self._yielded)
         return False
+
+    def _go_on(self, until: float) -> list[Any] | None:
+        """Further steps of the entry that was begun: its replies, None if others must have their turn before it is
+        applied as a whole."""
+        seconds = self._clock.seconds
+        replies = None
+        while replies is None and seconds() <= until:
+            replies = self._machine.go_on()
+        if replies is None and not self._is_half_applied:
+            self._is_half_applied = True
+            self._applying_seconds = 0.0
+            self._owner.half_applied(True)
+        return replies
 
     def _inapplicable(self, entry: Entry, error: InapplicableEntry) -> list[Any]:
         """The log holds what no leader of this version appends. To pass over it silently could part the nodes."""

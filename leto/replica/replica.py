@@ -97,6 +97,7 @@ class Replica:
         self._on_fatal = on_fatal
         self._on_removed = on_removed
         self._on_shut_out = on_shut_out
+        self.on_half_applied: Callable[[bool], None] = lambda is_half: None
         self.meter = meter = meter or StallMeter()
         snapshot = store.snapshot
         self.node = Node(
@@ -322,6 +323,12 @@ class Replica:
             self.driver.schedule()
             reads.submit(request)
 
+    def hold(self) -> bool:
+        return self.driver.hold()
+
+    def release(self) -> None:
+        self.driver.release()
+
     def read_local(self) -> int:
         return self.node.local_clock(self.driver.wall_ms(), self._reactor.seconds())
 
@@ -411,8 +418,12 @@ class Replica:
         if self._seen_leadership[2] is Role.LEADER:
             self._intake.writes_answered()
 
+    def half_applied(self, is_half: bool) -> None:
+        self.on_half_applied(is_half)
+
     def applied_up_to(self, index: int, payload_bytes: int) -> None:
-        self._reads.applied(index)
+        if self.machine.is_whole:
+            self._reads.applied(index)
         if self.machine.has_waste:
             self._disposal.begin()
         if self.node.removed:
@@ -423,7 +434,7 @@ class Replica:
 
     def read_answered(self, state: ReadState) -> None:
         self.prompt_until = self._intake.answering()
-        self._reads.answered(state, self.machine.applied)
+        self._reads.answered(state, self.machine.applied if self.machine.is_whole else -1)
         self._intake.reads_answered()
 
     def snapshot_wanted(self, message: InstallSnapshot) -> None:

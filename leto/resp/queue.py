@@ -100,7 +100,7 @@ class RunQueue(Flow):
             try:
                 while True:
                     if reading and reading[0].ready:
-                        if self.is_full:
+                        if self.is_full and reading[0].may_wait:
                             break  # until drained()
                         if turns.is_over:
                             turns.wait(self)
@@ -109,7 +109,7 @@ class RunQueue(Flow):
                         whole = reading[0].evaluate()  # type: ignore[union-attr]  # a MixedRun is never ready
                         turns.spent(seconds() - began)
                         if not whole:
-                            if not self.is_full:
+                            if not self.is_full or not reading[0].may_wait:
                                 turns.wait(self)
                             break  # else until drained()
                         reading.popleft()
@@ -259,6 +259,8 @@ class RunQueue(Flow):
         self._pending.clear()
         self._unstarted.clear()
         self._backlog.clear()
+        for run in self.reading:
+            run.drop()
         self.reading.clear()
         self._set_reading = _ignore
         self.output.detach()

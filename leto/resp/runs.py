@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from leto.errors import NotLeader
 from leto.keyspace.replies import OK, Error, Reply
 from leto.resp.codec import Request, encode
+from leto.resp.long import LONG_KINDS, LongReply, is_long
 from leto.resp.outcomes import refusal, refused_writes
 from leto.resp.table import WRITE, Known
 from leto.resp.turns import SLICE_SECONDS
@@ -128,8 +129,9 @@ class MixedRun(WriteRun):
     they might see it.
     """
 
-    __slots__ = ("error",)
+    __slots__ = ("clock_ms", "error")
     ready = False  # among session.reading: never evaluated as a ReadRun is
+    may_wait = True
 
     def refused(self, error: Exception) -> None:
         session = self.session
@@ -145,11 +147,24 @@ class MixedRun(WriteRun):
         return type(known) is Known and known.kind == WRITE
 
     def _serve_reads(self, clock_ms: int) -> None:
-        query = self.session.query
+        turns = self.session.state.turns
+        if turns.is_held:
+            self.clock_ms = clock_ms
+            turns.wait(self)
+            return
+        read = self.session.read
         try:
-            self._finish_apart([None if self._is_write(argv) else query(argv, clock_ms) for argv in self.commands])
+            self._finish_apart([None if self._is_write(argv) else read(argv, clock_ms) for argv in self.commands])
         except Exception:  # noqa: BLE001 - as in applied()
             self.session.fault()
+
+    def drop(self) -> None:
+        """The connection is gone."""
+
+    def proceed(self) -> None:
+        """The next slice of reads has begun."""
+        if not self.session.closed:
+            self._serve_reads(self.clock_ms)
 
     def _refuse_reads(self, failure: Failure) -> None:
         self._finish_apart([refusal(failure, False)] * len(self.commands))
@@ -170,10 +185,26 @@ class MixedRun(WriteRun):
 class ReadRun(Run):
     """Requests that only read: one leto.interfaces.ReadRequest, then one query each."""
 
-    __slots__ = ("at", "clock_ms", "commands", "error", "ready", "resp3", "returns", "session", "silent", "tally")
+    __slots__ = (
+        "at",
+        "clock_ms",
+        "commands",
+        "error",
+        "long",
+        "long_since",
+        "ready",
+        "resp3",
+        "returns",
+        "session",
+        "silent",
+        "spent",
+        "tally",
+    )
 
     def __init__(self, session: Session, commands: Sequence[Request], size: int, tally: Tally) -> None:
         self.size = size + _OVERHEAD
+        self.long: LongReply | None = None  # of the command before `at`, which is being answered
+        self.spent = 0.0  # seconds, in earlier turns
         self.output = None
         self.session = session
         self.commands = commands
@@ -217,12 +248,25 @@ class ReadRun(Run):
                 self.session.count_error(error, argv)
             self.output = b"" if self.silent else encode(error) * len(self.commands)
             return True
+        seconds = self.session.state.seconds
+        started = seconds()
+        try:
+            return self._answer(started)
+        finally:
+            self.spent += seconds() - started
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether it may wait for the client to take its replies: not while it holds the keyspace."""
+        return self.long is None or self.long.is_made
+
+    def _answer(self, started: float) -> bool:
         session = self.session
-        tally = self.tally
-        cheap = tally[0][0].fast if len(tally) == 1 else all(known.fast for known, _ in tally)
+        if self.long is not None and not self._go_on(started):
+            return False
+        tally, cheap = self.tally, self._is_cheap
         query, clock_ms, resp3 = session.query if cheap else session.timed_query, self.clock_ms, self.resp3
         seconds = session.state.seconds
-        started = seconds()
         parts: list[bytes] = []
         size = 0
         commands = self.commands[self.at :] if self.at else self.commands
@@ -243,6 +287,15 @@ class ReadRun(Run):
             else:
                 if type(reply) is Error:
                     session.count_error(reply, argv)
+                elif is_long(reply):
+                    self.at += len(parts) + 1
+                    if parts and not self.silent:
+                        session.send_early(self, b"".join(parts))
+                    parts, size = [], 0
+                    self._begin_long(LongReply(reply, resp3, session.state.replica), started)
+                    if not self._go_on(started):
+                        return False
+                    continue
                 parts.append(encode(reply, resp3))
                 length = len(parts[-1])
             size += length
@@ -253,7 +306,7 @@ class ReadRun(Run):
                 parts, size = [], 0
                 if self.at < len(self.commands) and (session.is_full or seconds() - started > SLICE_SECONDS):
                     return False
-        share = (seconds() - started) * 1e6 / len(self.commands)
+        share = (self.spent + seconds() - started) * 1e6 / len(self.commands)
         for known, calls in tally:
             known.calls += calls
             known.microseconds += share * calls
@@ -261,6 +314,38 @@ class ReadRun(Run):
             session.note_slow(self.commands[0], share)  # not worth a clock each: the average tells
         self.output = b"" if self.silent else parts[0] if len(parts) == 1 else b"".join(parts)
         return True
+
+    @property
+    def _is_cheap(self) -> bool:
+        tally = self.tally
+        return tally[0][0].fast if len(tally) == 1 else all(known.fast for known, _ in tally)
+
+    def _begin_long(self, long: LongReply, started: float) -> None:
+        self.long = long
+        self.long_since = self.spent + self.session.state.seconds() - started
+
+    def _go_on(self, started: float) -> bool:
+        """Further steps of the long reply: whether it is answered. `started`: when this turn's evaluation was."""
+        session, long = self.session, self.long
+        assert long is not None
+        seconds = session.state.seconds
+        while True:
+            data = long.step()
+            if data is None:
+                self.long = None
+                microseconds = (self.spent + seconds() - started - self.long_since) * 1e6
+                if microseconds >= session.state.slowlog.threshold >= 0 and not self._is_cheap:
+                    session.note_slow(self.commands[self.at - 1], microseconds)
+                return True
+            if data and not self.silent:
+                session.send_early(self, data)
+            if long.is_blocked or seconds() - started > SLICE_SECONDS or (long.is_made and session.is_full):
+                return False
+
+    def drop(self) -> None:
+        """The connection is gone."""
+        if self.long is not None:
+            self.long.close()
 
 
 class LoneRead(ReadRun):
@@ -284,6 +369,9 @@ class LoneRead(ReadRun):
                     super().confirmed(clock_ms)  # sends it without a copy
                     return
                 output = b"$%d\r\n%b\r\n" % (len(reply), reply)
+            elif type(reply) in LONG_KINDS and is_long(reply):
+                super().confirmed(clock_ms)
+                return
             else:
                 output = encode(reply, self.resp3)
             spent = seconds() - started

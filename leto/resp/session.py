@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred
 from leto.errors import DiskFull
 from leto.keyspace.batch import SET_HEADS
 from leto.keyspace.replies import QUEUED, Error, Reply
+from leto.keyspace.steps import Steps
 from leto.resp import outcomes
 from leto.resp.codec import Request, RequestReader, pack
 from leto.resp.flow import NOTABLE_BYTES
@@ -87,7 +88,7 @@ class Session(RunQueue):
         self.transaction: Transaction | None = None
         self.watch = Watch()
         self.compat_leto = state.compat_leto
-        self.query = self._compat_query if state.compat_leto else state.replica.machine.query
+        self.query = self._compat_query if state.compat_leto else state.replica.machine.begin_query
         self.reader = RequestReader(state.max_bulk_bytes, state.password is None)
 
     # requests in --------------------------------------------------------------------------------
@@ -397,6 +398,11 @@ class Session(RunQueue):
         """Into the slow log."""
         self.state.slowlog.add(argv, microseconds, self.state.wall_clock(), self.peer, self.name)
 
+    def read(self, argv: Request, clock_ms: int) -> Reply:
+        """query(), whole."""
+        reply = self.query(argv, clock_ms)
+        return reply.finish() if type(reply) is Steps else reply
+
     def timed_query(self, argv: Request, clock_ms: int) -> Reply:
         """query(), each command timed for the slow log."""
         seconds = self.state.reactor.seconds
@@ -414,7 +420,8 @@ class Session(RunQueue):
         self.state.count_error(error)
 
     def _compat_query(self, argv: Request, clock_ms: int) -> Reply:
-        return compat_reply(argv, self.state.replica.machine.query(argv, clock_ms))
+        reply = self.state.replica.machine.begin_query(argv, clock_ms)
+        return reply if type(reply) is Steps else compat_reply(argv, reply)
 
 
 def _tally(group: Sequence[tuple[Request, Known]]) -> Tally:

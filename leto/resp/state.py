@@ -63,6 +63,7 @@ class ServerState:
         self.turns = Turns(reactor, self.meter)
         self.pump = Pump(reactor, lambda: replica.is_congested)
         self.memory = ClientMemory(config.maxmemory_clients)
+        replica.on_half_applied = lambda is_half: self.turns.hold(is_half)
         self.run_id = os.urandom(20).hex()
         self._next_id = 0
         self._frozen = 0

@@ -6,39 +6,54 @@ at one instant of the state machine, on any node. Connection commands in it are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from leto.errors import DiskFull
 from leto.keyspace.replies import NULL_ARRAY, OK, Error, Reply
+from leto.keyspace.steps import exhaust
 from leto.resp.codec import Request, encode, pack
 from leto.resp.flow import NOTABLE_BYTES
+from leto.resp.long import MANY, LongReply, is_long
 from leto.resp.outcomes import refusal, refused_writes
 from leto.resp.runs import ReadRun, Run, WriteRun, compat_reply
 from leto.resp.strict import ARGUMENT_BYTES, request_bytes
 from leto.resp.table import LOCAL, NO_REPLY, WRITE, Known, command
+from leto.resp.turns import SLICE_SECONDS
 
 if TYPE_CHECKING:
     from leto.resp.session import Session
 
 ABORTED = Error(b"EXECABORT Transaction discarded because of previous errors.")
 _EXEC = pack((b"EXEC",))
+_SMALL = 1 << 12  # bytes of a command that is packed when it is queued
 
 
 class Transaction:
     """What MULTI began: the commands queued since, what they cost, and whether one of them was refused."""
 
-    __slots__ = ("bytes", "failed", "items")
+    __slots__ = ("bytes", "failed", "has_local", "has_write", "items", "packed")
 
     def __init__(self) -> None:
         self.items: list[tuple[Request, Known]] = []
+        self.packed: list[bytes | Request] = []  # those that the log would hold, as it would unless they are large
         self.bytes = 0
         self.failed = False
+        self.has_write = False
+        self.has_local = False
 
     def add(self, argv: Request, known: Known) -> None:
         """Queue a command."""
         self.items.append((argv, known))
         self.bytes += request_bytes(argv)
+        if known.kind == LOCAL:
+            self.has_local = True
+        else:
+            self.has_write = self.has_write or known.kind == WRITE
+            # Now, for all of them at EXEC would take long; but a large one is not to be kept twice.
+            size = sum(map(len, argv))
+            self.packed.append(pack(argv) if size <= _SMALL else argv)
 
 
 class Watch:
@@ -83,35 +98,69 @@ class WatchRun(ReadRun):
         return True
 
 
-def compose(session: Session, items: Sequence[tuple[Request, Known]], replies: Reply) -> Reply:
-    """EXEC's reply: the keyspace's `replies` and, carried out now, those of the connection commands between."""
+def compose(session: Session, items: Sequence[tuple[Request, Known]], replies: Reply) -> Generator[None, None, Reply]:
+    """EXEC's reply: the keyspace's `replies` and, carried out now, those of the connection commands between. In steps
+    of MANY commands."""
     if not isinstance(replies, list):
         return replies
     from_keyspace = iter(replies)
     composed: list[Reply] = []
-    for argv, known in items:
+    for number, (argv, known) in enumerate(items, 1):
         if known.kind == LOCAL:
             reply = known.at_exec(session, argv)
-            composed.append(OK if reply is NO_REPLY else reply)
-            continue
-        reply = next(from_keyspace)
-        composed.append(compat_reply(argv, reply) if session.compat_leto else reply)
-    for (argv, _), reply in zip(items, composed, strict=True):
+            reply = OK if reply is NO_REPLY else reply
+        else:
+            reply = next(from_keyspace)
+            if session.compat_leto:
+                reply = compat_reply(argv, reply)
         if type(reply) is Error:
             session.count_error(reply, argv)
+        composed.append(reply)
+        if number % MANY == 0:
+            yield
     return composed
+
+
+class _Answering:
+    """A long reply to a transaction that wrote, encoded by the slice."""
+
+    def __init__(self, run: WriteTransaction, reply: Reply) -> None:
+        session = run.session
+        self._run = run
+        self._long = LongReply(reply, run.resp3, session.state.replica, partial(compose, session, run.items))
+        self._parts: list[bytes] = []
+
+    def proceed(self) -> None:
+        """The next slice of reads has begun."""
+        session = self._run.session
+        turns, seconds = session.state.turns, session.state.seconds
+        began = seconds()
+        try:
+            while not session.closed:
+                data = self._long.step()
+                if data is None:
+                    self._run.ended(b"".join(self._parts))
+                    break
+                self._parts.append(data)
+                if seconds() - began > SLICE_SECONDS:
+                    turns.wait(self)
+                    break
+        except Exception:  # noqa: BLE001 - one client's misfortune is no other's
+            session.fault()
+        turns.spent(seconds() - began)
 
 
 class WriteTransaction(WriteRun):
     """EXEC with a write among its commands."""
 
-    __slots__ = ("items", "watch")
+    __slots__ = ("items", "packed", "watch")
 
-    def __init__(self, session: Session, argv: Request, items: Sequence[tuple[Request, Known]], watch: Watch) -> None:
+    def __init__(self, session: Session, argv: Request, transaction: Transaction, watch: Watch) -> None:
         super().__init__(session, [argv], b"", ())
-        self.items = items
+        self.items = transaction.items
+        self.packed = transaction.packed
         self.watch = watch
-        self.size += sum(sum(map(len, queued)) for queued, _ in items)
+        self.size += transaction.bytes
 
     def start(self) -> None:
         if self.watch.failed:
@@ -120,16 +169,24 @@ class WriteTransaction(WriteRun):
             return
         # Built only now: a WATCH in the same pipeline has just learnt its index.
         watched = [part for key, index in self.watch.indexes.items() for part in (b"%d" % index, key)]
-        queued = [pack(argv) for argv, known in self.items if known.kind != LOCAL]
+        queued = [packed if type(packed) is bytes else pack(packed) for packed in self.packed]  # type: ignore[arg-type]
         self.payload = b"".join((pack((b"MULTI", *watched)), *queued, _EXEC))
+        self.packed = []
         super().start()
 
     def applied(self, replies: Sequence[Reply], start: int, microseconds: float) -> None:
         try:
-            reply = compose(self.session, self.items, replies[start])
-            self._end(encode(reply, self.resp3))
+            reply = replies[start]
+            if len(self.items) > MANY or (type(reply) is list and is_long(reply)):
+                self.session.state.turns.wait(_Answering(self, reply))
+            else:
+                self._end(encode(exhaust(compose(self.session, self.items, reply)), self.resp3))
         except Exception:  # noqa: BLE001 - one client's misfortune is no other's
             self.session.fault()
+
+    def ended(self, output: bytes) -> None:
+        """That is the reply."""
+        self._end(output)
 
     def refusals(self, error: Exception) -> Sequence[Reply]:
         if isinstance(error, DiskFull):
@@ -143,14 +200,17 @@ class ReadTransaction(ReadRun):
 
     __slots__ = ("items", "watch")
 
-    def __init__(self, session: Session, argv: Request, items: Sequence[tuple[Request, Known]], watch: Watch) -> None:
-        super().__init__(session, [argv], sum(sum(map(len, queued)) for queued, _ in items), ())
-        self.items = items
+    def __init__(self, session: Session, argv: Request, transaction: Transaction, watch: Watch) -> None:
+        super().__init__(session, [argv], transaction.bytes, ())
+        self.items = transaction.items
         self.watch = watch
 
     def evaluate(self) -> bool:
         session = self.session
+        started = session.state.seconds()
         reply: Reply
+        if self.long is not None:
+            return self._go_on_to_end(started)
         if self.error is not None:
             reply = refusal(self.error, False)
             session.count_error(reply, self.commands[0])
@@ -159,16 +219,27 @@ class ReadTransaction(ReadRun):
         else:
             reads = [argv for argv, known in self.items if known.kind != LOCAL]
             machine = session.state.replica.machine
-            reply = compose(session, self.items, machine.query_transaction(reads, self.watch.indexes, self.clock_ms))
+            reply = machine.begin_query_transaction(reads, self.watch.indexes, self.clock_ms)
+            composing = partial(compose, session, self.items)
+            if len(self.items) > MANY or is_long(reply):
+                self._begin_long(LongReply(reply, self.resp3, session.state.replica, composing), started)
+                return self._go_on_to_end(started)
+            reply = exhaust(composing(reply))
         self.output = b"" if self.silent else encode(reply, self.resp3)
         return True
 
+    def _go_on_to_end(self, started: float) -> bool:
+        if not self._go_on(started):
+            return False
+        self.output = b""  # it is sent
+        return True
 
-def exec_run(session: Session, argv: Request, items: Sequence[tuple[Request, Known]], watch: Watch) -> Run:
+
+def exec_run(session: Session, argv: Request, transaction: Transaction, watch: Watch) -> Run:
     """The run that carries the transaction out."""
-    if any(known.kind == WRITE for _, known in items):
-        return WriteTransaction(session, argv, items, watch)
-    return ReadTransaction(session, argv, items, watch)
+    if transaction.has_write:
+        return WriteTransaction(session, argv, transaction, watch)
+    return ReadTransaction(session, argv, transaction, watch)
 
 
 # The commands -------------------------------------------------------------------------------------
@@ -228,9 +299,9 @@ def exec_(session: Session, argv: Request) -> Reply | Run:
     session.transaction = None
     if transaction.failed:
         return ABORTED
-    if any(known.kind == LOCAL for _, known in transaction.items):
+    if transaction.has_local:
         session.blocked = "exec"  # it may change how what follows is answered (HELLO, READONLY)
-    return exec_run(session, argv, transaction.items, watch)
+    return exec_run(session, argv, transaction, watch)
 
 
 @_command(

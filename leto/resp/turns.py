@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from leto.stalls import SHORT, StallMeter
 
-if TYPE_CHECKING:
-    from leto.resp.queue import RunQueue
-
 SLICE_SECONDS = 0.008
+
+
+class Waiter(Protocol):
+    """A client whose reads wait, or what else is done by the slice."""
+
+    def proceed(self) -> None: ...
 
 
 class Turns:
@@ -22,7 +25,8 @@ class Turns:
         self._meter = meter
         self._spent = 0.0
         self.is_over = False  # nothing more is to be evaluated in this turn
-        self._waiting: deque[RunQueue] = deque()
+        self.is_held = False  # nor in later ones
+        self._waiting: deque[Waiter] = deque()
         self._call: Any = None
 
     def spent(self, seconds: float) -> None:
@@ -35,7 +39,15 @@ class Turns:
             if self._call is None:
                 self._call = self._reactor.callLater(0, self._next)
 
-    def wait(self, client: RunQueue) -> None:
+    def hold(self, is_held: bool) -> None:
+        """Nothing is evaluated while the keyspace is half-way through an entry."""
+        self.is_held = is_held
+        if is_held:
+            self.is_over = True
+        elif self._call is None:
+            self._call = self._reactor.callLater(0, self._next)
+
+    def wait(self, client: Waiter) -> None:
         """Its proceed() is called in the next slice."""
         self._waiting.append(client)
         if self._call is None:
@@ -51,6 +63,8 @@ class Turns:
     def _next(self) -> None:
         self._call = None
         self._spent = 0.0
+        if self.is_held:
+            return
         self.is_over = False
         waiting, self._waiting = self._waiting, deque()
         while waiting and not self.is_over:

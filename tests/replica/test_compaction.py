@@ -101,6 +101,7 @@ class Keyspace:
 
     applied = 7
     key_count = 100
+    is_whole = True
 
     def __init__(self, clock: Clock, slices: list[bytes], seconds: float) -> None:
         self._clock, self._slices, self._seconds = clock, slices, seconds

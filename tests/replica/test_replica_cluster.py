@@ -802,11 +802,11 @@ def test_no_turn_applies_for_long_however_much_is_committed(monkeypatch):
     node = cluster.leader
     node.crash()
     replica = node.start()
-    machine, apply, longest = replica.machine, replica.machine.apply, [0.0]
+    machine, begin, longest = replica.machine, replica.machine.begin, [0.0]
 
     def slow(entry):
         cluster.clock.rightNow += 0.001
-        return apply(entry)
+        return begin(entry)
 
     turn = replica.driver._run
 
@@ -815,6 +815,6 @@ def test_no_turn_applies_for_long_however_much_is_committed(monkeypatch):
         turn()
         longest[0] = max(longest[0], cluster.clock.seconds() - began)
 
-    machine.apply, replica.driver._run = slow, timed
+    machine.begin, replica.driver._run = slow, timed
     cluster.until(lambda: cluster.get(b"key:59", node) == b"x" * 100)
     assert 0.002 <= longest[0] <= APPLY_SECONDS + 0.002

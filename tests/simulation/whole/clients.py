@@ -113,7 +113,7 @@ class Client:
     def _query(self, clock_ms: int, operation: Operation, process: Process) -> Any:
         machine = process.replica.machine
         if process.alive:
-            self.world.oracle.read(operation, machine.applied)
+            self.world.oracle.read(operation, machine.applied, machine.is_whole)
         if len(operation.commands) == 1:
             return [machine.query(operation.commands[0], clock_ms)]
         replies = machine.query_transaction(operation.commands, {}, clock_ms)

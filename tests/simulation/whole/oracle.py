@@ -14,7 +14,8 @@ from zlib import crc32
 
 from leto.errors import StorageError
 from leto.keyspace import batch
-from leto.keyspace.machine import Machine, group, parse, parse_pairs
+from leto.keyspace.machine import Machine
+from leto.keyspace.parsing import group, parse, parse_pairs
 from leto.raft import invariants
 from leto.raft.configuration import Configuration, Member, decode
 from leto.raft.messages import (
@@ -178,8 +179,10 @@ class Oracle:
             if (operation.id, number) in self.tokens:
                 self.fail(f"{operation} was applied, but is refused: {error!r}")
 
-    def read(self, operation: Operation, applied: int) -> None:
+    def read(self, operation: Operation, applied: int, is_whole: bool) -> None:
         """A read was served from the state at `applied`."""
+        if not is_whole:
+            self.fail(f"{operation} was served from half an entry, the one after {applied}")
         if applied < operation.floor:
             self.fail(f"stale read: {operation} sees the state at {applied}, though {operation.floor} was known before")
         self.floor = max(self.floor, applied)

@@ -52,6 +52,16 @@ def _read_without_confirmation(stack: ExitStack) -> None:
     stack.enter_context(patch.object(Replica, "read", read))
 
 
+@bug("reads-of-half-an-entry", "half an entry")
+def _reads_of_half_an_entry(stack: ExitStack) -> None:
+    """A read is served while an entry is applied in steps."""
+
+    def read_answered(self: Any, state: Any) -> None:
+        self._reads.answered(state, self.machine.applied)
+
+    stack.enter_context(patch.object(Replica, "read_answered", read_answered))
+
+
 @bug("vote-not-synced", "spoke of term|but told|is older than the log")
 def _vote_not_synced(stack: ExitStack) -> None:
     """Term and vote are written, but not made durable before they are acted on."""

@@ -1,0 +1,110 @@
+"""Entries that take long are applied in turns; reads that take long hold them up, and not for ever."""
+
+from __future__ import annotations
+
+import hiredis
+import pytest
+from cluster import Cluster
+
+from leto.errors import NothingToSnapshot
+from leto.keyspace.steps import LONG
+from leto.replica.driver import APPLY_SECONDS
+
+MANY = 20 * LONG
+
+
+def transaction(count, value="new"):
+    commands = [("MULTI",), *[("SET", f"key:{i}", value) for i in range(count)], ("EXEC",)]
+    return b"".join(map(hiredis.pack_command, commands))
+
+
+@pytest.fixture
+def cluster():
+    return Cluster(1)
+
+
+def slowly(cluster, replica):
+    """Each step takes half of a turn's time; gives how long the turns took."""
+    machine, driver, turns = replica.machine, replica.driver, []
+    begin, go_on, run = machine.begin, machine.go_on, driver._run
+
+    def slow(step):
+        def taken(*entry):
+            cluster.clock.rightNow += APPLY_SECONDS / 2
+            return step(*entry)
+
+        return taken
+
+    def timed():
+        began = cluster.clock.seconds()
+        run()
+        turns.append(cluster.clock.seconds() - began)
+
+    machine.begin, machine.go_on, driver._run = slow(begin), slow(go_on), timed
+    return turns
+
+
+def test_a_long_entry_takes_turns_and_nobody_sees_half_of_it(cluster):
+    replica = cluster.leader.replica
+    turns = slowly(cluster, replica)
+    told, seen, answers = [], [], []
+    replica.on_half_applied = told.append
+    go_on = replica.machine.go_on
+
+    def asking():
+        if len(seen) < 3:  # a read that comes while the entry is under way
+            seen.append(None)
+            replica.read().addCallback(
+                lambda clock_ms: answers.append(
+                    (
+                        replica.machine.is_whole,
+                        [replica.machine.query((b"GET", b"key:%d" % i), 0) for i in (0, MANY - 1)],
+                    )
+                )
+            )
+        return go_on()
+
+    replica.machine.go_on = asking
+    done = []
+    replica.write(transaction(MANY), 1).addCallback(done.append)
+    cluster.until(lambda: done and len(answers) == 3)
+    assert max(turns) <= 2 * APPLY_SECONDS
+    assert len(turns) > 5
+    assert told == [True, False]
+    assert answers == [(True, [b"new", b"new"])] * 3
+    assert len(done[0][0]) == MANY
+
+
+def test_a_snapshot_waits_until_the_entry_is_whole(cluster):
+    cluster.do("SET", "a", "1")
+    replica = cluster.leader.replica
+    slowly(cluster, replica)
+    taken, go_on = [], replica.machine.go_on
+
+    def asking():
+        if not taken:
+            taken.append(None)
+            replica.snapshot().addCallbacks(taken.append, lambda failure: failure.trap(NothingToSnapshot))
+        return go_on()
+
+    replica.machine.go_on = asking
+    replica.write(transaction(MANY), 1)
+    cluster.until(lambda: len(taken) == 2)
+    assert replica.machine.is_whole
+    assert taken[1].index == replica.machine.applied
+
+
+def test_a_read_that_holds_the_state_is_followed_by_what_was_committed(cluster):
+    replica = cluster.leader.replica
+    assert replica.hold() is True
+    assert replica.hold() is False  # one at a time
+    done = []
+    replica.write(hiredis.pack_command(("SET", "a", "1")), 1).addCallback(done.append)
+    cluster.clock.pump([0.01] * 20)
+    assert not done
+    assert replica.machine.query((b"GET", b"a"), 0) is None
+    replica.release()
+    assert replica.hold() is False  # what waited comes first
+    cluster.until(lambda: done)
+    assert replica.hold() is True
+    replica.release()
