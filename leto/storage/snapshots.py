@@ -210,11 +210,17 @@ class Snapshots:
     def _path(self, meta: SnapshotMeta, suffix: str) -> str:
         return os.path.join(self._directory, stem_of(meta) + suffix)
 
-    def _floor(self) -> int:
-        """How much a snapshot that begins now must leave free. Where there is less than should be, it may be what gives
-        the room back, and so may take some of it."""
+    def _floor(self, size: int) -> int:
+        """How much a snapshot that begins now, of about that size, must leave free. Where there is less than should be,
+        it may be what gives the room back, and so may take some of it. Older ones go before it if they are in its way.
+        """
         space = self._disk.space(self._directory)
         least = self._min_free(space)
+        if least and space.free < least + size:
+            with self._change:
+                for _, name in self._stored()[1:]:
+                    self._disk.unlink(os.path.join(self._directory, name))
+            space = self._disk.space(self._directory)
         return least if space.free >= least else least // LOW_SHARE
 
     # taking and receiving ---------------------------------------------------------------------------
@@ -227,7 +233,8 @@ class Snapshots:
         header = SnapshotHeader(self._owner.cluster, meta, OWN, 0, self._token())
         path = self._path(meta, TEMPORARY)
         try:
-            floor = self._floor()
+            stored = self._stored()
+            floor = self._floor(self._size(stored[0][1]) if stored else 0)
             if self._disk.exists(path):
                 self._disk.unlink(path)
             file = self._disk.create(path)
@@ -257,7 +264,7 @@ class Snapshots:
         complete = self._path(meta, COMPLETE)
         try:
             self._remove([PARTIAL, COMPLETE], but=(path, complete))
-            floor = self._floor()
+            floor = self._floor(size)
             if self._disk.exists(complete):
                 if self._disk.exists(path):
                     self._disk.unlink(path)

@@ -108,3 +108,20 @@ def test_no_segment_is_begun_for_that_where_no_room_is_left_for_one():
     store.compact(40)
     assert store.log_bytes() > 4_000_000
     assert store.failure is None
+
+
+def test_the_snapshot_before_goes_where_a_new_one_might_not_fit_beside_it():
+    disk, store = limited(400_000)
+    take(store, 2, bytes(80_000))
+    take(store, 3, bytes(80_000))
+    store.free_compacted()
+    assert len(snapshots(disk)) == 2, "there is room, and the log leads on from it"
+    ballast = disk.open("/other/ballast")
+    ballast.write_at(ballast.size(), [bytes(disk.space("/data").free - KEPT - 70_000)])
+    take(store, 4, bytes(80_000))
+    assert store.snapshot == meta(4)
+    assert [path for path in snapshots(disk) if "00000002-" in path] == []
+
+
+def snapshots(disk: SimulatedDisk) -> list[str]:
+    return [path for path in disk.files() if path.endswith(".snapshot")]
