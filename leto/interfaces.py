@@ -356,6 +356,7 @@ class ReplicaStatus:
     disk_free: int = 0  # bytes, of the disk that the data directory is on
     disk_total: int = 0
     disk_min_free: int = 0  # with less a leader refuses writes that add data
+    growth_refusal: str = ""  # why this node, leading, refuses writes that may add data
     disk_state: str = "ok"  # "warning": less than twice that is left; "low": less than that
     keys: int = 0  # expired ones that are not deleted yet included
 

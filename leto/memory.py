@@ -189,6 +189,7 @@ class LoneReplica:
             configuration=self._configuration(),
             configuration_index=0,
             has_quorum=self.refusal is None,
+            growth_refusal=self.growth_refusal,
             digest=digest,
             digest_index=index,
             members=tuple(

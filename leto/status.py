@@ -136,6 +136,8 @@ def _problems(cluster: Mapping[str, Any]) -> Iterator[str]:
             yield f"{server_id} follows {whom}, not the leader {leader}"
         if node.get("disk_state") == "low":  # nodes of older versions do not tell
             yield f"{server_id}'s disk is low: {node['disk_free'] >> 20} MB are left"
+        if node.get("growth_refusal"):
+            yield f"{server_id}: {node['growth_refusal']}"
         if node.get("snapshot_found_no_room"):
             yield f"{server_id} found no room for a snapshot"
         lag = highest - node["applied"]

@@ -75,6 +75,7 @@ STATUS_GAUGES: tuple[tuple[str, str, Callable[[ReplicaStatus], float]], ...] = (
         "0 while there is room, 1 below twice leto_disk_min_free_bytes, 2 below it.",
         lambda s: ("ok", "warning", "low").index(s.disk_state),
     ),
+    ("leto_writes_refused", "1 while a leader refuses writes that add data.", lambda s: s.growth_refusal != ""),
     (
         "leto_snapshot_found_no_room",
         "1 if the last snapshot that was tried found no room.",

@@ -381,6 +381,7 @@ class Replica:
             snapshot_found_no_room=self.compaction.found_no_room,
             space=self.room.space,
             disk_state=self.room.state,
+            growth_refusal=self.growth_refusal,
             counters=self._counters
             | {
                 "flushes": self.driver.flushes,

@@ -32,6 +32,7 @@ def describe(
     snapshot_found_no_room: bool,
     space: DiskSpace,
     disk_state: str,
+    growth_refusal: str,
     counters: Mapping[str, int],
 ) -> ReplicaStatus:
     """One instant of the node, as plain values."""
@@ -94,6 +95,7 @@ def describe(
         disk_total=space.total,
         disk_min_free=space.min_free,
         disk_state=disk_state,
+        growth_refusal=growth_refusal,
         counters=counters,
         version=leto.__version__,
         level=machine.understands,

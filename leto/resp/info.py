@@ -140,7 +140,7 @@ def _persistence(session: Session) -> Fields:
     yield "disk_free_bytes", status.disk_free
     yield "disk_total_bytes", status.disk_total
     yield "disk_min_free_bytes", status.disk_min_free
-    yield "writes_refused", session.state.replica.growth_refusal
+    yield "writes_refused", int(status.growth_refusal != "")
 
 
 def _stats(session: Session) -> Fields:

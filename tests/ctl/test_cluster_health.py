@@ -138,8 +138,10 @@ def test_a_row_tells_keys_log_uptime_version_and_level(seconds: int, text: str) 
 def test_a_disk_that_is_low_is_a_problem_and_marked() -> None:
     low = {"disk_free": 100 << 20, "disk_total": 9 << 30, "disk_state": "low", "snapshot_found_no_room": True}
     warning = low | {"disk_state": "warning", "snapshot_found_no_room": False}
-    cluster = cluster_view(node_view("id1"), node_view("id2") | low, node_view("id3") | warning)
+    refusing = {"growth_refusal": "too many disks are low: writes that add data are refused"}
+    cluster = cluster_view(node_view("id1") | refusing, node_view("id2") | low, node_view("id3") | warning)
     assert cluster_problems(cluster) == [
+        "id1: too many disks are low: writes that add data are refused",
         "id2's disk is low: 100 MB are left",
         "id2 found no room for a snapshot",
     ]

@@ -50,7 +50,7 @@ def test_three_disks_that_fill_alike_take_nobody_down_and_are_freed_by_deletion(
         assert "min-free-bytes): this node, if it leads, refuses writes that add data" in leader.log()
         assert "with less than 2048 KB (min-free-bytes)" in leader.log(), "it was told before"
         client.flushall()
-        wait_for(lambda: client.info("persistence")["writes_refused"] == "", "its disk has room again")
+        wait_for(lambda: client.info("persistence")["writes_refused"] == 0, "its disk has room again")
         assert client.set("a", "b")
         assert all(node.is_running and "stopping at once" not in node.log() for node in cluster)
         cluster.wait_same_state()
