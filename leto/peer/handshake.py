@@ -237,6 +237,9 @@ class AcceptorHandshake:
                 return self._refuse_foreigner()
             if self._secret is None:
                 self.claim = hello
+                if self._confirms:
+                    self.unconfirmed = hello
+                    return b""
                 return self._refuse_foreigner()
             return self._question(hello, body)
         if barred is not None and not hello.only_asks:
@@ -298,6 +301,10 @@ class AcceptorHandshake:
         hello, self.unconfirmed = self.unconfirmed, None
         if hello is None:
             raise ValueError("nobody waits to be confirmed")
+        if hello.cluster_id != self._own.cluster_id:
+            if unconfirmed:
+                self.claim = None
+            return self._refuse_foreigner()
         return self._end(hello, Refusal(RefusalCode.UNCONFIRMED, unconfirmed) if unconfirmed else self._admit(hello))
 
     def _end(self, hello: Hello, refusal: Refusal | None) -> bytes:

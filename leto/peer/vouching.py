@@ -65,9 +65,12 @@ class Vouching:
 
     async def _confirm(self, hello: Hello, host: str, admitted: bool) -> str:
         own = self._identity
-        vouch = Vouch(PROTOCOL_VERSION, own.cluster_id, own.server_id, hello.server_id, hello.incarnation, hello.nonce)
-        given = self._peers().get(hello.server_id, "")
-        if not given and not admitted:
+        is_foreign = hello.cluster_id != own.cluster_id  # what it claims is to be a member of another cluster
+        vouch = Vouch(
+            PROTOCOL_VERSION, hello.cluster_id, own.server_id, hello.server_id, hello.incarnation, hello.nonce
+        )
+        given = "" if is_foreign else self._peers().get(hello.server_id, "")
+        if not given and not admitted and not is_foreign:
             given = await self._where(vouch)
             if not given:
                 return f"no member that this node reaches knows {hello.server_id!r}"

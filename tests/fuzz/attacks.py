@@ -22,7 +22,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from leto.peer.frames import Kind, frame
+from leto.peer import requests
+from leto.peer.frames import FrameReader, Kind, frame
 from leto.peer.greetings import Hello, Proof, encode
 from leto.peer.wire_messages import encode_message
 from leto.raft.messages import RequestVote
@@ -171,13 +172,13 @@ def _cpu(pid: int) -> float:
 
 
 def hello(victim: Victim, **other: object) -> bytes:
-    fields = {"cluster": victim.cluster_id, "name": "stranger", "dialled": victim.node.id, **other}
+    fields = {"cluster": victim.cluster_id, "name": "stranger", "dialled": victim.node.id, "index": 5, **other}
     return frame(
         Kind.HELLO,
         encode(
             Hello(
                 1, str(fields["cluster"]), str(fields["name"]), str(fields["dialled"]), b"i" * 16, os.urandom(32),
-                False, "", "", 5,
+                False, "", "", int(str(fields["index"])),
             )
         ),
     )  # fmt: skip
@@ -202,6 +203,37 @@ def peer_nonsense(victim: Victim, stack: ExitStack) -> str:
     return f"{len(opened)} connections, all closed"
 
 
+def peer_impostor(victim: Victim, stack: ExitStack) -> str:
+    """Strangers that say they are a member, or one of a newer configuration: to write, to vote, to have a last term."""
+    members = victim.node.info()["raft_voters"].split(",")
+    garbage = frame(Kind.REQUEST, struct.pack(">Q", 1) + requests.encode(requests.Forward(b"garbage", 1)))
+    heard = []
+    for name in sorted({*members, "id2", "id9"} - {victim.node.id}):
+        vote = frame(
+            Kind.MESSAGE, encode_message(RequestVote(name, victim.node.id, 1 << 61, 1 << 61, 1, transfer=True))
+        )
+        greeting = hello(victim, name=name, index=1 << 40) + frame(Kind.PROOF, encode(Proof(b"")))
+        opened = _all(victim.peer, victim.many(30), stack, greeting)
+        heard += [_answers(connection, garbage + vote) for connection in opened]
+    accepted = [data for data in heard if any(kind == Kind.ACCEPTED for kind, _ in FrameReader().feed(data))]
+    assert not accepted, f"{len(accepted)} of {len(heard)} strangers were let in"
+    return f"{len(heard)} connections, none let in"
+
+
+def _answers(connection: socket.socket, more: bytes) -> bytes:
+    """All that comes on it until it is closed; once something has, `more` is sent."""
+    data = b""
+    connection.settimeout(10)
+    try:
+        while part := connection.recv(4096):
+            if not data:
+                connection.sendall(more)
+            data += part
+    except OSError:
+        pass  # closed on us
+    return data
+
+
 def peer_half_open(victim: Victim, stack: ExitStack) -> str:
     """Connections to the peers' port that say nothing, or one byte a second."""
     opened = _all(victim.peer, victim.many(10_000), stack)
@@ -221,7 +253,8 @@ def peer_half_open(victim: Victim, stack: ExitStack) -> str:
 ATTACKS: dict[str, Attack] = {
     function.__name__.replace("_", "-"): function
     for function in (
-        never_read, never_finish, promise, connect_often, many_clients, no_descriptors, peer_nonsense, peer_half_open,
+        never_read, never_finish, promise, connect_often, many_clients, no_descriptors, peer_nonsense, peer_impostor,
+        peer_half_open,
     )
 }  # fmt: skip
 

@@ -23,7 +23,7 @@ def run(cluster: Cluster, name: str, scale: float) -> list[str]:
 
 def test_a_node_under_attack_serves_and_changes_nothing(tmp_path: Path) -> None:
     with Cluster(tmp_path, 1, *OPTIONS) as cluster:
-        for name in ("no-descriptors", "promise", "peer-nonsense"):
+        for name in ("no-descriptors", "promise", "peer-nonsense", "peer-impostor"):
             assert len(run(cluster, name, 0.02)) == 1
 
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 import pytest
 import pytest_twisted
 from peer_fixtures import TcpWorld
+from test_peer_tcp import Raw, hello
 
 from leto.interfaces import Claim
+from leto.peer.frames import Kind, frame
+from leto.peer.greetings import RefusalCode, Refused, decode, encode
 
 OTHER = "d" * 32
 
 
-@pytest_twisted.async_yield_fixture(params=[None, b"s3cret"], ids=["no secret", "a secret"])
+WORLDS = {"no secret": {"confirm_peers": True}, "nobody is asked": {}, "a secret": {"secret": b"s3cret"}}
+
+
+@pytest_twisted.async_yield_fixture(params=WORLDS.values(), ids=list(WORLDS))
 async def world(request: pytest.FixtureRequest):
-    world = TcpWorld(secret=request.param)
+    world = TcpWorld(**request.param)
     yield world
     await world.stop()
 
@@ -62,4 +68,18 @@ async def test_members_of_the_same_cluster_claim_nothing(world: TcpWorld) -> Non
     a = world.node("a")
     a.transport.set_peers({"b": b.address})
     await world.until(lambda: a.transport.is_connected("b"))
+    assert not claims
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_stranger_that_no_node_answers_for_claims_nothing(tcp, lines):
+    """Else anybody on the host ended a lone node with one greeting."""
+    claims: list[Claim] = []
+    b, bystander = tcp.node("b", on_claim=claims.append, confirm_peers=True), tcp.node("a", cluster=OTHER)
+    for address in ("", bystander.address, "127.0.0.1:1"):
+        raw = Raw(tcp, b)
+        raw.send(frame(Kind.HELLO, encode(hello("b", "a", address=address, cluster=OTHER))))
+        [(kind, body)] = await raw.until_frames(1)
+        await raw.until_closed()
+        assert (kind, decode(body, Refused).code) == (Kind.REFUSED, RefusalCode.CLUSTER)
     assert not claims
