@@ -108,7 +108,8 @@ class Config:
     listen: Address = Address("", 5379)
     raftbind: Address = Address("", 15379)
     raftdir: str = "./"
-    join: Address | None = None
+    join: tuple[Address, ...] = ()  # client addresses of members; this node's own may be among them
+    bootstrap_expect: int = 0  # how many nodes, all of --join, form a cluster once they see each other; 0: never
     advertise: Address | None = None  # what peers dial, where it is not raftbind (a proxy, a NAT)
     advertise_client: Address | None = None  # what clients dial, where it is not listen
 
@@ -200,12 +201,18 @@ def _violations(config: Config) -> Iterator[str]:
             f"the id {config.id!r} is no name for a node: use 1 to 128 letters, digits and _ . : @ - "
             "(the first a letter, a digit or _)"
         )
-    for name in ("join", "advertise", "advertise_client"):
-        address: Address | None = getattr(config, name)
+    dialled: list[tuple[str, Address | None]] = [("join", address) for address in config.join]
+    dialled += [("advertise", config.advertise), ("advertise_client", config.advertise_client)]
+    for name, address in dialled:
         if address is not None and address.port == 0:
             yield f"{name.replace('_', '-')} {address} names no port that can be dialled"
         if address is not None and name != "join" and address.is_unspecified:
             yield f"{name.replace('_', '-')} {address} names no host that others can dial"
+    if config.bootstrap_expect and config.bootstrap_expect - len(config.join) not in (0, 1):
+        yield (
+            f"bootstrap-expect {config.bootstrap_expect} needs the addresses of all these nodes in join (this node's "
+            f"own may be left out), which has {len(config.join)}"
+        )
     served = (("listen", config.listen), ("raftbind", config.raftbind), ("admin-listen", config.admin_listen))
     for (one, a), (other, b) in combinations(served, 2):
         if a is not None and b is not None and a.port == b.port != 0 and (a.host == b.host or "" in (a.host, b.host)):

@@ -50,7 +50,7 @@ class Entrance:
 
     async def come(self) -> Identity | None:
         """The identity that a cluster has taken this node under; None: it is to found one."""
-        return await (self._listen() if self._config.join is None else self._join())
+        return await (self._join() if self._config.join else self._listen())
 
     async def _listen(self) -> None:
         """Let others claim this node as theirs (Transport's `on_claim`), as long as that may take them."""
@@ -62,11 +62,18 @@ class Entrance:
             self.is_founding = False
             await self._door.close()
 
-    async def _join(self) -> Identity:
-        waiting = WaitingFactory(self._config.id)
+    def claimed(self) -> None:
+        """A member of a cluster dials this node by its id: there is one to be taken into, whatever others say."""
+        if self._joiner is not None:
+            self._joiner.may_found = False
+
+    async def _join(self) -> Identity | None:
+        waiting = WaitingFactory()
+        incarnation = uuid.uuid4().hex
+        self._joiner = Joiner(self._reactor, self._config, incarnation, self._door.open, waiting.announce)
+        self._door.open(Identity(NO_CLUSTER, self._config.id))
         self._clients.serve(self._reactor, waiting)
         try:
-            self._joiner = Joiner(self._reactor, self._config, uuid.uuid4().hex, self._door.open)
             return await self._joiner.join()
         finally:
             await self._clients.pause()

@@ -72,6 +72,10 @@ def parse_output_limits(text: str, others: OutputLimits | None = None) -> Output
     return others
 
 
+def _parse_addresses(text: str) -> tuple[Address, ...]:
+    return tuple(dict.fromkeys(Address.parse(part.strip()) for part in text.split(",")))
+
+
 def _parse_count(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ValueError(f"{text!r} is not a whole number")
@@ -188,7 +192,15 @@ GROUPS: Mapping[str, Sequence[Option]] = {
         _address("listen", "where clients and joining nodes connect"),
         _address("raftbind", "where peers connect"),
         _text("raftdir", "DIR", "the node's data directory, created if missing"),
-        _address("join", "any member's client address; without it an empty directory bootstraps a cluster of one"),
+        Option(
+            "join",
+            "join",
+            "HOST:PORT,...",
+            "members' client addresses, its own may be among them; without any an empty directory founds a cluster",
+            _parse_addresses,
+            lambda addresses: ",".join(map(str, addresses)),
+        ),
+        _count("bootstrap-expect", "how many nodes, those of --join, form a cluster together once all are up; 0: none"),
         _address("advertise", "what peers dial, where that is not --raftbind (NAT, a proxy)"),
         _address("advertise-client", "what clients are told to dial, where that is not --listen"),
         _text("config", "FILE", "a TOML file of these options, without the dashes in front", "config_file"),
@@ -271,6 +283,7 @@ GROUPS: Mapping[str, Sequence[Option]] = {
         _text("log-file", "FILE", "where the log goes instead of stderr; reopened on SIGHUP"),
     ),
 }
+LISTS = frozenset({"join"})  # may be given several times
 OPTIONS: Mapping[str, Option] = {option.name: option for group in GROUPS.values() for option in group}
 
 
@@ -300,6 +313,19 @@ def double_dashes(argv: Sequence[str], flags: frozenset[str] = frozenset({"help"
         else:
             raise ConfigError(f"--{name} wants a value")
     return result + rest
+
+
+def gathered(argv: Sequence[str]) -> list[str]:
+    """An option of LISTS that is given several times, in the form of double_dashes, as one with all its values."""
+    result: list[str] = []
+    for token in argv:
+        name, _, value = token.removeprefix("--").partition("=")
+        before = next((at for at, other in enumerate(result) if other.startswith(f"--{name}=")), None)
+        if name in LISTS and before is not None:
+            result[before] += f",{value}"
+        else:
+            result.append(token)
+    return result
 
 
 def help_text(command: str) -> str:
@@ -416,6 +442,8 @@ def _from_file(file: _Given) -> dict[str, _Given]:
             text = "yes" if value else "no"
         elif isinstance(value, int | str):
             text = str(value)
+        elif name in LISTS and isinstance(value, list) and all(isinstance(part, str) for part in value):
+            text = ",".join(value)
         else:
             raise ConfigError(f"{where} must be a string, a whole number or a boolean")
         given[name] = _Given(text, where)

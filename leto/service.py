@@ -328,10 +328,12 @@ class LetoService(Service):
         serves = self.replica is not None and self.replica.node.configuration.ids() == (self.config.id,)
         if serves or (self._entrance is not None and self._entrance.is_founding):
             self.fail(claim_in_words(claim, self.config, serves), EX_CONFIG)
+        elif self._entrance is not None:
+            self._entrance.claimed()
 
     def _shut_out(self) -> None:
         """The cluster has taken this node, and then given its id to another data directory."""
-        if self._asking is None and self.config.join is not None and not self._stopping:
+        if self._asking is None and self.config.join and not self._stopping:
             self._log.warn(
                 "the cluster has taken {id}, and then another node of that id: asking again, in case that one is gone",
                 id=self.config.id,
@@ -343,8 +345,8 @@ class LetoService(Service):
         own = self._store.identity
         assert own is not None
         identity = await Joiner(self._reactor, self.config, own.incarnation, lambda _: None).join()
-        if identity.cluster_id != own.cluster_id:
-            self._log.error("{join} belongs to another cluster", join=str(self.config.join))
+        if identity is not None and identity.cluster_id != own.cluster_id:
+            self._log.error("--join leads to another cluster, {cluster}", cluster=identity.cluster_id)
         await deferLater(self._reactor, ASK_AGAIN_SECONDS)
         self._asking = None
 

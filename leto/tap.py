@@ -12,7 +12,7 @@ from twisted.python import usage
 
 from leto import __version__
 from leto.errors import EX_CONFIG, CannotListen, ConfigError, ForeignDirectory, LetoError
-from leto.options import OPTIONS, double_dashes, help_text, load
+from leto.options import OPTIONS, double_dashes, gathered, help_text, load
 from leto.signals import hold_standard_descriptors, last_words, take_signals_early
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Options(usage.Options):
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Parse; a mistake ends the process with one line instead of twistd's page of help."""
         try:
-            super().parseOptions(double_dashes(sys.argv[1:] if options is None else options))
+            super().parseOptions(gathered(double_dashes(sys.argv[1:] if options is None else options)))
         except (usage.UsageError, ConfigError) as error:
             refuse(f"{error} (--help lists the options)")
 

@@ -8,7 +8,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 # Redis clients know LOADING: they wait and try again. The name helps where two nodes wait for each other.
-_ANSWER = "-LOADING {} waits for the cluster to take it\r\n"
+_ANSWER = "-LOADING {}\r\n"
 
 
 class WaitingProtocol(Protocol):
@@ -36,9 +36,13 @@ class WaitingFactory(Factory):
 
     noisy = False
 
-    def __init__(self, server_id: str) -> None:
+    def __init__(self) -> None:
         self._connections: set[WaitingProtocol] = set()
-        self._answer = _ANSWER.format(server_id).encode()
+        self._answer = b"-LOADING\r\n"
+
+    def announce(self, waiting: object) -> None:
+        """What this node is, in words, until something else is announced."""
+        self._answer = _ANSWER.format(waiting).encode()
 
     def buildProtocol(self, addr: Any) -> WaitingProtocol:
         return WaitingProtocol(self._connections, self._answer)

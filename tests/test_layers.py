@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "keyspace": {"errors", "checksums"},
     "storage": LEAVES | {"raft.configuration", "raft.messages", "raft.reader"},
     "peer": LEAVES | {"listening", "raft.configuration", "raft.messages", "keyspace.replies"},
-    "replica": LEAVES | {"raft", "keyspace", "peer.requests", "status"},
+    "replica": LEAVES | {"forming", "raft", "keyspace", "peer.requests", "status"},
     "memory": LEAVES | {"raft.configuration", "raft.messages", "keyspace", "status"},
     "resp": LEAVES | {"keyspace", "options", "raft.configuration", "raft.messages", "status"},
     "status": LEAVES | {"raft.configuration"},
@@ -53,6 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "notify": set(),
     "signals": {"journal"},
     "waiting": set(),
+    "forming": set(),
     "entrance": {"config", "interfaces", "listening", "peer", "replica", "waiting"},
     "service": LEAVES
     | {"keyspace", "storage", "peer", "replica", "resp", "admin"}

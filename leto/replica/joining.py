@@ -7,7 +7,9 @@ that leaves an empty directory, and the next attempt is a new incarnation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.endpoints import HostnameEndpoint
@@ -18,7 +20,7 @@ from twisted.logger import Logger
 from txredisapi import RedisError, RedisProtocol, ResponseError
 
 from leto.config import Address, Config
-from leto.errors import ConfigError
+from leto.forming import Waiting, judge
 from leto.interfaces import Identity, Store
 from leto.keyspace.machine import understood
 from leto.raft.configuration import Configuration, Member, encode
@@ -27,6 +29,8 @@ from leto.replica.addresses import advertised, advertised_client
 
 NOT_THE_LEADER = "node is not the leader"
 RETRY_SECONDS = 0.5
+CONNECT_SECONDS = 3.0
+MOST_REFERRALS = 4  # from one member to another that it names as the leader
 ANSWER_SECONDS = 15.0
 
 
@@ -39,7 +43,7 @@ def needs_bootstrap(store: Store, config: Config) -> bool:
     if store.last_index > 0 or store.snapshot is not None:
         return False
     if store.identity is None:
-        return config.join is None
+        return not config.join
     hard_state = store.hard_state
     return not store.identity.incarnation and (hard_state.term, hard_state.vote) in ((0, ""), (1, config.id))
 
@@ -54,45 +58,86 @@ def bootstrap(store: Store, config: Config, new_cluster_id: Callable[[], str]) -
 
 
 class Joiner:
-    """Asks the member at config.join, and whoever it names as the leader, until the cluster has taken this node."""
+    """Asks the members at config.join, and whom they name as the leader, until the cluster has taken this node, or it
+    is to found one together with others that wait alike (leto.forming)."""
 
     log = Logger()
 
-    def __init__(self, reactor: Any, config: Config, incarnation: str, introduce: Callable[[Identity], object]) -> None:
-        """`introduce`: from now on this node must answer, on its peers' port, who asks whether it is that."""
-        if config.join is None:
-            raise ConfigError("a node without data and without --join has no cluster to join")
+    def __init__(
+        self,
+        reactor: Any,
+        config: Config,
+        incarnation: str,
+        introduce: Callable[[Identity], object],
+        announce: Callable[[Waiting], object] | None = None,
+    ) -> None:
+        """`introduce`: from now on this node must answer, on its peers' port, who asks whether it is that. `announce`:
+        and this is what it is to its clients, among whom are others that wait; None: it has data, and founds nothing.
+        """
         self._reactor = reactor
         self._config = config
         self._incarnation = incarnation
         self._introduce = introduce
-        self._seed = config.join
         self._said = ""
+        self._own = Waiting(config.id, uuid.uuid4().hex, config.bootstrap_expect)
+        self._announce = announce
+        self.may_found = announce is not None and config.bootstrap_expect > 0
 
     @property
     def waits_for(self) -> str:
         """Why the cluster has not taken this node yet; "" before it was asked."""
         return self._said
 
-    async def join(self) -> Identity:
-        """Retries for ever; says what it waits for, once a reason. Gives the identity to store."""
-        member = self._seed
+    async def join(self) -> Identity | None:
+        """Retries for ever; says what it waits for, once a reason. Gives the identity to store; None: this node is to
+        found the cluster."""
+        if self._announce is not None:
+            self._announce(self._own)
         while True:
+            reasons: list[str] = []
+            answers: dict[str, Waiting | None] = {}
+            for seed in self._config.join:
+                try:
+                    return await self._join_through(seed)
+                except ResponseError as error:
+                    answers[str(seed)] = waiting = Waiting.parse(str(error))
+                    is_own = str(error) == f"LOADING {self._own}" and len(self._config.join) > 1
+                    if not is_own and (waiting is None or not self.may_found):
+                        reasons.append(f"{seed} answers: {error}")
+                except (RedisError, ConnectError, ConnectionClosed, OSError) as error:
+                    answers[str(seed)] = None
+                    reasons.append(f"{seed} cannot be reached: {error or type(error).__name__}")
+            if self.may_found and self._is_to_found(answers, reasons):
+                return None
+            self._say("; ".join(reasons))
+            await deferLater(self._reactor, RETRY_SECONDS)
+
+    def _is_to_found(self, answers: Mapping[str, Waiting | None], reasons: list[str]) -> bool:
+        verdict = judge(self._own, answers)
+        self._own = replace(self._own, sees=verdict.sees)
+        if self._announce is not None:
+            self._announce(self._own)
+        if verdict.reason:
+            reasons.append(verdict.reason)
+        return verdict.founds
+
+    async def _join_through(self, seed: Address) -> Identity:
+        """Ask there, or whoever is named as the leader. Raises ResponseError, or what a connection fails with."""
+        member = seed
+        for _ in range(MOST_REFERRALS):
             try:
                 cluster_id, leader = await self._ask(member)
             except ResponseError as error:
-                self._say(f"{member} answers: {error}")
-            except (RedisError, ConnectError, ConnectionClosed, OSError) as error:
-                self._say(f"{member} cannot be reached: {error or type(error).__name__}")
-            else:
-                if leader is None:
-                    self.log.info("joined cluster {cluster} through {member}", cluster=cluster_id, member=str(member))
-                    return Identity(cluster_id, self._config.id, self._incarnation)
-                if leader != member:
-                    member = leader
-                    continue
-            member = self._seed
-            await deferLater(self._reactor, RETRY_SECONDS)
+                if member == seed:
+                    raise
+                raise ResponseError(f"{member} leads, which answers: {error}") from None
+            if leader is None:
+                self.log.info("joined cluster {cluster} through {member}", cluster=cluster_id, member=str(member))
+                return Identity(cluster_id, self._config.id, self._incarnation)
+            if leader == member:
+                break
+            member = leader
+        raise ResponseError("the leader is changing")
 
     async def _ask(self, member: Address) -> tuple[str, Address | None]:
         """(cluster id, None) once taken; (cluster id, leader) if another member must be asked."""
@@ -138,7 +183,7 @@ class Joiner:
             self.log.info("waiting for the cluster to take this node: {reason}", reason=reason)
 
     async def _connect(self, member: Address) -> RedisProtocol:
-        endpoint = HostnameEndpoint(self._reactor, member.host or "127.0.0.1", member.port, timeout=ANSWER_SECONDS)
+        endpoint = HostnameEndpoint(self._reactor, member.host or "127.0.0.1", member.port, timeout=CONNECT_SECONDS)
         factory = Factory.forProtocol(lambda: RedisProtocol(errors="replace", replyTimeout=ANSWER_SECONDS))
         factory.noisy = False
         connection: RedisProtocol = await endpoint.connect(factory)  # type: ignore[arg-type]

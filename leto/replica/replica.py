@@ -200,7 +200,7 @@ class Replica:
     def start(self) -> None:
         """Begin to take part in the cluster."""
         self._started = True
-        if not self.node.configuration.members and self.config.join is None:
+        if not self.node.configuration.members and not self.config.join:
             self.log.info(
                 "{id} has no log yet and waits for its leader (if it was to be the first node of a new cluster, its "
                 "bootstrap was cut short: remove {directory} and start it again)",

@@ -24,7 +24,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_defaults() -> None:
     config, _ = load({"id": "id1"}, {})
-    assert (str(config.listen), str(config.raftbind), config.raftdir, config.join) == (":5379", ":15379", "./", None)
+    assert (str(config.listen), str(config.raftbind), config.raftdir, config.join) == (":5379", ":15379", "./", ())
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])

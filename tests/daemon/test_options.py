@@ -58,7 +58,7 @@ def test_an_open_peers_port_is_told_at_start(given, words):
 def test_the_original_options_have_the_original_defaults() -> None:
     config = config_of("--id", "id1")
     assert (config.id, str(config.listen), str(config.raftbind)) == ("id1", ":5379", ":15379")
-    assert (config.raftdir, config.join) == ("./", None)
+    assert (config.raftdir, config.join) == ("./", ())
 
 
 def test_every_setting_has_an_option_but_the_secrets() -> None:
@@ -98,7 +98,7 @@ def test_every_default_can_be_typed(name: str) -> None:
         (("--reads", "local"), "reads", "local"),
         (("--on-follower", "moved"), "on_follower", "moved"),
         (("--compat", "leto"), "compat", "leto"),
-        (("--join", "[::1]:5379"), "join", Address("::1", 5379)),
+        (("--join", "[::1]:5379"), "join", (Address("::1", 5379),)),
         (("--advertise", "db.example:15379"), "advertise", Address("db.example", 15379)),
         (("--admin-listen", ":9100"), "admin_listen", Address("", 9100)),
         (("--log-format", "json"), "log_format", "json"),
@@ -123,7 +123,7 @@ def test_an_option_sets_its_field(argv: tuple[str, ...], field: str, value: obje
 def test_go_forms_and_long_forms_mean_the_same(argv: tuple[str, ...]) -> None:
     config = config_of(*argv)
     assert (config.id, config.raftdir, config.listen.port, config.raftbind.port) == ("id1", "./id1", 6379, 16379)
-    assert config.join == Address("127.0.0.1", 5379)
+    assert config.join == (Address("127.0.0.1", 5379),)
 
 
 def test_a_value_that_looks_like_an_option_is_a_value() -> None:
@@ -226,6 +226,9 @@ def test_a_later_option_wins_over_an_earlier_one() -> None:
         (("--id", "a", "--listen", ":65536"), "--listen: ':65536' is not an address"),
         (("--id", "a", "--listen", "::1:5379"), "write an IPv6 host in brackets"),
         (("--id", "a", "--join", "host:0"), "join host:0 names no port that can be dialled"),
+        (("--id", "a", "--join", "h:1,"), "--join: '' is not an address: it has no :port"),
+        (("--id", "a", "--join", "h:1", "--bootstrap-expect", "3"), "bootstrap-expect 3 needs the addresses of all"),
+        (("--id", "a", "--join", "h:1,h:2,h:3", "--bootstrap-expect", "2"), "which has 3"),
         (("--id", "a", "--advertise", ":15379"), "advertise :15379 names no host"),
         (("--id", "a", "--raftbind", ":5379"), "listen and raftbind cannot both be :5379"),
         (("--id", "a", "--heartbeat-ms", "-1"), "--heartbeat-ms: '-1' is not a whole number of milliseconds"),
@@ -382,3 +385,27 @@ def test_any_text_is_an_address_or_a_clear_refusal(text: str) -> None:
 def test_odd_ports_are_refused(port: str) -> None:
     with pytest.raises(ValueError, match="the port must be a number"):
         Address.parse(f"host:{port}")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ("--join", "h:1,h:2, h:3,h:1"),
+        ("--join", "h:1", "--join=h:2", "-join", "h:3"),
+        ("--join=h:1,h:2", "--join", "h:3"),
+    ],
+)
+def test_members_to_join_are_listed_or_given_one_by_one(typed: tuple[str, ...]) -> None:
+    config = config_of("--id", "a", *typed, "--bootstrap-expect", "3")
+    assert config.join == (Address("h", 1), Address("h", 2), Address("h", 3))
+    assert config.bootstrap_expect == 3
+
+
+def test_members_to_join_are_a_list_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "leto.toml"
+    file.write_text('id = "a"\njoin = ["h:1", "h:2"]\nbootstrap-expect = 3\n')
+    config, _ = load({"config": str(file)}, {})
+    assert config.join == (Address("h", 1), Address("h", 2))
+    file.write_text('id = "a"\nlisten = ["h:1", "h:2"]\n')
+    with pytest.raises(ConfigError, match="listen must be a string"):
+        load({"config": str(file)}, {})

@@ -94,6 +94,14 @@ def test_a_node_that_its_peers_cannot_reach_is_not_taken_in_and_hears_why(cluste
     assert configuration_index(cluster) == before
 
 
+def test_a_node_joins_through_any_of_several_addresses(cluster: Cluster, newcomer: Node) -> None:
+    """Its own is among them, and one where nobody is."""
+    nowhere = f"127.0.0.1:{newcomer.raft_port.number}"
+    newcomer.options += ["--join", f"{newcomer.address},{nowhere}"]
+    newcomer.start(join=cluster.followers[0].address)
+    cluster.wait_settled()
+
+
 def test_a_learner_that_was_added_as_one_joins_as_one(cluster: Cluster, newcomer: Node) -> None:
     assert cluster.leader.cli("raft", "add", newcomer.id, newcomer.raft_address, "learner") == "OK"
     newcomer.start(join=cluster.leader.address).wait_serving()

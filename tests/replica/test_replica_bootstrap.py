@@ -58,4 +58,4 @@ def test_a_joiner_that_has_no_entries_yet_makes_no_cluster() -> None:
     store = opened(SimulatedDisk())
     store.identify(Identity(CLUSTER, "id1", "joined"))
     assert not needs_bootstrap(store, CONFIG)
-    assert not needs_bootstrap(store, Config(id="id1", join=Address("127.0.0.1", 1)))
+    assert not needs_bootstrap(store, Config(id="id1", join=(Address("127.0.0.1", 1),)))

@@ -99,7 +99,7 @@ class Host:
             id=name,
             listen=Address(f"10.0.0.{number}", 5000 + number),
             raftbind=Address(f"10.0.0.{number}", 10_000 + number),
-            join=Address.parse(join) if join else None,
+            join=(Address.parse(join),) if join else (),
             **world.options,
         )
 
@@ -367,8 +367,8 @@ class Host:
         self.disk = SimulatedDisk()
         self.incarnation = f"wiped after life {self.lives}"
         self.retired = self.rotten = self.refuses = False
-        if self.config.join is None:
-            object.__setattr__(self.config, "join", Address("10.0.0.250", 5000))
+        if not self.config.join:
+            object.__setattr__(self.config, "join", (Address("10.0.0.250", 5000),))
 
     def free_disk(self) -> None:
         self.disk_hangs = False
