@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
@@ -45,11 +45,11 @@ def hold_standard_descriptors() -> None:
         sys.stderr = open(2, "w", closefd=False, errors="backslashreplace")  # noqa: SIM115
 
 
-def take_signals_early() -> None:
+def take_signals_early(ignored: Iterable[signal.Signals] = (signal.SIGHUP, signal.SIGUSR1)) -> None:
     """Until Signals.install(): TERM and INT end the process, which serves nobody yet; there is no log to reopen."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end_the_start)
-    for number in (signal.SIGHUP, signal.SIGUSR1):
+    for number in ignored:
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -76,7 +77,7 @@ def makeService(options: Options, environment: Mapping[str, str] = os.environ, r
     """
     if options.parent is not None:  # the `leto` script has done so already
         hold_standard_descriptors()
-        take_signals_early()
+        take_signals_early((signal.SIGHUP,))  # twistd takes USR1 for a log of its own only if nobody else has
     try:
         config, warnings = load(options.given(), environment)
         daemon: Mapping[str, Any] = options.parent or {}

@@ -135,3 +135,11 @@ def test_a_stderr_that_goes_to_the_journal_has_priorities(tmp_path: Path) -> Non
     lines = stream.read_text().splitlines()
     assert len(lines) > 2
     assert all(line.startswith("<") and line[1] in "23467" and line[2] == ">" for line in lines), lines
+
+
+def test_usr1_rotates_twistds_own_log_as_ever(tmp_path: Path) -> None:
+    with node("twistd", tmp_path, daemon=("--logfile", "own.log")) as running:
+        running.signal(signal.SIGUSR1)
+        wait_for((tmp_path / "own.log.1").exists, "a rotated log")
+        assert running.serves()
+        running.stop()
