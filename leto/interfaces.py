@@ -274,6 +274,9 @@ class StateMachine(Protocol):
     ) -> Reply | Steps:
         """query_transaction(), or the steps of one that takes long."""
 
+    def why_refused(self, reads: Iterable[Sequence[bytes]]) -> str:
+        """Why a transaction with these reads would cost too much as the keyspace is; "" if it would not."""
+
     def expired(self, clock_ms: int, limit: int) -> bytes | None:
         """The packed internal command that deletes up to `limit` keys expired by clock_ms; None if there are none."""
 

@@ -7,19 +7,31 @@ client, with an error.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from leto.errors import InapplicableEntry, RequestRefused
 from leto.keyspace import batch
 from leto.keyspace.commands import Command, Registry, above_level
+from leto.keyspace.costs import WEIGHED
 from leto.keyspace.parsing import group
 from leto.keyspace.replies import Error
 
 MARKS = (b"MULTI", b"EXEC")
 
 
-def check_requests(requests: bytes, count: int, *, commands: Registry, longest: int, level: int) -> None:
+def check_requests(
+    requests: bytes,
+    count: int,
+    *,
+    commands: Registry,
+    longest: int,
+    level: int,
+    why_refused: Callable[[list[list[bytes]]], str] = lambda reads: "",
+) -> None:
     """Raise RequestRefused unless `requests` is the canonical RESP of exactly `count` requests that a client could
     have sent to be appended: known commands of the cluster's `level`, with the right number of words, none of them
-    longer than `longest` bytes, at least one a write; outside transactions only quick reads beside them."""
+    longer than `longest` bytes, at least one a write; outside transactions only quick reads beside them. `why_refused`
+    is asked about a transaction's reads that may cost much."""
     found = batch.split(requests, 0)
     if found is None or not 0 < count <= len(found):
         raise RequestRefused(f"what was forwarded is not {count} whole requests")
@@ -36,6 +48,9 @@ def check_requests(requests: bytes, count: int, *, commands: Registry, longest: 
             writes += command.is_write
             if watched is None and not command.is_write and "fast" not in command.flags:
                 raise RequestRefused(f"{command.full_name.decode()!r} is a read that does not go through the log")
+        weighed = [argv for argv in run if argv[0].upper() in WEIGHED] if watched is not None else []
+        if weighed and (why := why_refused(weighed)):
+            raise RequestRefused(why)
         if watched and max(len(key) for _, key in watched) > longest:
             raise RequestRefused(f"a watched key is longer than {longest} bytes")
     if not writes:

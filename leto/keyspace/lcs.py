@@ -7,25 +7,37 @@ as Redis breaks them.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.database import Database
 from leto.keyspace.numbers import integer
 from leto.keyspace.replies import SYNTAX_ERROR, Error, Reply
+from leto.keyspace.steps import Steps, exhaust
 
 MAX_CELLS = 1 << 29  # of the table: about 0.1 s of work and 64 MiB; a constant, so that nodes agree
 ROW_COST = 1024  # cells that a row costs beyond its own
+STEP_CELLS = 1 << 22  # of the table that one step makes
+STEP_BACK = 1 << 12  # steps on the way back that one step takes; to look into another row counts as some
 NOT_STRINGS = Error(b"ERR The specified keys must contain string values")
 LENGTH_OR_INDEXES = Error(b"ERR If you want both the length and indexes, please just use IDX.")
 TOO_LARGE = Error(b"ERR Insufficient memory, failed allocating transient memory for LCS")
 
 
-def _rows(a: bytes, b: bytes) -> list[int]:
+def _rows(a: bytes, b: bytes) -> Generator[None, None, list[int]]:
     """After each prefix of `a`, the row's bits."""
-    positions = {byte: _bits(b, byte) for byte in sorted(set(a) & set(b))}
+    positions = {}
+    for byte in sorted(set(a) & set(b)):
+        positions[byte] = _bits(b, byte)
+        if len(b) > STEP_BACK:
+            yield
+    rows_a_step = max(1, STEP_CELLS // (len(b) + ROW_COST))
     full = (1 << len(b)) - 1
     row = full
     rows = []
-    for byte in a:
+    for number, byte in enumerate(a, 1):
+        if number % rows_a_step == 0:
+            yield
         matches = positions.get(byte)
         if matches:
             common = row & matches
@@ -41,13 +53,18 @@ def _bits(text: bytes, byte: int) -> int:
     return int(text[::-1].translate(table), 2)
 
 
-def _walk_back(a: bytes, b: bytes, rows: list[int]) -> tuple[bytes, list[tuple[int, int, int]]]:
+def _walk_back(a: bytes, b: bytes, rows: list[int]) -> Generator[None, None, tuple[bytes, list[tuple[int, int, int]]]]:
     """(the subsequence, its ranges as (start in a, start in b, length), last first)."""
     backwards = bytearray()
     ranges: list[tuple[int, int, int]] = []
     i, j, run = len(a), len(b), 0
     number, row = 0, b""
+    work = 0
     while i and j:
+        work += 1
+        if work > STEP_BACK:
+            work = 0
+            yield
         if a[i - 1] == b[j - 1]:
             backwards.append(a[i - 1])
             i -= 1
@@ -58,6 +75,7 @@ def _walk_back(a: bytes, b: bytes, rows: list[int]) -> tuple[bytes, list[tuple[i
             ranges.append((i, j, run))
             run = 0
         if number != i:
+            work += len(b) >> 8
             number, row = i, rows[i - 1].to_bytes(len(b) // 8 + 1, "little")
         if row[(j - 1) >> 3] >> ((j - 1) & 7) & 1:
             j -= 1  # the length does not grow at column j: nothing is lost to its left
@@ -110,10 +128,17 @@ def lcs(db: Database, argv: list[bytes]) -> Reply:
         return LENGTH_OR_INDEXES
     if (len(a) + 64) * (len(b) + ROW_COST) > MAX_CELLS:
         return TOO_LARGE
-    rows = _rows(a, b)
-    if only_length:
-        return len(b) - rows[-1].bit_count() if rows else 0
-    common, ranges = _walk_back(a, b, rows)
+
+    def answer() -> Generator[None, None, Reply]:
+        rows = yield from _rows(a, b)
+        if only_length:
+            return len(b) - rows[-1].bit_count() if rows else 0
+        return _told(*(yield from _walk_back(a, b, rows)), indexes, least, with_length)
+
+    return Steps(answer()) if len(a) * len(b) > STEP_CELLS else exhaust(answer())
+
+
+def _told(common: bytes, ranges: list[tuple[int, int, int]], indexes: bool, least: int, with_length: bool) -> Reply:
     if not indexes:
         return common
     matches = []

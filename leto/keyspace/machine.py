@@ -15,7 +15,7 @@ import hiredis
 
 import leto.keyspace.table  # noqa: F401 - registers every command
 from leto.errors import InapplicableEntry, UnknownEntry
-from leto.keyspace import batch, snapshot
+from leto.keyspace import batch, costs, snapshot
 from leto.keyspace.commands import KEYSPACE, Command, Registry
 from leto.keyspace.database import Database, Refused
 from leto.keyspace.levels import highest
@@ -377,6 +377,10 @@ class Machine:
                 yield
         return replies
 
+    def why_refused(self, reads: Iterable[Sequence[bytes]]) -> str:
+        """Why a transaction with these reads (of leto.keyspace.costs) would cost too much now; "" if it would not."""
+        return costs.refusal(self.database, reads)
+
     def expired(self, clock_ms: int, limit: int) -> bytes | None:
         """The packed internal command that deletes up to `limit` keys expired by clock_ms; None if there are none."""
         keys = self.database.deadlines.due(self.database, clock_ms, limit)
@@ -420,7 +424,7 @@ class Machine:
         database.ages.note(index, time_ms)
         database.level = self.level
         self.database.discard_all()
-        database.waste.take(self.database.waste)
+        database.waste = self.database.waste
         self.database, self.time_ms, self.applied = database, time_ms, index
         self._applying, self._is_half = None, False  # the entry under way is in the snapshot
 
@@ -435,9 +439,10 @@ class Machine:
         return bool(self.database.waste)
 
     def free_waste(self, count: int) -> bool:
-        """Free about `count` objects of it; False if there was nothing, or the snapshot being taken may need it."""
+        """Free about `count` objects of it; False if there was nothing, or a snapshot being taken or a read may
+        need it."""
         database = self.database
-        if database.observer is not None or not database.waste:
+        if database.observer is not None or not database.waste or database.waste.walks:
             return False
         database.waste.free(count)
         return True

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Generator
 
 from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.database import Database, Refused
-from leto.keyspace.glob import Compiled, PatternTooLong, compile_pattern
+from leto.keyspace.glob import WINDOW, Compiled, PatternTooLong, compile_pattern
 from leto.keyspace.index import BUCKETS
 from leto.keyspace.numbers import integer
 from leto.keyspace.replies import SYNTAX_ERROR, Error, Reply
+from leto.keyspace.steps import LONG, STEP, Steps, exhaust, pieces
 from leto.keyspace.values import type_name
 
 INVALID_CURSOR = Error(b"ERR invalid cursor")
@@ -41,10 +43,39 @@ def _compiled(pattern: bytes) -> Compiled:
 )
 def keys(db: Database, argv: list[bytes]) -> Reply:
     """redis.io/commands/keys"""
-    match, now = _compiled(argv[1]).match, db.now
-    if not db.volatile:
-        return list(filter(match, db.data))
-    return [key for key, record in db.data.items() if match(key) and not 0 < record.expire_at < now]
+    pattern = _compiled(argv[1])
+    if len(db.data) > LONG:
+        return Steps(_keys_in_steps(db, pattern), holds=True)
+    return exhaust(_keys_in_steps(db, pattern))
+
+
+def _keys_in_steps(db: Database, pattern: Compiled) -> Generator[None, None, list[bytes]]:
+    found: list[bytes] = []
+    now, is_volatile, waste = db.now, db.volatile > 0, db.waste
+    waste.walks += 1
+    try:
+        for shard in db.data.shards:
+            for keys in pieces(list(shard)):
+                matching = yield from _matching(pattern, keys)
+                if is_volatile:
+                    matching = [key for key in matching if not 0 < shard[key].expire_at < now]
+                found += matching
+                yield
+    finally:
+        waste.walks -= 1
+    return found
+
+
+def _matching(pattern: Compiled, keys: list[bytes]) -> Generator[None, None, list[bytes]]:
+    """Those of a few keys that match, in steps of a few bytes."""
+    if sum(map(len, keys)) <= WINDOW:
+        return list(filter(pattern.match, keys))
+    found = []
+    for key in keys:
+        yield
+        if pattern.match(key) if len(key) <= WINDOW else (yield from pattern.matching(key)):
+            found.append(key)
+    return found
 
 
 @KEYSPACE.add(
@@ -81,14 +112,31 @@ def scan(db: Database, argv: list[bytes]) -> Reply:
             pattern = argument
         else:
             wanted = argument.lower()
-    cursor, page = db.keys.page(cursor if 0 <= cursor <= BUCKETS else BUCKETS, count)
-    match = _compiled(pattern).match
-    found = []
-    for key in page:
-        record = db.find(key)
-        if record is not None and match(key) and (wanted is None or type_name(record.value) == wanted):
-            found.append(key)
-    return [b"%d" % cursor, found]
+    walk = _scan_in_steps(db, cursor if 0 <= cursor <= BUCKETS else BUCKETS, count, _compiled(pattern), wanted)
+    return Steps(walk) if count > STEP else exhaust(walk)
+
+
+def _scan_in_steps(
+    db: Database, cursor: int, count: int, pattern: Compiled, wanted: bytes | None
+) -> Generator[None, None, Reply]:
+    """Each step is one page more, as of that moment."""
+    found: list[bytes] = []
+    now, waste = db.now, db.waste
+    waste.walks += 1
+    try:
+        while True:
+            cursor, page = db.keys.page(cursor, min(count, STEP))
+            count -= len(page)
+            for key in (yield from _matching(pattern, page)):
+                db.now = now
+                record = db.find(key)
+                if record is not None and (wanted is None or type_name(record.value) == wanted):
+                    found.append(key)
+            if cursor == 0 or count <= 0:
+                return [b"%d" % cursor, found]
+            yield
+    finally:
+        waste.walks -= 1
 
 
 @KEYSPACE.add(
@@ -107,11 +155,26 @@ def randomkey(db: Database, argv: list[bytes]) -> Reply:
         key = db.keys.choose(db.random)
         if key is None or db.find(key) is not None:
             return key
-    start = int(db.random() * BUCKETS)  # nearly all keys are expired: the next that is not, around the index
-    for begin, end in ((start, BUCKETS), (0, start)):
-        while begin < end and (found := db.keys.bucket(begin)) is not None:
-            for key in found[1]:
-                if db.find(key) is not None:
-                    return key
-            begin = found[0] + 1
+    return Steps(_next_key(db, int(db.random() * BUCKETS)))  # nearly all keys are expired
+
+
+def _next_key(db: Database, start: int) -> Generator[None, None, bytes | None]:
+    """The first from there on, around the index, that is not expired."""
+    now, waste = db.now, db.waste
+    work = 0
+    waste.walks += 1
+    try:
+        for begin, end in ((start, BUCKETS), (0, start)):
+            while begin < end and (found := db.keys.bucket(begin)) is not None:
+                for key in found[1]:
+                    if db.find(key) is not None:
+                        return key
+                begin = found[0] + 1
+                work += 1 + len(found[1])
+                if work > STEP:
+                    work = 0
+                    yield
+                    db.now = now
+    finally:
+        waste.walks -= 1
     return None

@@ -9,9 +9,10 @@ from typing import Any
 class Waste:
     """Dictionaries and lists that nobody else needs."""
 
-    __slots__ = ("_containers",)
+    __slots__ = ("_containers", "walks")
 
     def __init__(self) -> None:
+        self.walks = 0  # reads that take several steps, and may have begun with what is waste by now
         self._containers: list[tuple[Any, int]] = []  # with what one of its items counts
 
     def __bool__(self) -> bool:
@@ -21,11 +22,6 @@ class Waste:
         """Take it over: its items are freed from now on. `weight`: objects in each, about."""
         if container:
             self._containers.append((container, weight))
-
-    def take(self, other: Waste) -> None:
-        """All that the other has."""
-        self._containers += other._containers
-        other._containers = []
 
     def free(self, count: int) -> None:
         """About so many objects."""

@@ -178,6 +178,7 @@ class Peering:
                     commands=KEYSPACE,
                     longest=self._config.max_bulk_bytes,
                     level=self._replica.machine.level,
+                    why_refused=self._replica.machine.why_refused,
                 )
                 waiter = self._replica.write(request.payload, request.count)
             except RequestRefused as error:

@@ -145,6 +145,10 @@ class RunQueue(Flow):
             and not self.output.unsent
         )
 
+    def is_next(self, run: Run) -> bool:
+        """Whether every run before it has been sent its reply."""
+        return bool(self._pending) and self._pending[0] is run
+
     def answer_alone(self, run: ReadRun | WriteRun, output: bytes) -> None:
         """Send the reply of a run that is_alone(): what proceed() comes to for it."""
         self._pending.popleft()

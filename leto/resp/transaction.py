@@ -10,7 +10,8 @@ from collections.abc import Generator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from leto.errors import DiskFull
+from leto.errors import DiskFull, RequestRefused
+from leto.keyspace.costs import WEIGHED
 from leto.keyspace.replies import NULL_ARRAY, OK, Error, Reply
 from leto.keyspace.steps import exhaust
 from leto.resp.codec import Request, encode, pack
@@ -33,7 +34,7 @@ _SMALL = 1 << 12  # bytes of a command that is packed when it is queued
 class Transaction:
     """What MULTI began: the commands queued since, what they cost, and whether one of them was refused."""
 
-    __slots__ = ("bytes", "failed", "has_local", "has_write", "items", "packed")
+    __slots__ = ("bytes", "failed", "has_local", "has_write", "items", "packed", "weighed")
 
     def __init__(self) -> None:
         self.items: list[tuple[Request, Known]] = []
@@ -42,6 +43,7 @@ class Transaction:
         self.failed = False
         self.has_write = False
         self.has_local = False
+        self.weighed: list[Request] = []  # its reads that leto.keyspace.costs knows
 
     def add(self, argv: Request, known: Known) -> None:
         """Queue a command."""
@@ -50,6 +52,8 @@ class Transaction:
         if known.kind == LOCAL:
             self.has_local = True
         else:
+            if argv[0].upper() in WEIGHED:
+                self.weighed.append(argv)
             self.has_write = self.has_write or known.kind == WRITE
             # Now, for all of them at EXEC would take long; but a large one is not to be kept twice.
             size = sum(map(len, argv))
@@ -141,7 +145,13 @@ class _Answering:
                 if data is None:
                     self._run.ended(b"".join(self._parts))
                     break
-                self._parts.append(data)
+                if self._run.silent:
+                    continue
+                if session.is_next(self._run):
+                    session.send_early(self._run, b"".join((*self._parts, data)))
+                    self._parts.clear()
+                else:
+                    self._parts.append(data)
                 if seconds() - began > SLICE_SECONDS:
                     turns.wait(self)
                     break
@@ -153,12 +163,13 @@ class _Answering:
 class WriteTransaction(WriteRun):
     """EXEC with a write among its commands."""
 
-    __slots__ = ("items", "packed", "watch")
+    __slots__ = ("items", "packed", "watch", "weighed")
 
     def __init__(self, session: Session, argv: Request, transaction: Transaction, watch: Watch) -> None:
         super().__init__(session, [argv], b"", ())
         self.items = transaction.items
         self.packed = transaction.packed
+        self.weighed = transaction.weighed
         self.watch = watch
         self.size += transaction.bytes
 
@@ -166,6 +177,11 @@ class WriteTransaction(WriteRun):
         if self.watch.failed:
             self.output = b"" if self.silent else encode(NULL_ARRAY, self.resp3)
             self.session.proceed()
+            return
+        replica = self.session.state.replica
+        if self.weighed and replica.is_leader and (why := replica.machine.why_refused(self.weighed)):
+            self.session.writing += 1
+            self.refused(RequestRefused(why))
             return
         # Built only now: a WATCH in the same pipeline has just learnt its index.
         watched = [part for key, index in self.watch.indexes.items() for part in (b"%d" % index, key)]
@@ -198,11 +214,12 @@ class WriteTransaction(WriteRun):
 class ReadTransaction(ReadRun):
     """EXEC of reads alone."""
 
-    __slots__ = ("items", "watch")
+    __slots__ = ("items", "watch", "weighed")
 
     def __init__(self, session: Session, argv: Request, transaction: Transaction, watch: Watch) -> None:
         super().__init__(session, [argv], transaction.bytes, ())
         self.items = transaction.items
+        self.weighed = transaction.weighed
         self.watch = watch
 
     def evaluate(self) -> bool:
@@ -216,6 +233,9 @@ class ReadTransaction(ReadRun):
             session.count_error(reply, self.commands[0])
         elif self.watch.failed:
             reply = NULL_ARRAY
+        elif self.weighed and (why := session.state.replica.machine.why_refused(self.weighed)):
+            reply = Error(f"ERR {why}".encode())
+            session.count_error(reply, self.commands[0])
         else:
             reads = [argv for argv, known in self.items if known.kind != LOCAL]
             machine = session.state.replica.machine

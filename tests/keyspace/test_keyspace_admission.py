@@ -87,3 +87,17 @@ def test_every_write_of_the_suite_is_let_through():
                     continue
                 if command.is_write:
                     admit(pack(tuple(words)), longest=1 << 20)
+
+
+def test_a_transactions_costly_reads_are_weighed():
+    asked = []
+
+    def why(reads):
+        asked.append(reads)
+        return "too much"
+
+    transaction = pack("MULTI", "SET a b", "keys *", "GET a", "EXEC")
+    with pytest.raises(RequestRefused, match="too much"):
+        check_requests(transaction, 1, commands=KEYSPACE, longest=100, level=BASE, why_refused=why)
+    assert asked == [[[b"keys", b"*"]]]
+    check_requests(pack("SET a b"), 1, commands=KEYSPACE, longest=100, level=BASE, why_refused=why)

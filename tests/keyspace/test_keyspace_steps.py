@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from batches import Bench, entry, pack
 
-from leto.keyspace import batch
+from leto.keyspace import batch, glob, lcs
 from leto.keyspace.machine import Machine
 from leto.keyspace.replies import OK
 from leto.keyspace.steps import LONG, STEP
@@ -177,3 +177,130 @@ def test_parsing_is_cut_into_steps_too():
     assert len(payload) > batch.LARGE
     steps = sum(1 for _ in batch.splitting(payload, 0))
     assert steps >= 4 * MANY // STEP - 1
+
+
+class Steps:
+    """A read, step by step: how many steps, and the most that `counted` rose in one."""
+
+    def __init__(self, bench, *command, counted=lambda: 0):
+        steps = bench.machine.begin_query([str(word).encode() for word in command], bench.now)
+        self.most, self.count, done = 0, 0, False
+        while not done:
+            before = counted()
+            done = steps.advance()
+            self.most = max(self.most, counted() - before)
+            self.count += 1
+        self.reply = steps.reply
+
+
+def test_keys_looks_at_some_keys_in_each_step(bench, monkeypatch):
+    looks = 0
+    match = glob.Pattern.match
+
+    def counted(pattern, text):
+        nonlocal looks
+        looks += 1
+        return match(pattern, text)
+
+    monkeypatch.setattr(glob.Pattern, "match", counted)
+    keys_ = Steps(bench, "KEYS", "old:[0-4]*9", counted=lambda: looks)
+    expected = [b"old:%d" % i for i in range(MANY) if str(i)[0] in "01234" and i % 10 == 9]
+    assert sorted(keys_.reply) == sorted(expected)
+    assert looks == MANY
+    assert keys_.most <= STEP
+    scan = Steps(bench, "SCAN", 0, "COUNT", 10 * MANY, "MATCH", "*9*", counted=lambda: looks)
+    assert scan.most <= 2 * STEP
+    assert scan.count >= MANY // STEP
+    assert scan.reply == [b"0", scan.reply[1]]
+    assert sorted(scan.reply[1]) == sorted(b"old:%d" % i for i in range(MANY) if "9" in str(i))
+
+
+def test_keys_of_long_keys_looks_at_some_bytes_in_each_step(bench):
+    long = b"a" * (4 * glob.WINDOW)
+    bench.batch(*[("SET", b"%d" % i + long, 1) for i in range(40)])
+    found = Steps(bench, "KEYS", "?*[ab]*b*")
+    assert found.reply == []
+    assert found.count > 40 * 4
+
+
+def test_a_scan_in_steps_returns_what_stays_whatever_comes_and_goes(bench):
+    steps = bench.machine.begin_query([b"SCAN", b"0", b"COUNT", b"1000000"], bench.now)
+    stays = {b"old:%d" % i for i in range(MANY) if i % 3}
+    for number in range(0, MANY, 3):
+        bench.batch(("DEL", f"old:{number}"), ("SET", f"new:{number}", 1))
+        if number % 900 == 0:
+            steps.advance()
+    steps.finish()
+    cursor, found = steps.reply
+    assert cursor == b"0"
+    assert stays <= set(found)
+    assert len(set(found)) == len(found)
+
+
+def test_what_a_walk_began_with_is_not_freed_before_its_end(bench):
+    scan = bench.machine.begin_query([b"SCAN", b"0", b"COUNT", b"1000000"], bench.now)
+    keys_ = bench.machine.begin_query([b"KEYS", b"old:*"], bench.now)
+    assert not scan.advance() and not keys_.advance()
+    bench.write("FLUSHALL")
+    assert bench.machine.has_waste
+    assert bench.machine.free_waste(100) is False
+    assert len(keys_.finish()) == MANY
+    assert bench.machine.free_waste(100) is False
+    scan.close()
+    assert bench.machine.free_waste(100) is True
+
+
+def test_randomkey_among_expired_ones_takes_steps():
+    bench = Bench()
+    bench.batch(*[("SET", f"old:{i}", i, "PX", 1) for i in range(MANY)], "SET a b")
+    bench.wait(10)
+    found = Steps(bench, "RANDOMKEY")
+    assert found.reply in (b"a", None)
+    bench.write("DEL a")
+    found = Steps(bench, "RANDOMKEY")
+    assert found.reply is None
+    assert found.count >= MANY // STEP // 2
+
+
+def test_lcs_takes_steps_of_bounded_work():
+    bench = Bench()
+    bench.batch(("SET", "a", "ab" * 8000), ("SET", "b", "ba" * 8000))
+    whole = bench.read("LCS a b")
+    rows = Steps(bench, "LCS", "a", "b", "LEN")
+    assert rows.reply == len(whole)
+    assert rows.count >= 16_000 * 16_000 // lcs.STEP_CELLS
+    assert Steps(bench, "LCS", "a", "b").reply == whole
+    assert Steps(bench, "LCS", "a", "b").count >= rows.count + 3
+
+
+COSTLY = [
+    [("KEYS", "*")] * 800,
+    [("SCAN", 0, "COUNT", 10_000_000)] * 800,
+    [("SCAN", 0, "count", MANY, "MATCH", "x")] * 800,
+    [("lcs", "long", "long")] * 50,
+    [("GETRANGE", "long", 0, -1)] * 50_000,
+    [("RANDOMKEY",)] * 70_000,
+    [("KEYS", "x")] * 400 + [("LCS", "long", "long")] * 30,
+]
+CHEAP = [
+    [("KEYS", "*")] * 100,
+    [("SCAN", 0, "COUNT", 10)] * 5000,
+    [("SCAN", 0, "COUNT")],
+    [("SCAN", 0, "COUNT", "x")],
+    [("LCS", "long", "none")] * 1000,
+    [("GETRANGE", "long", 5, 10)] * 5000,
+    [("GETRANGE", "long", "x", 10)],
+    [("SUBSTR", "long", -1, -5)],
+]
+
+
+@pytest.mark.parametrize("reads", COSTLY + CHEAP, ids=lambda reads: " ".join(map(str, reads[0])))
+def test_what_a_transactions_reads_cost_is_bounded(bench, reads):
+    bench.write("SET", "long", "x" * 10_000)
+    why = bench.machine.why_refused([[str(word).encode() for word in read] for read in reads])
+    assert bool(why) is (reads in COSTLY)
+    assert not why or "nothing of it was done" in why
+
+
+def test_reads_of_many_keys_outside_of_a_transaction_are_not_weighed(bench):
+    assert len(bench.read("KEYS *")) == MANY

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conversation import Client, Node, parse
+from conversation import Client, Node, error, parse
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leto.keyspace import steps
+from leto.keyspace import glob, steps
 from leto.keyspace.database import Database
 from leto.keyspace.replies import NULL_ARRAY, Error, Set, Status, Verbatim
 from leto.resp.codec import encode, pack
@@ -209,3 +209,59 @@ REPLIES = st.recursive(
 def test_pieces_are_the_reply(reply: Any, resp3: bool) -> None:
     pieces = list(encode_in_pieces(reply, resp3))
     assert b"".join(pieces) == encode(reply, resp3)
+
+
+@pytest.mark.parametrize("name", ["KEYS", "SCAN"])
+def test_keys_and_scan_take_turns(node: Node, monkeypatch: Any, name: str) -> None:
+    looks, turns = 0, []
+    match = glob.Pattern.match
+
+    def slow(pattern: Any, text: bytes) -> bool:
+        nonlocal looks
+        looks += 1
+        node.clock.rightNow += SLICE_SECONDS / 1000
+        return match(pattern, text)
+
+    monkeypatch.setattr(glob.Pattern, "match", slow)
+    reactor = NextTurn()
+    node.state.turns = Turns(reactor, StallMeter())
+    node.state.slowlog.threshold = int(SLICE_SECONDS * 1e6 * KEYS / 1000 - 1)
+    client = node.client()
+    request = {
+        "KEYS": pack((b"KEYS", b"*1*9*")),
+        "SCAN": pack((b"SCAN", b"0", b"COUNT", b"1000000", b"MATCH", b"*1*9*")),
+    }[name]
+    client.send(request)
+    heard = b""
+    while client.session.unanswered:
+        before = looks
+        reactor.turn()
+        turns.append(looks - before)
+        heard += client.wire.value()
+        client.wire.clear()
+    assert looks == KEYS
+    assert max(turns) <= 1000 + 2 * steps.STEP
+    expected = sorted(b"key:%d" % i for i in range(KEYS) if "9" in str(i)[str(i).find("1") :] and "1" in str(i))
+    [reply] = parse(heard)
+    assert sorted(reply if name == "KEYS" else reply[1]) == expected
+    [entry] = node.state.slowlog.newest(10)
+    assert entry.arguments[0] == name.encode()  # by the time of all its turns
+
+
+COSTLY = [pack((b"KEYS", b"x%d" % i)) for i in range(900)]
+
+
+@pytest.mark.parametrize("write", [[pack((b"SET", b"a", b"b"))], []], ids=["with a write", "of reads"])
+def test_a_transaction_whose_reads_cost_too_much_is_never_appended(node: Node, write: list[bytes]) -> None:
+    client = node.client()
+    reply = parse(client.say(exec_of([*write, *COSTLY])))[-1]
+    assert error(reply).startswith("ERR the transaction's reads would look at more than ")
+    assert not [call for call in node.replica.calls if call[0] == "write"]
+    assert client.call("GET", "a") is None
+    assert client.call("PING") == b"PONG"
+
+
+def test_on_a_follower_the_leader_weighs_it(node: Node) -> None:
+    node.replica.is_leader = False
+    reply = parse(node.client().say(exec_of([pack((b"SET", b"a", b"b")), *COSTLY])))[-1]
+    assert error(reply) == "not leader"
