@@ -235,10 +235,16 @@ class StateMachine(Protocol):
     """The deterministic database. Same entries in, same state and replies out, on every node."""
 
     on_fault: Callable[[bytes, Exception], None]  # told of a command's name, and what it raised and must not
+    seconds: Callable[[], float]  # measures what the commands of a transaction take
     applied: int  # index of the last applied entry
     time_ms: int  # log time: the highest stamp applied
     level: int  # the cluster's, set as entries are applied
     understands: int  # this version's own
+
+    @property
+    def took(self) -> Mapping[int, Sequence[float]]:
+        """Seconds of each command of the transactions of the entry that was applied last, by the place of the
+        transaction's reply among the entry's replies. Of the entries that hold a transaction, that is."""
 
     def apply(self, entry: Entry) -> list[Reply]:
         """Apply a COMMAND entry: one reply a request of the batch. Other kinds only move `applied`; reply [].
@@ -270,7 +276,7 @@ class StateMachine(Protocol):
         """query(), or the steps of one that takes long."""
 
     def begin_query_transaction(
-        self, commands: Sequence[Sequence[bytes]], watched: Mapping[bytes, int], clock_ms: int
+        self, commands: Sequence[Sequence[bytes]], watched: Mapping[bytes, int], clock_ms: int, took: list[float]
     ) -> Reply | Steps:
         """query_transaction(), or the steps of one that takes long."""
 

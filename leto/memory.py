@@ -55,6 +55,7 @@ class LoneReplica:
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self.machine = machine
+        machine.seconds = seconds
         self.wall_ms = wall_ms
         self.seconds = seconds
         self.id = server_id

@@ -21,7 +21,7 @@ from leto.keyspace.database import Database, Refused
 from leto.keyspace.levels import highest
 from leto.keyspace.parsing import Request, Watched, grouping, parse_pairs, parsing
 from leto.keyspace.replies import NULL_ARRAY, OK, Error, Reply
-from leto.keyspace.steps import LONG, Steps, exhaust, pieces
+from leto.keyspace.steps import LONG, Steps, exhaust, pieces, timed
 from leto.keyspace.values import MASK
 
 COMMAND = 1  # leto.raft.messages.EntryKind.COMMAND
@@ -103,6 +103,9 @@ class Machine:
         self._commands = commands = KEYSPACE if commands is None else commands
         self.understands = understood(commands)
         self.on_fault: Callable[[bytes, Exception], None] = lambda name, error: None
+        # What transactions' commands take is measured, where there is a clock for it. Nothing else depends on it.
+        self.seconds: Callable[[], float] = lambda: 0.0
+        self.took: dict[int, list[float]] = {}
         self.applied = 0
         self.time_ms = 0
         self._random = random
@@ -221,6 +224,7 @@ class Machine:
         self._is_half = True
         self._start(index, time_ms)
         replies: list[Reply] = []
+        took: dict[int, list[float]] = {}
         for some_pairs in pieces(pairs, 2 * LONG):
             self.database.store_strings(some_pairs)
             replies += [OK] * (len(some_pairs) // 2)
@@ -229,7 +233,10 @@ class Machine:
             if watched is None:
                 replies += yield from self._run(run)
             else:
-                replies.append((yield from self._transaction(watched, run)))
+                times: list[float] = []
+                took[len(replies)] = times
+                replies.append((yield from self._transaction(watched, run, times)))
+        self.took = took
         return replies
 
     def skip(self, index: int) -> None:
@@ -306,7 +313,9 @@ class Machine:
         self.on_fault(name, error)
         return FAULT
 
-    def _transaction(self, watched: Watched, commands: list[list[bytes]]) -> Generator[None, None, Reply]:
+    def _transaction(
+        self, watched: Watched, commands: list[list[bytes]], took: list[float]
+    ) -> Generator[None, None, Reply]:
         """All or nothing; nothing if a watched key changed. One that expired meanwhile is deleted by the way."""
         db = self.database
         aborted = False
@@ -316,7 +325,28 @@ class Machine:
             db.touch(key)
             if number % LONG == LONG - 1:
                 yield
-        return NULL_ARRAY if aborted else (yield from self._run(commands))
+        return NULL_ARRAY if aborted else (yield from self._run_timed(commands, took))
+
+    def _run_timed(self, commands: list[list[bytes]], took: list[float]) -> Generator[None, None, list[Reply]]:
+        """_run() one by one, and how many seconds each took; SETs that follow each other are one, and share them."""
+        replies: list[Reply] = []
+        done = work = 0
+        while done < len(commands):
+            if work > self.words_a_step:
+                work = 0
+                yield
+            end = done + 1
+            if _is_plain_set(commands[done]):
+                last = min(len(commands), done + self.words_a_step)
+                while end < last and _is_plain_set(commands[end]):
+                    end += 1
+            part = commands[done:end]
+            some, spent = yield from timed(self._run(part), self.seconds)
+            replies += some
+            took += [spent / len(part)] * len(part)
+            work += sum(map(len, part))
+            done = end
+        return replies
 
     # reading ------------------------------------------------------------------------------------
 
@@ -348,19 +378,20 @@ class Machine:
         self, commands: Sequence[Sequence[bytes]], watched: Mapping[bytes, int], clock_ms: int
     ) -> Reply:
         """A MULTI/EXEC of reads alone, at one instant; NULL_ARRAY if a watched key changed after its index."""
-        return exhaust(self._query_in_steps(commands, watched, clock_ms))
+        return exhaust(self._query_in_steps(commands, watched, clock_ms, []))
 
     def begin_query_transaction(
-        self, commands: Sequence[Sequence[bytes]], watched: Mapping[bytes, int], clock_ms: int
+        self, commands: Sequence[Sequence[bytes]], watched: Mapping[bytes, int], clock_ms: int, took: list[float]
     ) -> Reply | Steps:
-        """query_transaction(), or the steps of one that is not short, all of them at one instant."""
+        """query_transaction(), or the steps of one that is not short, all of them at one instant. `took` receives the
+        seconds of each command."""
         names = {command[0].upper() for command in commands[:SHORT]}
         if len(commands) <= SHORT and sum(map(len, commands)) <= LONG and names.isdisjoint(_LONG_READS):
-            return self.query_transaction(commands, watched, clock_ms)
-        return Steps(self._query_in_steps(commands, watched, clock_ms), holds=True)
+            return exhaust(self._query_in_steps(commands, watched, clock_ms, took))
+        return Steps(self._query_in_steps(commands, watched, clock_ms, took), holds=True)
 
     def _query_in_steps(
-        self, commands: Sequence[Sequence[bytes]], watched: Mapping[bytes, int], clock_ms: int
+        self, commands: Sequence[Sequence[bytes]], watched: Mapping[bytes, int], clock_ms: int, took: list[float]
     ) -> Generator[None, None, Reply]:
         db = self.database
         db.now = clock_ms if clock_ms > self.time_ms else self.time_ms
@@ -368,9 +399,16 @@ class Machine:
             return NULL_ARRAY
         replies: list[Reply] = []
         work = 0
+        seconds = self.seconds
         for command in commands:
+            started = seconds()
             reply = self.begin_query(command, clock_ms)
-            replies.append((yield from _all_steps(reply)) if type(reply) is Steps else reply)
+            spent = seconds() - started
+            if type(reply) is Steps:
+                reply, more = yield from timed(_all_steps(reply), seconds)
+                spent += more
+            replies.append(reply)
+            took.append(spent)
             work += len(command)
             if work > LONG:
                 work = 0
@@ -452,6 +490,10 @@ def _all_steps(steps: Steps) -> Generator[None, None, Reply]:
     while not steps.advance():
         yield
     return steps.reply
+
+
+def _is_plain_set(argv: list[bytes]) -> bool:
+    return len(argv) == 3 and (argv[0] == b"SET" or argv[0] == b"set")
 
 
 def _spellings(commands: Iterable[Command]) -> dict[bytes, tuple[Callable[..., Reply], int, int]]:

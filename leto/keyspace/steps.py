@@ -6,7 +6,7 @@ other before the next command; a read's may be apart, with others' reads between
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -54,6 +54,19 @@ def exhaust(generator: Generator[None, None, T]) -> T:
         except StopIteration as end:
             result: T = end.value
             return result
+
+
+def timed(generator: Generator[None, None, T], seconds: Callable[[], float]) -> Generator[None, None, tuple[T, float]]:
+    """What it returns, and what its steps took by that clock: not what was done between them."""
+    spent = 0.0
+    while True:
+        started = seconds()
+        try:
+            next(generator)
+        except StopIteration as end:
+            return end.value, spent + seconds() - started
+        spent += seconds() - started
+        yield
 
 
 def pieces(items: list[T], size: int = STEP) -> Iterator[list[T]]:

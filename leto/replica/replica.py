@@ -133,6 +133,7 @@ class Replica:
             config.skip_entries,
         )
         machine.on_fault = self._command_failed
+        machine.seconds = reactor.seconds
         if self.node.configuration.level > machine.understands:
             raise UnknownEntry(
                 beyond(self.node.configuration.level, machine.understands, self.node.configuration_index)

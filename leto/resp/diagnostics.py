@@ -129,7 +129,19 @@ def latency_graph(session: Session, argv: Request) -> Reply:
     "[command [command ...]]",
 )
 def latency_histogram(session: Session, argv: Request) -> Reply:
-    return {}
+    """Calls by the time they took, cumulative: bounds are powers of two, in microseconds. What was quicker than
+    table.QUICK is one bucket: a clock finer than that would cost quick commands a part of their speed. CONFIG RESETSTAT
+    begins anew."""
+    table = session.state.table
+    asked = list(table.all())
+    if len(argv) > 2:
+        found = [known for name in argv[2:] if (known := table.find_path(name.lower())) is not None]
+        asked = [each for known in found for each in (known, *known.subcommands.values())]
+    return {
+        known.full_name.encode(): {b"calls": known.calls, b"histogram_usec": dict(known.histogram())}
+        for known in asked
+        if known.calls
+    }
 
 
 container(

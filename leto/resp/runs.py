@@ -79,8 +79,8 @@ class WriteRun(Run):
             for known, calls in self.tally:
                 known.calls += calls
                 known.microseconds += microseconds * calls
-            if microseconds >= session.state.slowlog.threshold >= 0:
-                session.note_slow(self.commands[0], microseconds)  # the first stands for all: they took as long
+            if microseconds >= session.state.slowlog.notable:
+                session.note_long(self.tally, self.commands[0], microseconds)  # the first stands for all
             if count == 1 and replies[start] is OK:
                 self._end(_OK_LINE)
             else:
@@ -306,12 +306,14 @@ class ReadRun(Run):
                 parts, size = [], 0
                 if self.at < len(self.commands) and (session.is_full or seconds() - started > SLICE_SECONDS):
                     return False
-        share = (self.spent + seconds() - started) * 1e6 / len(self.commands)
         for known, calls in tally:
             known.calls += calls
-            known.microseconds += share * calls
-        if cheap and share >= session.state.slowlog.threshold >= 0:
-            session.note_slow(self.commands[0], share)  # not worth a clock each: the average tells
+        if cheap:  # not worth a clock each: the average tells
+            share = (self.spent + seconds() - started) * 1e6 / len(self.commands)
+            for known, calls in tally:
+                known.microseconds += share * calls
+            if share >= session.state.slowlog.notable:
+                session.note_long(tally, self.commands[0], share)
         self.output = b"" if self.silent else parts[0] if len(parts) == 1 else b"".join(parts)
         return True
 
@@ -334,8 +336,8 @@ class ReadRun(Run):
             if data is None:
                 self.long = None
                 microseconds = (self.spent + seconds() - started - self.long_since) * 1e6
-                if microseconds >= session.state.slowlog.threshold >= 0 and not self._is_cheap:
-                    session.note_slow(self.commands[self.at - 1], microseconds)
+                if not self._is_cheap:
+                    session.note_query(self.commands[self.at - 1], microseconds)
                 return True
             if data and not self.silent:
                 session.send_early(self, data)
@@ -379,8 +381,8 @@ class LoneRead(ReadRun):
             microseconds = spent * 1e6
             known.calls += 1
             known.microseconds += microseconds
-            if microseconds >= state.slowlog.threshold >= 0:
-                session.note_slow(argv, microseconds)
+            if microseconds >= state.slowlog.notable:
+                session.note_long(self.tally, argv, microseconds)
             if type(reply) is Error:
                 session.count_error(reply, argv)
             session.reading.popleft()

@@ -22,12 +22,13 @@ from leto.keyspace.steps import Steps
 from leto.resp import outcomes
 from leto.resp.codec import Request, RequestReader, pack
 from leto.resp.flow import NOTABLE_BYTES
+from leto.resp.long import is_long
 from leto.resp.queue import RunQueue
 from leto.resp.runs import REQUEST_BYTES, LoneRead, MixedRun, ReadRun, Run, Tally, Task, WriteRun, compat_reply
 from leto.resp.state import ServerState
 from leto.resp.strict import request_bytes
-from leto.resp.table import LOCAL, NO_REPLY, READ, WRITE, Known
-from leto.resp.transaction import Transaction, Watch
+from leto.resp.table import LOCAL, NO_REPLY, QUICK, READ, WRITE, Known
+from leto.resp.transaction import ReadTransaction, Transaction, Watch, WriteTransaction
 from leto.resp.transport import Output
 
 _NAME = itemgetter(0)
@@ -310,7 +311,6 @@ class Session(RunQueue):
             self._reject(NOT_IN_MULTI, argv)
             return
         self.transaction.add(argv, known)
-        known.calls += 1
         self.answer(QUEUED)
 
     def _call(self, argv: Request, known: Known) -> None:
@@ -318,9 +318,11 @@ class Session(RunQueue):
         known.calls += 1
         if self._unstarted:
             self.proceed()  # what came before is under way before this is carried out
-        started = self.state.reactor.seconds()
+        seconds = self.state.seconds
+        started = seconds()
         reply = known.command.function(self, argv)
-        known.microseconds += (self.state.reactor.seconds() - started) * 1e6
+        if type(reply) not in (WriteTransaction, ReadTransaction):  # EXEC's time is that of what it carries out
+            self.note_time(known, argv, (seconds() - started) * 1e6)
         if isinstance(reply, Run):
             self._add(reply)
         elif isinstance(reply, Deferred):
@@ -394,9 +396,20 @@ class Session(RunQueue):
 
     # counting -----------------------------------------------------------------------------------------
 
-    def note_slow(self, argv: Request, microseconds: float) -> None:
-        """Into the slow log."""
-        self.state.slowlog.add(argv, microseconds, self.state.wall_clock(), self.peer, self.name)
+    def note_time(self, known: Known, argv: Request, microseconds: float) -> None:
+        """One call took so long."""
+        known.microseconds += microseconds
+        if microseconds >= self.state.slowlog.notable:
+            self.note_long(known.once, argv, microseconds)
+
+    def note_long(self, tally: Tally, argv: Request, microseconds: float) -> None:
+        """Each call of the tally took so long, which is notable (leto.resp.slowlog); `argv` stands for them there."""
+        state = self.state
+        if microseconds >= QUICK:
+            for known, calls in tally:
+                known.count_long(microseconds, calls)
+        if state.slowlog.takes(microseconds) and "skip_slowlog" not in tally[0][0].command.flags:
+            state.slowlog.add(argv, microseconds, state.wall_clock(), self.peer, self.name)
 
     def read(self, argv: Request, clock_ms: int) -> Reply:
         """query(), whole."""
@@ -404,14 +417,19 @@ class Session(RunQueue):
         return reply.finish() if type(reply) is Steps else reply
 
     def timed_query(self, argv: Request, clock_ms: int) -> Reply:
-        """query(), each command timed for the slow log."""
-        seconds = self.state.reactor.seconds
+        """query(), and the command's time noted; that of a long one is once it is made and encoded."""
+        seconds = self.state.seconds
         started = seconds()
         reply = self.query(argv, clock_ms)
-        microseconds = (seconds() - started) * 1e6
-        if microseconds >= self.state.slowlog.threshold >= 0:
-            self.note_slow(argv, microseconds)
+        if not is_long(reply):
+            self.note_query(argv, (seconds() - started) * 1e6)
         return reply
+
+    def note_query(self, argv: Request, microseconds: float) -> None:
+        """A read took so long."""
+        known = self.state.table.resolve(argv)
+        if type(known) is Known:
+            self.note_time(known, argv, microseconds)
 
     def count_error(self, error: Error, argv: Request) -> None:
         known = self.state.table.resolve(argv)

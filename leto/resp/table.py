@@ -25,6 +25,10 @@ class NoReply:
 NO_REPLY = NoReply()
 LOCAL, READ, WRITE = 0, 1, 2  # READ | WRITE: both occur
 
+_QUICK_BITS = 4
+QUICK = 1 << _QUICK_BITS  # microseconds: calls that take less are only counted, and are one bucket of the histogram
+_LONGEST_BITS = 20  # the last bucket, about a second, holds what took longer too
+
 
 _TAKES_TIME: set[bytes] = set()  # full names of commands whose reply may be a Run or a Deferred
 _AT_EXEC: dict[bytes, Callable[[Session, Sequence[bytes]], Reply]] = {}  # by full name: how EXEC carries them out
@@ -104,6 +108,7 @@ class Known:
         "high",
         "kind",
         "level",
+        "long",
         "low",
         "may_grow",
         "microseconds",
@@ -133,12 +138,29 @@ class Known:
         self.once = ((self, 1),)  # the tally of a run that is one call of it
         self.calls = 0
         self.microseconds = 0.0
+        self.long: dict[int, int] = {}  # calls of at least QUICK microseconds, by the bits of their microseconds
         self.rejected = 0
         self.failed = 0
+
+    def count_long(self, microseconds: float, calls: int = 1) -> None:
+        """That many of the calls took about so long, which is not less than QUICK."""
+        bits = min(int(microseconds).bit_length(), _LONGEST_BITS)
+        self.long[bits] = self.long.get(bits, 0) + calls
+
+    def histogram(self) -> dict[int, int]:
+        """Upper bound in microseconds, a power of two -> calls that took at most so long; none that would add none."""
+        quick = self.calls - sum(self.long.values())
+        found = {QUICK: quick} if quick > 0 else {}
+        total = max(quick, 0)
+        for bits, calls in sorted(self.long.items()):
+            total += calls
+            found[1 << bits] = total
+        return found
 
     def reset(self) -> None:
         self.calls = self.rejected = self.failed = 0
         self.microseconds = 0.0
+        self.long.clear()
         for sub in self.subcommands.values():
             sub.reset()
 

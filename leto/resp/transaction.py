@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from leto.errors import DiskFull, RequestRefused
@@ -102,36 +103,53 @@ class WatchRun(ReadRun):
         return True
 
 
-def compose(session: Session, items: Sequence[tuple[Request, Known]], replies: Reply) -> Generator[None, None, Reply]:
+def compose(
+    session: Session, items: Sequence[tuple[Request, Known]], took: Sequence[float], replies: Reply
+) -> Generator[None, None, Reply]:
     """EXEC's reply: the keyspace's `replies` and, carried out now, those of the connection commands between. In steps
-    of MANY commands."""
-    if not isinstance(replies, list):
-        return replies
-    from_keyspace = iter(replies)
-    composed: list[Reply] = []
-    for number, (argv, known) in enumerate(items, 1):
-        if known.kind == LOCAL:
-            reply = known.at_exec(session, argv)
-            reply = OK if reply is NO_REPLY else reply
-        else:
-            reply = next(from_keyspace)
-            if session.compat_leto:
-                reply = compat_reply(argv, reply)
-        if type(reply) is Error:
-            session.count_error(reply, argv)
-        composed.append(reply)
-        if number % MANY == 0:
-            yield
+    of MANY commands.
+
+    As in Redis each command is counted, with its time, and EXEC has the time of all. `took`: the seconds of those of
+    the keyspace; none where another node carried them out.
+    """
+    total = 0.0
+    composed: Reply = replies
+    if isinstance(replies, list):
+        composed = []
+        seconds, notable = session.state.seconds, session.state.slowlog.notable
+        from_keyspace = zip(replies, took or repeat(0.0), strict=False)
+        for number, (argv, known) in enumerate(items, 1):
+            if known.kind == LOCAL:
+                started = seconds()
+                reply = known.at_exec(session, argv)
+                spent = seconds() - started
+                reply = OK if reply is NO_REPLY else reply
+            else:
+                reply, spent = next(from_keyspace)
+                if session.compat_leto:
+                    reply = compat_reply(argv, reply)
+            total += spent
+            spent *= 1e6
+            known.calls += 1
+            known.microseconds += spent
+            if spent >= notable:
+                session.note_long(known.once, argv, spent)
+            if type(reply) is Error:
+                session.count_error(reply, argv)
+            composed.append(reply)
+            if number % MANY == 0:
+                yield
+    session.note_time(session.state.table.known[b"EXEC"], (b"EXEC",), total * 1e6)
     return composed
 
 
 class _Answering:
     """A long reply to a transaction that wrote, encoded by the slice."""
 
-    def __init__(self, run: WriteTransaction, reply: Reply) -> None:
+    def __init__(self, run: WriteTransaction, reply: Reply, took: Sequence[float]) -> None:
         session = run.session
         self._run = run
-        self._long = LongReply(reply, run.resp3, session.state.replica, partial(compose, session, run.items))
+        self._long = LongReply(reply, run.resp3, session.state.replica, partial(compose, session, run.items, took))
         self._parts: list[bytes] = []
 
     def proceed(self) -> None:
@@ -192,11 +210,12 @@ class WriteTransaction(WriteRun):
 
     def applied(self, replies: Sequence[Reply], start: int, microseconds: float) -> None:
         try:
-            reply = replies[start]
+            session, reply = self.session, replies[start]
+            took = session.state.replica.machine.took.get(start, ()) if microseconds else ()
             if len(self.items) > MANY or (type(reply) is list and is_long(reply)):
-                self.session.state.turns.wait(_Answering(self, reply))
+                session.state.turns.wait(_Answering(self, reply, took))
             else:
-                self._end(encode(exhaust(compose(self.session, self.items, reply)), self.resp3))
+                self._end(encode(exhaust(compose(session, self.items, took, reply)), self.resp3))
         except Exception:  # noqa: BLE001 - one client's misfortune is no other's
             self.session.fault()
 
@@ -239,8 +258,9 @@ class ReadTransaction(ReadRun):
         else:
             reads = [argv for argv, known in self.items if known.kind != LOCAL]
             machine = session.state.replica.machine
-            reply = machine.begin_query_transaction(reads, self.watch.indexes, self.clock_ms)
-            composing = partial(compose, session, self.items)
+            took: list[float] = []
+            reply = machine.begin_query_transaction(reads, self.watch.indexes, self.clock_ms, took)
+            composing = partial(compose, session, self.items, took)
             if len(self.items) > MANY or is_long(reply):
                 self._begin_long(LongReply(reply, self.resp3, session.state.replica, composing), started)
                 return self._go_on_to_end(started)
