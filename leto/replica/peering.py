@@ -29,6 +29,7 @@ from leto.errors import (
 from leto.interfaces import Flusher, Store, Transport
 from leto.keyspace.admission import check_requests
 from leto.keyspace.commands import KEYSPACE
+from leto.notices import Notices
 from leto.peer import requests
 from leto.peer.requests import ForwardReply, Outcome, StatusQuery, StatusReply
 from leto.raft.messages import InstallSnapshot
@@ -79,6 +80,7 @@ class Peering:
         snapshot_flusher: Flusher,
     ) -> None:
         self._clock = clock
+        self._notices = Notices(self.log, clock.seconds)
         self._config = config
         self._replica = replica
         self._store = store
@@ -182,7 +184,12 @@ class Peering:
                 )
                 waiter = self._replica.write(request.payload, request.count)
             except RequestRefused as error:
-                self.log.warn("refused writes that {peer} forwarded: {reason}", peer=sender, reason=str(error))
+                self._notices.warn(
+                    ("forward", sender),
+                    "refused writes that {peer} forwarded: {reason}",
+                    peer=sender,
+                    reason=str(error),
+                )
                 waiter = fail(error)
         else:
             waiter = fail(NotLeader(self._replica.node.leader_id, self._replica.addresses.of_leader()))  # never twice

@@ -24,8 +24,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.logger import Logger
-
+from leto.places import place_of
 from leto.resp.describe import describe
 from leto.resp.transport import Output
 
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from leto.resp.session import Session
     from leto.resp.state import ServerState
 
-log = Logger()
 
 UNREAD_BYTES = 256 << 10  # of replies that a client has not taken; beyond it none are made for one that sends no more
 NOTABLE_BYTES = 256 << 10  # of requests of one client; beyond it leto.resp.memory is told
@@ -228,7 +226,8 @@ class Flow(ABC):
     def _overrun_output(self) -> None:
         if self.closing and not self.output.unsent:
             return  # it is on its way out already
-        log.warn(
+        self.state.notices.warn(
+            ("output", place_of(self._as_session.peer_host)),
             "Client {client} scheduled to be closed ASAP for overcoming of output buffer limits.",
             client=describe(self._as_session),
         )
@@ -239,7 +238,8 @@ class Flow(ABC):
         """It makes this node keep more of its requests than client-query-buffer-limit. As in Redis the connection ends;
         a client that can hear it is told why."""
         first = bytes(self._held[0][:64] if self._held else b"").decode("latin-1").encode("unicode_escape").decode()
-        log.warn(
+        self.state.notices.warn(
+            ("input", place_of(self._as_session.peer_host)),
             "Closing client that reached max query buffer length: {client} (qbuf initial bytes: {first})",
             client=describe(self._as_session),
             first=f'"{first}"',

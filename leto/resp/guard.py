@@ -12,7 +12,6 @@ from collections import OrderedDict
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
 from leto.notices import Notices
 from leto.places import place_of
@@ -38,11 +37,11 @@ class _Place:
 class PasswordGuard:
     """One a node. `key` is whatever tells one connection from another."""
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, notices: Notices) -> None:
         self._reactor = reactor
         self._places: OrderedDict[str, _Place] = OrderedDict()
         self._waiting: dict[int, tuple[Any, _Place]] = {}
-        self._notices = Notices(Logger(namespace="leto.resp"), reactor.seconds)
+        self._notices = notices
 
     def delay(self, host: str) -> float:
         """How long an attempt from there must wait now, in seconds."""

@@ -13,14 +13,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.logger import Logger
-
+from leto.places import place_of
 from leto.resp.describe import describe
 
 if TYPE_CHECKING:
     from leto.resp.session import Session
 
-log = Logger()
 
 SHARED_BYTES = 256 << 10  # replies of this size are handed on without a copy: several clients may wait for one
 LIGHT_BYTES = 4096  # who keeps less is not worth looking at
@@ -99,7 +97,9 @@ class ClientMemory:
             session = self._heavy[number]
             if session.no_evict or session.closed:
                 continue
-            log.warn("Evicting client: {client}", client=describe(session))
+            session.state.notices.warn(
+                ("evict", place_of(session.peer_host)), "Evicting client: {client}", client=describe(session)
+            )
             total -= own[number]
             for value in waits.get(number, ()):
                 value.remove(number)

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from twisted.logger import Logger
+
 from leto.config import Config
 from leto.interfaces import Replica
 from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.replies import Error
+from leto.notices import Notices
 from leto.readers import SocketReaders
 from leto.resp.guard import PasswordGuard
 from leto.resp.idle import IdleClients
@@ -77,7 +80,8 @@ class ServerState:
         self.pending_bytes = config.client_pending_bytes
         self.protected_mode = config.protected_mode
         self.tcp_keepalive = config.tcp_keepalive
-        self.guard = PasswordGuard(reactor)
+        self.notices = Notices(Logger(namespace="leto.resp"), reactor.seconds)  # lines that clients can bring about
+        self.guard = PasswordGuard(reactor, self.notices)
         self.idle = IdleClients(reactor, self.sessions, config.timeout)
         self.inert_settings: dict[str, str] = {}  # see leto.resp.redis_settings: what was set, by name
 

@@ -197,6 +197,19 @@ def test_a_client_that_sends_too_far_ahead_is_closed(log: list[str]) -> None:
     assert "client_query_buffer_limit_disconnections:1" in node.client().call("INFO", "stats").decode()
 
 
+def test_clients_that_are_closed_one_after_another_do_not_fill_the_log(log: list[str]) -> None:
+    node = Node(client_query_buffer_limit=1 << 20)
+    node.client().call("SET", "mega", MEGA)
+    for _ in range(5):
+        send_all(mute(node.client()), b"GET mega\r\n" * 400_000)
+    assert node.factory.counters["query_buffer_overruns"] == 5
+    assert len([line for line in log if "query buffer" in line]) == 1
+    node.clock.advance(10)
+    send_all(mute(node.client()), b"GET mega\r\n" * 400_000)
+    (_, line) = [line for line in log if "query buffer" in line]
+    assert line.endswith("(and 4 times more since the last such line)")
+
+
 def test_the_hard_output_limit_closes_at_once(log: list[str]) -> None:
     node = Node(client_output_limits=OutputLimits(OutputLimit(hard=2 << 20)))
     client = node.client()
