@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from operator import itemgetter
 from typing import Protocol
 
 import hiredis
@@ -31,6 +32,7 @@ _PAIRS = bytes((batch.PAIRS,))
 _LONG_READS = frozenset((b"KEYS", b"SCAN", b"RANDOMKEY", b"LCS"))  # however few words they have
 
 INTERNAL = Registry()  # commands of the log that no client can send
+_FIRST = itemgetter(0)
 WRITE_IN_READ = Error(b"ERR a write command cannot be run as a read")
 FAULT = Error(b"ERR internal error, the same on every node: their logs say more")
 
@@ -115,6 +117,7 @@ class Machine:
         self._is_half = False  # it has begun to change the state
         self._digest_before = (0, 0)  # of the state before it
         self._applies = _spellings((*commands.values(), *INTERNAL.values()))
+        self._known = frozenset(self._applies)
         self._reads = _spellings(command for command in commands.values() if not command.is_write)
 
     @property
@@ -215,7 +218,7 @@ class Machine:
                 requests = yield from grouping(commands, count)
             for _, run in requests:
                 for some in (run,) if len(run) <= LONG else pieces(run, LONG):
-                    if not self._applies.keys() >= {argv[0] for argv in some}:
+                    if not self._known.issuperset(map(_FIRST, some)):
                         self._check_known(some)
                     if some is not run:
                         yield

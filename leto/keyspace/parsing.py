@@ -21,9 +21,15 @@ from leto.keyspace.steps import LONG, exhaust
 Watched = list[tuple[int, bytes]]  # (index, key)
 Request = tuple[Watched | None, list[list[bytes]]]  # what a transaction watches (None: no transaction), its commands
 
-# hiredis allocates for the arrays that are promised. A value may hold such words too: it is taken apart more slowly.
-_PROMISES_MUCH = re.compile(rb"[*%~>|][0-9]{7}").search
+_LARGE_ARRAY, _LARGE_PUSH = re.compile(rb"\*[0-9]{7}").search, re.compile(rb">[0-9]{7}").search
+_LISTS, _STRINGS = frozenset((list,)), frozenset((bytes,))
 _INDEX = re.compile(rb"[0-9]{1,19}").fullmatch
+
+
+def _promises_much(payload: bytes) -> object:
+    """Whether hiredis might allocate for a large array, of which nothing may come. A value may hold such words too: it
+    is taken apart more slowly. One byte is looked for first, which costs nothing."""
+    return (b"*" in payload and _LARGE_ARRAY(payload)) or (b">" in payload and _LARGE_PUSH(payload))
 
 
 def parse(payload: bytes, count: int) -> list[list[bytes]]:
@@ -34,7 +40,7 @@ def parse(payload: bytes, count: int) -> list[list[bytes]]:
 
 def parsing(payload: bytes, count: int) -> Generator[None, None, list[list[bytes]]]:
     """parse() in steps."""
-    if len(payload) >= batch.LARGE or _PROMISES_MUCH(payload):  # hiredis' copies cost more than a plain walk
+    if len(payload) >= batch.LARGE or _promises_much(payload):  # hiredis' copies cost more than a plain walk
         commands = yield from batch.splitting(payload)
         if commands is not None:
             return commands
@@ -67,9 +73,11 @@ def _parse_quickly(payload: bytes, count: int) -> list[Any] | None:
 
 
 def _are_requests(commands: list[Any]) -> bool:
-    if not commands:
-        return True
-    return set(map(type, commands)) == {list} and all(commands) and set(map(type, chain(*commands))) == {bytes}
+    if len(commands) == 1 and type(commands[0]) is list:
+        return bool(commands[0]) and _STRINGS.issuperset(map(type, commands[0]))
+    if not (_LISTS.issuperset(map(type, commands)) and all(commands)):
+        return False
+    return _STRINGS.issuperset(map(type, chain.from_iterable(commands)))
 
 
 def _reader_of_array(payload: bytes, length: int) -> hiredis.Reader:
@@ -84,7 +92,7 @@ def _reader_of_array(payload: bytes, length: int) -> hiredis.Reader:
 
 def parse_pairs(payload: bytes, count: int) -> list[bytes]:
     """Key, value, key, value, ... of a batch of `count` SETs. Raises InapplicableEntry as parse() does."""
-    if _PROMISES_MUCH(payload):
+    if _promises_much(payload):
         found = batch.split_strings(payload, batch.HEADER.size, 2 * count)
         if found is not None and found[1] == len(payload) and count:
             return found[0]
