@@ -12,10 +12,14 @@ from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.task import react
 from twisted.web.client import Agent, ResponseFailed
+from twisted.web.http_headers import Headers
 
 from leto.config import Address
 from leto.ctl.resp_client import MAX_REPLY_BYTES, AskFailed
 from leto.ctl.view import parse_cluster
+
+# The port answers to few names, to keep out pages that make a browser ask it by theirs; this is no browser.
+_HEADERS = Headers({"Host": ["localhost"]})
 
 
 def ask_any(addresses: Sequence[Address], *, timeout: float) -> tuple[dict[str, Any], list[str]]:
@@ -55,7 +59,7 @@ async def ask(reactor: Any, address: Address, *, timeout: float) -> dict[str, An
             raise AskFailed(f"{address} answered more than {MAX_REPLY_BYTES} bytes")
 
     async def fetch() -> int:
-        response = await treq.get(f"http://{host}:{address.port}/status", agent=agent)
+        response = await treq.get(f"http://{host}:{address.port}/status", agent=agent, headers=_HEADERS)
         await treq.collect(response, received)
         return int(response.code)
 

@@ -69,6 +69,7 @@ class Says(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         words: bytes = self.factory.words  # type: ignore[attr-defined]
+        self.factory.heard = data  # type: ignore[attr-defined]
         if words:
             self.transport.write(words)
             self.transport.loseConnection()
@@ -91,4 +92,15 @@ def test_a_server_that_is_no_admin_port(words: bytes, sentence: str) -> Any:
     server = Served(factory)
     with pytest.raises(AskFailed, match=sentence):
         yield ensureDeferred(ask(reactor, server.address, timeout=5.0 if words else 0.2))
+    yield server.port.stopListening()
+
+
+@pytest_twisted.inlineCallbacks
+def test_a_node_is_asked_by_any_name_of_its_host() -> Any:
+    factory = Factory.forProtocol(Says)
+    factory.words = b"HTTP/1.1 503 no\r\nContent-Length: 5\r\n\r\nlater"
+    server = Served(factory)
+    with pytest.raises(AskFailed, match="later"):
+        yield ensureDeferred(ask(reactor, server.address, timeout=5.0))
+    assert b"\r\nHost: localhost\r\n" in factory.heard  # whatever it was called: the site answers to that alone
     yield server.port.stopListening()
