@@ -52,6 +52,24 @@ def test_proxy_forwards_and_shows_what_it_wrote(cluster: Cluster) -> None:
     assert leader.client().get("proxied") == b"text"
 
 
+def test_a_pipeline_that_is_sent_whole_before_it_is_read(cluster: Cluster) -> None:
+    """redis-py sends all of it first; 20 MB of replies fill every buffer on the way meanwhile."""
+    leader, follower = cluster.node("id1"), cluster.node("id3")
+    make_leader(cluster, leader)
+    leader.client().set("kilo", "k" * 1000)
+    for node in (leader, follower):
+        pipeline = node.client(timeout=60).pipeline(transaction=False)
+        for _ in range(20_000):
+            pipeline.get("kilo")
+        for _ in range(5_000):
+            pipeline.incr("counted")
+        replies = pipeline.execute()
+        assert replies[:20_000] == [b"k" * 1000] * 20_000
+        last = replies[-1]
+        assert replies[20_000:] == list(range(last - 4_999, last + 1))
+    assert last == 10_000
+
+
 def test_a_forwarded_increment_counts_once_or_not_at_all(cluster: Cluster) -> None:
     """The leader dies while followers forward to it: nothing is sent a second time."""
     proxies = [cluster.node("id1"), cluster.node("id3")]

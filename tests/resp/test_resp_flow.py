@@ -62,10 +62,11 @@ def log() -> Iterator[list[str]]:
 # pipelines that are sent before they are read ---------------------------------------------------------
 
 
+@pytest.mark.parametrize("pending_bytes", [16 << 20, 10_000])
 @pytest.mark.parametrize("leads", [True, False])
-def test_a_pipeline_of_reads_is_taken_whole_before_any_reply_is(leads: bool) -> None:
-    """The two cases to bound: replies that are larger than their requests, and smaller."""
-    node = Node()
+def test_a_pipeline_of_reads_is_taken_whole_before_any_reply_is(leads: bool, pending_bytes: int) -> None:
+    """Also where so many are under way that the client would not be read from for that."""
+    node = Node(client_pending_bytes=pending_bytes)
     client = node.client()
     client.call("SET", "v", b"v" * 64)
     node.replica.is_leader = leads
@@ -190,7 +191,7 @@ def test_a_client_that_sends_too_far_ahead_is_closed(log: list[str]) -> None:
     assert 1 << 20 < send_all(mute(client), data) < 4 << 20
     assert client.wire.aborted
     assert client.session.held == client.session.output.unsent == 0
-    (line,) = [line for line in log if "query buffer" in line]
+    (line,) = [line for line in log if "query buffer" in line]  # as Redis has it
     assert line.startswith("Closing client that reached max query buffer length: id=1 addr=127.0.0.1:50000 ")
     assert r"GET mega\r\nGET mega\r\n" in line.partition("(qbuf initial bytes: ")[2]
     assert node.factory.counters["query_buffer_overruns"] == 1
