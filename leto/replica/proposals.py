@@ -20,7 +20,7 @@ class Proposals:
 
     def __init__(self, max_batch_bytes: int, congested_bytes: int = 128 << 20) -> None:
         self._max_batch_bytes = max_batch_bytes
-        self._congested_bytes = congested_bytes
+        self.congested_bytes = congested_bytes
         self._gathered: deque[WriteRequest] = deque()
         # (index, term, who waits): terms ascend, and the indexes within a term; a later term may begin at a lower index
         self._appended: deque[tuple[int, int, list[WriteRequest]]] = deque()
@@ -33,7 +33,7 @@ class Proposals:
     @property
     def is_congested(self) -> bool:
         """So much waits that more would only wait longer: clients are better left unread."""
-        return self.waiting_requests > CONGESTED_REQUESTS or self.waiting_bytes > self._congested_bytes
+        return self.waiting_requests > CONGESTED_REQUESTS or self.waiting_bytes > self.congested_bytes
 
     @property
     def is_gathering(self) -> bool:

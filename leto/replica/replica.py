@@ -167,6 +167,7 @@ class Replica:
             meter=meter,
         )
         self.growth_refusal = ""
+        self._max_in_flight = config.max_uncommitted_bytes
         self.room = Room(
             reactor,
             self.node,
@@ -174,7 +175,7 @@ class Replica:
             self.compaction,
             ask=self.peering.status_of,
             take_snapshot=lambda: self.compaction.take().addErrback(self._snapshot_failed),
-            changed=partial(setattr, self, "growth_refusal"),
+            changed=self._room_changed,
         )
         self._handover = Handover(reactor, self.node, config.election_timeout, transport.is_connected, wake)
         self._expiry = Expiry(reactor, self)
@@ -292,7 +293,7 @@ class Replica:
                 request.refused(self._not_leader())
         elif self.growth_refusal and (full := self.room.refuse(request.payload)) is not None:
             request.refused(full)
-        elif proposals.gathered_bytes + node.uncommitted_bytes > self.config.max_uncommitted_bytes:
+        elif proposals.gathered_bytes + node.uncommitted_bytes > self._max_in_flight:
             request.refused(Overloaded("too many writes wait to be committed, try again later"))
         else:
             self._counters["writes"] += request.count
@@ -544,6 +545,11 @@ class Replica:
         self._proposals.abandon(term)
         self.membership.abandon(term)
         self.peering.abandon(term)
+
+    def _room_changed(self, refusal: str, spare: int) -> None:
+        self.growth_refusal = refusal
+        self._max_in_flight = min(self.config.max_uncommitted_bytes, spare)
+        self._proposals.congested_bytes = self._max_in_flight // 2
 
     def _snapshot_failed(self, reason: Failure) -> None:
         if reason.check(Stopping, NothingToSnapshot, NoRoom) is None:

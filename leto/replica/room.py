@@ -30,9 +30,10 @@ from leto.replica.timers import LazyTimer
 LOOK_SECONDS = 1.0  # between two looks at the own disk ...
 LOOK_BYTES = 16 << 20  # ... or as much of the log, ...
 LOOK_SHARE = 8  # ... or as such a part of min_free, if that is less
-ASK_SECONDS = 5.0  # between two questions to the voters how their disks are
+ASK_SECONDS = 5.0  # between two questions to the voters how their disks are, while all are well
 WARN_SHARE = 2  # times min_free: with less than that left, the log says so
 CALM_SHARE = 8  # a part of min_free: so much more must be free before a disk counts as better again
+BOUNDLESS = 1 << 62
 OK, WARNING, LOW = "ok", "warning", "low"
 
 
@@ -46,7 +47,8 @@ class Snapshots(Protocol):
 
 
 class Room:
-    """One node's view. `refusal`: why writes that add data are refused now; empty while they are not."""
+    """One node's view. `refusal`: why writes that add data are refused now; empty while they are not. `spare`: how many
+    bytes of writes may be on their way without making a disk low that is not."""
 
     log = Logger()
 
@@ -59,10 +61,10 @@ class Room:
         *,
         ask: Callable[[str], Deferred[Mapping[str, Any]]],
         take_snapshot: Callable[[], object],
-        changed: Callable[[str], object],
+        changed: Callable[[str, int], object],
     ) -> None:
-        """`ask(peer)` gives that member's own status (leto.status.status_data). `changed` is given each new
-        `refusal`."""
+        """`ask(peer)` gives that member's own status (leto.status.status_data). `changed` is given each new `refusal`
+        and `spare`."""
         self._clock = clock
         self._node = node
         self._store = store
@@ -74,11 +76,12 @@ class Room:
         self._written = 0  # bytes since the last look
         self._look_bytes = LOOK_BYTES
         self._ask_at = 0.0
-        self._others: dict[str, str] = {}  # how the disks of others are; those that did not say are taken to be well
+        self._others: dict[str, tuple[str, int]] = {}  # state and spare bytes; who did not say is taken to have room
         self._is_blind = False
         self.space = DiskSpace(0, 0, 0)
         self.state = OK
         self.refusal = ""
+        self.spare = BOUNDLESS
 
     def start(self) -> None:
         self._look_again()
@@ -104,7 +107,8 @@ class Room:
     def _look_again(self) -> None:
         self._timer.expect(self._clock.seconds() + LOOK_SECONDS)
         if self._node.role is Role.LEADER and self._clock.seconds() >= self._ask_at:
-            self._ask_at = self._clock.seconds() + ASK_SECONDS
+            is_urgent = self.state != OK or any(state != OK for state, _ in self._others.values())
+            self._ask_at = self._clock.seconds() + (LOOK_SECONDS if is_urgent else ASK_SECONDS)
             self._ask_others()
         self._look()
 
@@ -126,7 +130,7 @@ class Room:
             self.state = state
             self._snapshots.is_low = state == LOW
             self._say()
-            self._decide()
+        self._decide()
         if state == LOW and self._snapshots.may_help:
             self._take_snapshot()
 
@@ -155,15 +159,19 @@ class Room:
             self._ask(voter).addCallbacks(self._heard, self._not_heard, callbackArgs=(voter,), errbackArgs=(voter,))
 
     def _heard(self, status: Mapping[str, Any], voter: str) -> None:
-        state = str(status.get("disk_state", OK))
-        if state == LOW and self._others.get(voter) != LOW:
+        state = str(status.get("disk_state", OK))  # an older version tells nothing of it
+        spare = int(status["disk_free"]) - int(status["disk_min_free"]) if status.get("disk_min_free") else BOUNDLESS
+        if state == LOW and self._state_of(voter) != LOW:
             self.log.warn("the disk of {voter} is low", voter=voter)
-        self._others[voter] = state
+        self._others[voter] = state, spare
         self._decide()
 
     def _not_heard(self, reason: Failure, voter: str) -> None:
         self._others.pop(voter, None)
         self._decide()
+
+    def _state_of(self, voter: str) -> str:
+        return self._others[voter][0] if voter in self._others else OK
 
     # what follows -------------------------------------------------------------------------------------------
 
@@ -178,18 +186,22 @@ class Room:
                     + _GOES_ON
                 )
             elif not self._quorum_has_room():
-                low = sorted(voter for voter, state in self._others.items() if state == LOW)
+                low = sorted(voter for voter in self._others if self._state_of(voter) == LOW)
                 refusal = f"too many voters' disks are low ({', '.join(low)})" + _GOES_ON
-        if refusal != self.refusal:
-            self.refusal = refusal
-            self._changed(refusal)
+        spares = [spare for state, spare in self._others.values() if state != LOW]
+        if self.space.min_free:
+            spares.append(self.space.free - self.space.min_free)
+        spare = max(min(spares, default=BOUNDLESS), self._look_bytes)  # some must always be
+        if (refusal, spare) != (self.refusal, self.spare):
+            self.refusal, self.spare = refusal, spare
+            self._changed(refusal, spare)
 
     def _quorum_has_room(self) -> bool:
         configuration = self._node.configuration
         voters, outgoing = configuration.voter_ids(), configuration.outgoing_ids()
         if not voters and not outgoing:
             return True
-        return agreed(voters, outgoing, lambda voter: int(self._others.get(voter) != LOW)) == 1
+        return agreed(voters, outgoing, lambda voter: int(self._state_of(voter) != LOW)) == 1
 
 
 _GOES_ON = ": writes that add data are refused; reads, DEL, UNLINK, EXPIRE and FLUSHALL go on"

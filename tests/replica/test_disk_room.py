@@ -7,7 +7,7 @@ from cluster import Outcome, packed
 from disks import DiskCluster, DiskNode, written
 from twisted.logger import globalLogPublisher
 
-from leto.errors import DiskFull, NoRoom
+from leto.errors import DiskFull, NoRoom, Overloaded
 from leto.keyspace.admission import may_grow
 from leto.keyspace.commands import KEYSPACE
 from leto.replica.room import ASK_SECONDS, LOOK_SECONDS
@@ -236,3 +236,31 @@ def test_changes_of_members_go_on_while_the_disk_is_low():
 )
 def test_what_may_grow_is_what_redis_denies_without_memory(requests: list[tuple[str, ...]], grows: bool):
     assert may_grow(b"".join(packed(*words) for words in requests), KEYSPACE) is grows
+
+
+def test_no_more_writes_are_on_their_way_than_the_disks_have_room_for():
+    """What was taken is written, also if it then turns out that the room is gone."""
+    min_free = 1 << 20  # segments are rounded up
+    cluster = DiskCluster(3, **OPTIONS | {"min_free_bytes": min_free})
+    leader = cluster.nodes["id1"]
+
+    def taken() -> int:
+        """Of 500 writes of 10 kB at once."""
+        outcomes = [Outcome(leader.replica.write(packed("SET", "key", "v" * SIZE), 1)) for _ in range(500)]
+        assert {type(outcome.error) for outcome in outcomes} <= {type(None), Overloaded}
+        refused = sum(outcome.error is not None for outcome in outcomes)
+        cluster.until(lambda: all(outcome.done for outcome in outcomes))
+        return 500 - refused
+
+    assert taken() == 500
+    leave(cluster.nodes["id3"], min_free + (2 << 20))
+    look(cluster)
+    assert 190 < taken() < 300
+    leave(cluster.nodes["id3"], 10 << 20)
+    leave(leader, min_free + (1 << 20))
+    look(cluster)
+    assert 90 < taken() < 190
+    leave(leader, min_free + 200 * KB)
+    look(cluster)
+    assert 5 < taken() < 60, "some always"
+    assert [node.fatal for node in cluster.nodes.values()] == [[], [], []]
