@@ -468,6 +468,13 @@ class Replica(Protocol):
         directory that joins: a known id with another one lost its disk, and starts over as a learner. Errbacks
         NotLeader, ConfigurationRefused, OutcomeUnknown."""
 
+    def move_member(
+        self, server_id: str, address: str, *, client_address: str = "", incarnation: str | None = None
+    ) -> Deferred[None]:
+        """A member is at another address now ("" keeps its client port, on the new host). Fires when committed, after
+        the leader has met it there. `incarnation`: only if it is that data directory. Errbacks NotLeader,
+        ConfigurationRefused (UnknownMember), OutcomeUnknown."""
+
     def remove_member(self, server_id: str) -> Deferred[None]:
         """Fires when committed. A leader that removes itself hands over first. Errbacks NotLeader,
         ConfigurationRefused (UnknownMember), OutcomeUnknown."""

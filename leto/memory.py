@@ -135,6 +135,16 @@ class LoneReplica:
         self.members[server_id] = Member(server_id, address, voter is not False, client_address=client_address)
         return succeed(None)
 
+    def move_member(
+        self, server_id: str, address: str, *, client_address: str = "", incarnation: str | None = None
+    ) -> Deferred[None]:
+        self.calls.append(("move_member", server_id, address, client_address, incarnation))
+        if not self.is_leader:
+            return fail(self._not_leader())
+        if server_id not in self.members:
+            return fail(UnknownMember(server_id))
+        return succeed(None)
+
     def remove_member(self, server_id: str) -> Deferred[None]:
         self.calls.append(("remove_member", server_id))
         if not self.is_leader:

@@ -32,6 +32,8 @@ from leto.notify import Notifier
 from leto.peer.transport import TcpTransport
 from leto.readers import IS_AVAILABLE, SocketReaders, Waker
 from leto.replica import Replica
+from leto.replica.addresses import advertised
+from leto.replica.announcing import Announcer
 from leto.replica.joining import Joiner, bootstrap, needs_bootstrap
 from leto.resp.protocol import RespFactory
 from leto.signals import Signals, last_words
@@ -87,6 +89,7 @@ class LetoService(Service):
         self._serving: Deferred[None] | None = None
         self._asking: Deferred[None] | None = None
         self._entrance: Entrance | None = None
+        self._announcer: Announcer | None = None
         self._stop_asked = False
         self._stopping = False
         self.replica: Replica | None = None
@@ -167,7 +170,7 @@ class LetoService(Service):
         self._flushers = [snapshot_flusher, log_flusher]
         machine = Machine(random=source.random)
         self._transport = self._peers_transport(
-            identity, lambda: replica.addresses.of_peer(), lambda: replica.addresses.of_client(config.id), readers
+            identity, lambda: str(advertised(config)), lambda: replica.addresses.of_client(config.id), readers
         )
         replica = self.replica = Replica(
             reactor,
@@ -281,6 +284,10 @@ class LetoService(Service):
         transport.start(replica)
         transport.listen(self._peers)
         replica.start()
+        identity = self._store.identity
+        assert identity is not None
+        self._announcer = Announcer(self._reactor, self.config, identity, replica)
+        self._announcer.start()
         self._clients.serve(self._reactor, factory, after=self._peers)
         if site is not None:
             site.attach(replica, factory)
@@ -388,6 +395,8 @@ class LetoService(Service):
         for under_way in (self._serving, self._asking):
             if under_way is not None:
                 under_way.cancel()
+        if self._announcer is not None:
+            self._announcer.stop()
         if self.replica is not None and self.clients_factory is not None and self._transport is not None:
             await self._drain(self.clients_factory)
             await self.replica.stop()

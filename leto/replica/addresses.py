@@ -54,6 +54,14 @@ def check_members(configuration: Configuration) -> None:
                 Address.parse(address)
 
 
+def differs(own: Address, configured: str) -> bool:
+    """Whether a node that advertises `own`, its host possibly unspecified, is certainly not at `configured`."""
+    if not configured:
+        return False
+    known = Address.parse(configured)
+    return own.port != known.port or (own.host not in UNSPECIFIED and own.host != known.host)
+
+
 class AddressBook:
     """One node's, by what the configuration in force and the handshakes say."""
 
@@ -71,14 +79,10 @@ class AddressBook:
         member = self._node.configuration.member(server_id)
         address = member.client_address if member else ""
         if server_id == self._node.id:
-            address = address or str(advertised_client(self._config))
+            own = advertised_client(self._config)
+            address = address if address and not differs(own, address) else str(own)
         else:
             address = self._transport.client_address(server_id) or address
         if address and member is not None and Address.parse(address).host in UNSPECIFIED:
             address = with_host(address, Address.parse(member.address).host)
         return address
-
-    def of_peer(self) -> str:
-        """What peers dial at this node: what the configuration says, else what it can tell by itself."""
-        member = self._node.configuration.member(self._node.id)
-        return member.address if member else str(advertised(self._config))

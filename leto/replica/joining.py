@@ -12,12 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.error import ConnectError, ConnectionClosed
-from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from txredisapi import RedisError, RedisProtocol, ResponseError
+from txredisapi import ResponseError
 
 from leto.config import Address, Config
 from leto.forming import Waiting, judge
@@ -26,12 +23,10 @@ from leto.keyspace.machine import understood
 from leto.raft.configuration import Configuration, Member, encode
 from leto.raft.messages import Entry, EntryKind, HardState
 from leto.replica.addresses import advertised, advertised_client
+from leto.replica.asking import UNREACHABLE, Asked, named_leader
 
-NOT_THE_LEADER = "node is not the leader"
 RETRY_SECONDS = 0.5
-CONNECT_SECONDS = 3.0
 MOST_REFERRALS = 4  # from one member to another that it names as the leader
-ANSWER_SECONDS = 15.0
 
 
 def needs_bootstrap(store: Store, config: Config) -> bool:
@@ -104,7 +99,7 @@ class Joiner:
                     is_own = str(error) == f"LOADING {self._own}" and len(self._config.join) > 1
                     if not is_own and (waiting is None or not self.may_found):
                         reasons.append(f"{seed} answers: {error}")
-                except (RedisError, ConnectError, ConnectionClosed, OSError) as error:
+                except UNREACHABLE as error:
                     answers[str(seed)] = None
                     reasons.append(f"{seed} cannot be reached: {error or type(error).__name__}")
             if self.may_found and self._is_to_found(answers, reasons):
@@ -142,14 +137,10 @@ class Joiner:
     async def _ask(self, member: Address) -> tuple[str, Address | None]:
         """(cluster id, None) once taken; (cluster id, leader) if another member must be asked."""
         config = self._config
-        connection = await self._connect(member)
+        asked = await Asked.connect(self._reactor, config, member)
         try:
-            if config.password is not None:
-                await self._call(connection, "AUTH", config.password)
-            info = await self._call(connection, "INFO", "raft")
-            cluster_id, level = _field(info, "raft_cluster_id"), _field(info, "raft_cluster_level")
-            if not cluster_id:
-                raise ResponseError("it is no Leto node: INFO raft names no cluster")
+            info = await asked.raft_info()
+            cluster_id, level = info["raft_cluster_id"], info.get("raft_cluster_level", "")
             if level.isdecimal() and int(level) > understood():
                 raise ResponseError(
                     f"the cluster is at level {level}, and this version of Leto understands level {understood()}: "
@@ -157,8 +148,7 @@ class Joiner:
                 )
             self._introduce(Identity(cluster_id, config.id, self._incarnation))
             try:
-                await self._call(
-                    connection,
+                await asked.call(
                     "JOIN",
                     str(config.advertise or config.raftbind),
                     config.id,
@@ -166,38 +156,12 @@ class Joiner:
                     self._incarnation,
                 )
             except ResponseError as error:
-                text = str(error)
-                if not text.startswith(NOT_THE_LEADER):
-                    raise
-                named = text[len(NOT_THE_LEADER) :].strip()
-                if not named:
-                    raise ResponseError("the cluster has no leader at the moment") from None
-                return cluster_id, Address.parse(named)
+                return cluster_id, named_leader(error)
             return cluster_id, None
         finally:
-            connection.transport.loseConnection()
+            asked.close()
 
     def _say(self, reason: str) -> None:
         if reason != self._said:
             self._said = reason
             self.log.info("waiting for the cluster to take this node: {reason}", reason=reason)
-
-    async def _connect(self, member: Address) -> RedisProtocol:
-        endpoint = HostnameEndpoint(self._reactor, member.host or "127.0.0.1", member.port, timeout=CONNECT_SECONDS)
-        factory = Factory.forProtocol(lambda: RedisProtocol(errors="replace", replyTimeout=ANSWER_SECONDS))
-        factory.noisy = False
-        connection: RedisProtocol = await endpoint.connect(factory)  # type: ignore[arg-type]
-        return connection
-
-    async def _call(self, connection: RedisProtocol, *words: str) -> str:
-        answer = await connection.execute_command(*words)
-        return answer if isinstance(answer, str) else str(answer)
-
-
-def _field(info: str, name: str) -> str:
-    """One value of an INFO text; "" if it is not there."""
-    for line in info.splitlines():
-        key, colon, value = line.partition(":")
-        if colon and key == name:
-            return value
-    return ""

@@ -99,6 +99,29 @@ class Membership:
         met = Deferred.fromCoroutine(self._met(server_id, address, incarnation))
         return met.addCallback(lambda _: self.change(target))
 
+    def move(
+        self, server_id: str, address: str, *, client_address: str = "", incarnation: str | None = None
+    ) -> Deferred[None]:
+        """A member is at `address` now, where it must be met first; `incarnation`: on that data directory, if it says
+        so. Its client address moves along unless one is given."""
+        client = with_host(client_address, Address.parse(address).host) if client_address else ""
+
+        def target(configuration: Configuration) -> Configuration:
+            known = configuration.member(self._known(configuration, server_id))
+            assert known is not None
+            if incarnation is not None and known.incarnation != incarnation:
+                raise ConfigurationRefused(f"{server_id} is another data directory's id by now")
+            moved = msgspec.structs.replace(known, address=address, client_address=client or _along(known, address))
+            return with_member(configuration, moved)
+
+        async def meet_and_move() -> None:
+            if self._node.role is Role.LEADER:
+                target(self._node.configuration)
+            await self._met(server_id, address, "")
+            await self.change(target)
+
+        return Deferred.fromCoroutine(meet_and_move())
+
     async def _met(self, server_id: str, address: str, incarnation: str) -> None:
         """Reach the node where its peers are to dial it, before the cluster counts on that: one that cannot be reached
         would be a member of no use. Raises NotLeader, ConfigurationRefused."""

@@ -353,6 +353,12 @@ class Replica:
             incarnation=incarnation,
         ).addErrback(self._name_leader)
 
+    def move_member(
+        self, server_id: str, address: str, *, client_address: str = "", incarnation: str | None = None
+    ) -> Deferred[None]:
+        moved = self.membership.move(server_id, address, client_address=client_address, incarnation=incarnation)
+        return moved.addErrback(self._name_leader)
+
     def remove_member(self, server_id: str) -> Deferred[None]:
         return self.membership.remove(server_id).addErrback(self._name_leader)
 

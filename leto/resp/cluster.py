@@ -190,6 +190,8 @@ container(
         "    Return id, role, peer address and client address of every member.",
         "ADD <id> <address> [LEARNER]",
         "    Add a node; it votes once it has caught up, or never as a LEARNER.",
+        "MOVE <id> <address> [<client-address> [<incarnation>]]",
+        "    Tell that a member is at another address now; it must be there already.",
         "REMOVE <id>",
         "    Remove a node.",
         "PROMOTE <id>",
@@ -264,6 +266,25 @@ def raft_add(session: Session, argv: Request) -> Reply | Deferred[Reply]:
 def _change(session: Session, argv: Request, change: Callable[[str], Deferred[None]]) -> Reply | Deferred[Reply]:
     server_id = _server_id(argv[2])
     return server_id if isinstance(server_id, Error) else _done(change(server_id))
+
+
+@_raft("MOVE", -4, "Move a member to another address", "server-id address [client-address] [incarnation]")
+def raft_move(session: Session, argv: Request) -> Reply | Deferred[Reply]:
+    if len(argv) > 6:
+        return SYNTAX_ERROR
+    server_id, address = _server_id(argv[2]), _address(argv[3], session.peer_host)
+    client: Address | Error | str = ""
+    if len(argv) > 4 and argv[4]:
+        client = _address(argv[4], session.peer_host, "--advertise-client")
+    for value in (server_id, address, client):
+        if isinstance(value, Error):
+            return value
+    incarnation = argv[5].decode("ascii", "replace") if len(argv) > 5 else None
+    return _done(
+        session.state.replica.move_member(
+            str(server_id), str(address), client_address=str(client), incarnation=incarnation
+        )
+    )
 
 
 @_raft("REMOVE", 3, "Remove a node", "server-id")

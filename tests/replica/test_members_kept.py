@@ -174,3 +174,33 @@ def join_unseen(
     cluster.until(lambda: change.done)
     if change.error is not None:
         raise change.error
+
+
+def moving(cluster: Cluster, name: str, address: str, **options: str) -> None:
+    change = Outcome(cluster.leader.replica.move_member(name, address, **options))
+    cluster.until(lambda: change.done)
+    if change.error is not None:
+        raise change.error
+
+
+def test_moving_is_for_members_on_their_own_directories_where_they_are() -> None:
+    cluster = Cluster(3)
+    with pytest.raises(UnknownMember):
+        moving(cluster, "id9", "10.0.0.7:1")
+    with pytest.raises(ConfigurationRefused, match="id3 is another data directory's id by now"):
+        moving(cluster, "id3", "10.0.0.7:1", incarnation="another")
+    with pytest.raises(ConfigurationRefused, match="nobody listens there"):
+        moving(cluster, "id3", "10.0.0.7:1", incarnation="id3x1")
+    MemoryTransport(cluster.network, Identity(CLUSTER_ID, "id3", "id3x1"), "10.0.0.7:1").introduce()
+    moving(cluster, "id3", "10.0.0.7:1", incarnation="id3x1", client_address=":7")
+    found = member(cluster, "id3")
+    assert (found.address, found.client_address, found.voter) == ("10.0.0.7:1", "10.0.0.7:7", True)
+
+
+def test_a_leader_moves_itself() -> None:
+    cluster = Cluster(3)
+    transport = cluster.nodes["id1"].transport
+    transport.address = "10.0.0.8:1"
+    cluster.network.add(transport)
+    moving(cluster, "id1", "10.0.0.8:1", client_address="10.0.0.8:2")
+    assert member(cluster, "id1").address == "10.0.0.8:1"

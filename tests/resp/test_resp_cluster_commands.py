@@ -71,6 +71,19 @@ def test_a_node_that_joins_over_ipv6(request_: str) -> None:
     assert node.replica.calls == [("add_member", "id2", "[fd00::2]:15379", None, "[fd00::2]:6379", "127.0.0.1")]
 
 
+@pytest.mark.parametrize(
+    ("request_", "call"),
+    [
+        ("RAFT MOVE lone 10.0.0.9:15379", ("lone", "10.0.0.9:15379", "", None)),
+        ("RAFT MOVE lone :15379 :6379 abc", ("lone", "10.1.2.3:15379", "10.1.2.3:6379", "abc")),
+    ],
+)
+def test_moving_a_member(request_: str, call: tuple[object, ...]) -> None:
+    node = open_node()
+    assert node.client(FAR).call(*request_.split()) == b"OK"
+    assert node.replica.calls == [("move_member", *call)]
+
+
 def test_joining_passes_the_incarnation_on(monkeypatch: pytest.MonkeyPatch) -> None:
     node = Node()
     seen = {}
@@ -121,6 +134,9 @@ def test_on_a_follower_the_leader_is_named(request_: str) -> None:
         ("RAFT", "ERR wrong number of arguments for 'raft' command"),
         ("RAFT ADD a h:1 VOTER", "ERR syntax error"),
         ("RAFT PROMOTE nobody", "ERR nobody is no member"),
+        ("RAFT MOVE nobody h:1", "ERR nobody is no member of the cluster"),
+        ("RAFT MOVE lone h", "ERR 'h' is not an address: it has no :port"),
+        ("RAFT MOVE lone h:1 h:2 abc more", "ERR syntax error"),
         ("RAFT REMOVE nobody", "ERR nobody is no member of the cluster"),
         ("LEAVE nobody", "ERR nobody is no member of the cluster"),
         ("RAFT TRANSFER nobody", "ERR there is no such voter to lead"),
