@@ -86,12 +86,25 @@ def test_a_leader_that_hands_over_or_stops_blames_no_quorum(lines: Lines) -> Non
 
 def test_a_leader_that_steps_down_for_its_disk_blames_no_quorum(lines: Lines) -> None:
     cluster = Cluster(3)
-    leader = cluster.leader
-    leader.replica._vigil.steps_down()
-    leader.replica.node.step_down(cluster.clock.seconds())
-    leader.replica.driver.schedule()
-    cluster.until(lambda: lines.with_("no longer leads"))
+    slow = cluster.followers[0]
+    slow.crash()
+    slow.start(slow_disk=True)
+
+    def works() -> bool:
+        while slow.flusher.pending:
+            slow.flusher.run()
+        return True
+
+    cluster.until(lambda: works() and slow.replica.machine.applied == cluster.leader.replica.machine.applied)
+    transfer = Outcome(cluster.leader.replica.transfer(slow.name))
+    cluster.until(lambda: works() and transfer.done and slow.replica.is_leader)
+    cluster.until(lambda: works() and cluster.get(b"x", slow) is None)
+    hanging = cluster.write("SET", "a", "1", node=slow)
+    cluster.until(lambda: not slow.replica.is_leader)
+    assert lines.with_("stepping down: the disk has not answered")
+    assert lines.with_(f"{slow.name} no longer leads")
     assert not lines.with_("majority")
+    cluster.until(lambda: works() and hanging.done)
 
 
 def test_a_removed_node_says_what_to_do_each_time_it_is_started(lines: Lines) -> None:

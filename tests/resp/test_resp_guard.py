@@ -164,3 +164,9 @@ def test_a_password_that_could_never_be_used_is_refused(node: Node) -> None:
     longest = b"y" * 16384
     assert client.say(b"CONFIG SET requirepass " + longest + b"\r\n") == b"+OK\r\n"
     assert node.client().say(b"*2\r\n$4\r\nAUTH\r\n$16384\r\n" + longest + b"\r\n") == b"+OK\r\n"
+
+
+def test_what_is_remembered_of_addresses_is_bounded(node: Node) -> None:
+    for number in range(5000):
+        node.state.guard.failed(f"10.0.{number >> 8}.{number & 255}")
+    assert len(node.state.guard._places) == 4096
