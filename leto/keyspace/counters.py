@@ -6,10 +6,16 @@ from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.database import Database
 from leto.keyspace.numbers import INT64_MAX, INT64_MIN, Infinite, LongDouble, integer, long_double
 from leto.keyspace.replies import Error, Reply
+from leto.keyspace.values import Record
 
 OVERFLOW = Error(b"ERR increment or decrement would overflow")
 DECREMENT_OVERFLOW = Error(b"ERR decrement would overflow")
 NOT_FINITE = Error(b"ERR increment would produce NaN or Infinity")
+
+
+def _digits(record: Record) -> bytes:
+    """The string under the key, if it can be a number's."""
+    return record.value if isinstance(record.value, bytes) else b"too long"
 
 
 def _add(db: Database, key: bytes, increment: int) -> Reply:
@@ -18,7 +24,7 @@ def _add(db: Database, key: bytes, increment: int) -> Reply:
     if record is None:
         db.store(key, b"%d" % increment)
         return increment
-    number = integer(record.value) + increment  # type: ignore[arg-type]
+    number = integer(_digits(record)) + increment
     if not INT64_MIN <= number <= INT64_MAX:
         return OVERFLOW
     db.store(key, b"%d" % number, record.expire_at)
@@ -113,9 +119,9 @@ def incrbyfloat(db: Database, argv: list[bytes]) -> Reply:
     record = db.touch_string(argv[1])
     finite = True
     numbers: list[LongDouble] = []
-    for text in (b"0" if record is None else record.value, argv[2]):
+    for text in (b"0" if record is None else _digits(record), argv[2]):
         try:
-            numbers.append(long_double(text))  # type: ignore[arg-type]
+            numbers.append(long_double(text))
         except Infinite:
             finite = False
     if not finite:

@@ -20,6 +20,7 @@ from leto.keyspace.ages import Ages
 from leto.keyspace.deadlines import Deadlines
 from leto.keyspace.index import KeyIndex
 from leto.keyspace.levels import BASE
+from leto.keyspace.long_strings import LongString
 from leto.keyspace.records import LAST, Records
 from leto.keyspace.replies import WRONG_TYPE, Error
 from leto.keyspace.values import KEY_OFFSET, LONG_STRING, Expiring, Record, Value, content_sum
@@ -93,14 +94,15 @@ class Database:
             return None
         return record
 
-    def find_string(self, key: bytes) -> bytes | None:
+    def find_string(self, key: bytes) -> bytes | LongString | None:
         """The string under `key`, None when it is missing. Raises Refused (WRONGTYPE)."""
         record = self.find(key)
         if record is None:
             return None
-        if record.value.__class__ is not bytes:
-            raise Refused(WRONG_TYPE)
-        return record.value
+        value = record.value
+        if value.__class__ is bytes or value.__class__ is LongString:
+            return value
+        raise Refused(WRONG_TYPE)
 
     def version(self, key: bytes) -> int:
         """Index of the entry that last modified or deleted `key`; an upper bound of it for long-gone keys."""
@@ -129,11 +131,11 @@ class Database:
     def touch_string(self, key: bytes) -> Record | None:
         """touch() for a command on strings. Raises Refused (WRONGTYPE)."""
         record = self.touch(key)
-        if record is not None and record.value.__class__ is not bytes:
+        if record is not None and record.value.__class__ is not bytes and record.value.__class__ is not LongString:
             raise Refused(WRONG_TYPE)
         return record
 
-    def store(self, key: bytes, value: bytes | Value, expire_at: int = 0) -> None:
+    def store(self, key: bytes, value: bytes | LongString | Value, expire_at: int = 0) -> None:
         """Set the key, its expiry included (milliseconds since the epoch; 0: none)."""
         if value.__class__ is bytes and not expire_at:  # content_sum() without its call: this is the hot path
             content = crc32(value) if len(value) < LONG_STRING else adler32(value)

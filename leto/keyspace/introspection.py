@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.database import Database
+from leto.keyspace.long_strings import LongString
 from leto.keyspace.numbers import parse_integer
 from leto.keyspace.replies import Error, Reply, Status
 
@@ -66,6 +67,8 @@ def encoding(db: Database, argv: list[bytes]) -> Reply:
     if record is None:
         return None
     value = record.value
+    if isinstance(value, LongString):
+        return b"raw"
     if not isinstance(value, bytes):
         return value.encoding()
     if parse_integer(value) is not None:

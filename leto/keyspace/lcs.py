@@ -11,6 +11,7 @@ from collections.abc import Generator
 
 from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.database import Database
+from leto.keyspace.long_strings import LongString
 from leto.keyspace.numbers import integer
 from leto.keyspace.replies import SYNTAX_ERROR, Error, Reply
 from leto.keyspace.steps import Steps, exhaust
@@ -101,14 +102,13 @@ def _walk_back(a: bytes, b: bytes, rows: list[int]) -> Generator[None, None, tup
 )
 def lcs(db: Database, argv: list[bytes]) -> Reply:
     """redis.io/commands/lcs"""
-    values: list[bytes] = []
+    values: list[bytes | LongString] = []
     for key in argv[1:3]:
         record = db.find(key)
         value = b"" if record is None else record.value
-        if not isinstance(value, bytes):
+        if not isinstance(value, bytes | LongString):
             return NOT_STRINGS
         values.append(value)
-    a, b = values
     only_length = indexes = with_length = False
     least = 0
     words = iter(argv[3:])
@@ -126,8 +126,9 @@ def lcs(db: Database, argv: list[bytes]) -> Reply:
             return SYNTAX_ERROR
     if indexes and only_length:
         return LENGTH_OR_INDEXES
-    if (len(a) + 64) * (len(b) + ROW_COST) > MAX_CELLS:
+    if (len(values[0]) + 64) * (len(values[1]) + ROW_COST) > MAX_CELLS:
         return TOO_LARGE
+    a, b = map(bytes, values)
 
     def answer() -> Generator[None, None, Reply]:
         rows = yield from _rows(a, b)

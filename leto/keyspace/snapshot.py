@@ -33,8 +33,8 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from itertools import compress
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from itertools import chain, compress
 from operator import is_, mul
 
 import msgspec
@@ -43,6 +43,7 @@ from leto.checksums import adler32, crc32
 from leto.errors import CorruptStorage
 from leto.keyspace.database import Database
 from leto.keyspace.index import bucket_of
+from leto.keyspace.long_strings import PART, LongString
 from leto.keyspace.records import LAST
 from leto.keyspace.values import (
     KEY_OFFSET,
@@ -65,12 +66,12 @@ BIN32 = struct.Struct(">BI")  # MessagePack's head of a long binary
 LARGE_VALUE = 1 << 20
 FRAME_BYTES = 1 << 16  # records are gathered into frames of about this size
 
-RecordItem = tuple[bytes, int, int, int, bytes]
+RecordItem = tuple[bytes, int, int, int, bytes | LongString]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_header = msgspec.msgpack.Decoder(tuple[int, int, int, int, int, int]).decode
 _decode_tombstones = msgspec.msgpack.Decoder(list[bytes | int]).decode
-_decode_records = msgspec.msgpack.Decoder(list[RecordItem]).decode
+_decode_records = msgspec.msgpack.Decoder(list[tuple[bytes, int, int, int, bytes]]).decode
 _decode_end = msgspec.msgpack.Decoder(tuple[int]).decode
 
 
@@ -79,14 +80,18 @@ def _frame(kind: int, body: object) -> bytes:
     return PREFIX.pack(len(data) + 1, kind) + data
 
 
-def _record_frame(items: list[RecordItem]) -> bytes:
-    """A frame of records; a large value, which can only be the last, is copied once."""
-    if not items or len(items[-1][4]) < LARGE_VALUE:
-        return _frame(RECORDS, items)
+def _record_frame(items: list[RecordItem]) -> Iterable[bytes | memoryview]:
+    """A frame of records, in pieces; a large value, which can only be the last, is given out as it is."""
+    if not items or (type(items[-1][4]) is bytes and len(items[-1][4]) < LARGE_VALUE):
+        return (_frame(RECORDS, items),)
     key, version, expire_at, code, value = items[-1]
     head = _encode([*items[:-1], (key, version, expire_at, code, b"")])[:-2]  # without the empty value, two bytes
     size = len(head) + BIN32.size + len(value)
-    return b"".join((PREFIX.pack(size + 1, RECORDS), head, BIN32.pack(0xC6, len(value)), value))
+    first = b"".join((PREFIX.pack(size + 1, RECORDS), head, BIN32.pack(0xC6, len(value))))
+    if isinstance(value, LongString):
+        return chain((first,), value.parts())
+    view = memoryview(value)
+    return chain((first,), (view[at : at + PART] for at in range(0, len(view), PART)))
 
 
 class Writer:
@@ -103,9 +108,8 @@ class Writer:
         self._waiting: Iterator[bytes] = iter(())
         self._written = 0
         check_sum = database.check_sum & MASK
-        self._frames: list[bytes] = [
-            _frame(HEADER, (FORMAT, self.index, time_ms, database.floor, len(database.data), check_sum))
-        ]
+        header = _frame(HEADER, (FORMAT, self.index, time_ms, database.floor, len(database.data), check_sum))
+        self._pieces: Iterator[bytes | memoryview] = iter((header,))  # of the frame at hand
         self._complete = False
         database.observer = self
 
@@ -118,43 +122,49 @@ class Writer:
 
     def next_slice(self, max_bytes: int) -> bytes:
         """About max_bytes more of it; b"" when complete. What was saved meanwhile goes out first."""
-        frames, self._frames = self._frames, []
-        size = sum(map(len, frames))
-        while size < max_bytes or not frames:
-            frame = self._next_frame(min(FRAME_BYTES, max(max_bytes - size, 1)))
-            if not frame:
-                break
-            frames.append(frame)
-            size += len(frame)
-        return b"".join(frames)
+        pieces: list[bytes | memoryview] = []
+        size = 0
+        while size < max_bytes or not pieces:
+            piece = next(self._pieces, None)
+            if piece is None:
+                frame = self._next_frame(min(FRAME_BYTES, max(max_bytes - size, 1)))
+                if not frame:
+                    break
+                self._pieces = iter(frame)
+                continue
+            pieces.append(piece)
+            size += len(piece)
+        return b"".join(pieces)
 
     def close(self) -> None:
         """Done or given up: the keyspace stops keeping old values for it."""
         self._detach()
         self._saved.clear()
         self._tombstones = []
+        self._pieces = iter(())
         self._waiting = iter(())
 
     def _detach(self) -> None:
         if self._database.observer is self:
             self._database.observer = None
 
-    def _next_frame(self, max_bytes: int) -> bytes:
+    def _next_frame(self, max_bytes: int) -> Iterable[bytes | memoryview]:
+        """Its pieces; empty if there is none any more."""
         if self._tombstones:
             some, self._tombstones = self._tombstones[:2048], self._tombstones[2048:]
-            return _frame(TOMBSTONES, [part for pair in some for part in pair])
+            return (_frame(TOMBSTONES, [part for pair in some for part in pair]),)
         if self._saved:
             return self._record_frame(self._take_saved(max_bytes))
         items = self._walk(max_bytes)
         if items:
             return self._record_frame(items)
         if self._complete:
-            return b""
+            return ()
         self._complete = True
         self._detach()
-        return _frame(END, (self._written,))
+        return (_frame(END, (self._written,)),)
 
-    def _record_frame(self, items: list[RecordItem]) -> bytes:
+    def _record_frame(self, items: list[RecordItem]) -> Iterable[bytes | memoryview]:
         self._written += len(items)
         return _record_frame(items)
 
@@ -247,7 +257,7 @@ def _read(chunks: Iterable[bytes], random: Callable[[], float]) -> Generator[Non
 
 
 def _load(
-    database: Database, items: list[RecordItem], versions: dict[int, int], volatile: list[tuple[int, bytes]]
+    database: Database, items: Sequence[RecordItem], versions: dict[int, int], volatile: list[tuple[int, bytes]]
 ) -> None:
     """Store the records. `versions` lets records of one entry share the number, 32 bytes a key, as they did before."""
     if not items:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from leto.checksums import crc32
 from leto.keyspace.commands import KEYSPACE, wrong_arity
 from leto.keyspace.database import Database, Refused
+from leto.keyspace.long_strings import LONG_STRING, LongString
 from leto.keyspace.numbers import INT64_MAX, integer
 from leto.keyspace.records import LAST
 from leto.keyspace.replies import OK, SYNTAX_ERROR, WRONG_TYPE, Error, Reply
 from leto.keyspace.steps import LONG, STEP, Steps
+from leto.keyspace.values import is_string
 
 MAX_STRING = 512 << 20  # bytes; a constant of the database, not a setting: nodes must agree
 TOO_LONG = Error(b"ERR string exceeds maximum allowed size (proto-max-bulk-len)")
@@ -93,7 +95,7 @@ def get(db: Database, argv: list[bytes]) -> Reply:
     if record is None or (record.expire_at and record.expire_at < db.now):
         return None
     value = record.value
-    return value if value.__class__ is bytes else WRONG_TYPE
+    return value if value.__class__ is bytes or value.__class__ is LongString else WRONG_TYPE
 
 
 @KEYSPACE.add(
@@ -120,7 +122,7 @@ def set_(db: Database, argv: list[bytes]) -> Reply:
     record = db.touch(key)
     old: Reply = None
     if options.get and record is not None:
-        if record.value.__class__ is not bytes:
+        if not is_string(record.value):
             return WRONG_TYPE
         old = record.value
     if (options.condition == b"NX" and record is not None) or (options.condition == b"XX" and record is None):
@@ -282,7 +284,7 @@ def _mget(db: Database, keys: Sequence[bytes]) -> list[Reply]:
     replies: list[Reply] = []
     for key in keys:
         record = db.find(key)
-        replies.append(record.value if record is not None and record.value.__class__ is bytes else None)
+        replies.append(record.value if record is not None and is_string(record.value) else None)
     return replies
 
 
@@ -386,8 +388,18 @@ def append(db: Database, argv: list[bytes]) -> Reply:
         return len(argv[2])
     length = len(record.value) + len(argv[2])
     check_length(length)
-    db.store(argv[1], record.value + argv[2], record.expire_at)  # type: ignore[operator]
+    value = record.value
+    if length < LONG_STRING:
+        db.store(argv[1], value + argv[2], record.expire_at)  # type: ignore[operator]
+    elif argv[2]:
+        db.store(argv[1], _in_parts(value).appended(argv[2]), record.expire_at)  # type: ignore[arg-type]
+    else:
+        db.store(argv[1], value, record.expire_at)
     return length
+
+
+def _in_parts(value: bytes | LongString) -> LongString:
+    return value if isinstance(value, LongString) else LongString.of(value)
 
 
 @KEYSPACE.add(
@@ -452,6 +464,8 @@ def getrange(db: Database, argv: list[bytes]) -> Reply:
         start = max(start + len(value), 0)
     if end < 0:
         end = max(end + len(value), 0)
+    if isinstance(value, LongString):
+        return value.range(start, min(end + 1, len(value)))
     return value[start : end + 1]
 
 
@@ -476,10 +490,14 @@ def setrange(db: Database, argv: list[bytes]) -> Reply:
     if offset < 0:
         return OFFSET_OUT_OF_RANGE
     record = db.touch_string(argv[1])
-    value: bytes = b"" if record is None else record.value  # type: ignore[assignment]
+    value: bytes | LongString = b"" if record is None else record.value  # type: ignore[assignment]
     if not patch:
         return len(value)
     check_length(offset + len(patch))
-    value = value[:offset].ljust(offset, b"\0") + patch + value[offset + len(patch) :]
+    if max(len(value), offset + len(patch)) >= LONG_STRING:
+        value = _in_parts(value).patched(offset, patch)
+    else:
+        assert isinstance(value, bytes)
+        value = value[:offset].ljust(offset, b"\0") + patch + value[offset + len(patch) :]
     db.store(argv[1], value, 0 if record is None else record.expire_at)
     return len(value)

@@ -1,6 +1,7 @@
 """Data types: what a value is, how it is stored in a snapshot, and how a new type is registered.
 
-A string is plain `bytes` (type code 0). Every other type is one class with the methods of `Value`, registered
+A string (type code 0) is plain `bytes`, or a LongString once it was changed while it was long: two forms of the same
+value. Every other type is one class with the methods of `Value`, registered
 with `@register(code)` in its own file; nothing else has to know it. A value may be mutable: its commands
 call `Database.announce(key)` before they change it and `Database.store(key, value)` after.
 """
@@ -13,6 +14,7 @@ from typing import ClassVar, Protocol, Self, TypeVar, runtime_checkable
 import msgspec
 
 from leto.checksums import adler32, crc32
+from leto.keyspace.long_strings import LongString
 
 STRING_CODE = 0
 MASK = (1 << 64) - 1  # what the sum of all checksums is cut to where it leaves the database
@@ -75,7 +77,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
     expire_at: ClassVar[int] = 0  # milliseconds since the epoch; 0: never
 
-    value: bytes | Value
+    value: bytes | LongString | Value
     version: int  # index of the log entry that last modified the key
 
 
@@ -85,24 +87,26 @@ class Expiring(Record, frozen=True, gc=False):
     expire_at: int  # type: ignore[misc]
 
 
-def record_of(value: bytes | Value, version: int, expire_at: int) -> Record:
+def record_of(value: bytes | LongString | Value, version: int, expire_at: int) -> Record:
     """The record of either kind."""
     return Expiring(value, version, expire_at) if expire_at else Record(value, version)
 
 
-def content_sum(value: bytes | Value, expire_at: int) -> int:
+def content_sum(value: bytes | LongString | Value, expire_at: int) -> int:
     """32 bits of value and expiry. Independent of PYTHONHASHSEED.
 
     It is computed anew when a record goes: remembering it would take 48 bytes a key.
     """
     if value.__class__ is bytes:
         content = crc32(value) if len(value) < LONG_STRING else adler32(value)
+    elif value.__class__ is LongString:
+        content = value.adler
     else:
         content = crc32(b"%d" % value.type_code, value.digest())  # type: ignore[union-attr]
     return crc32(b"%d" % expire_at, content) if expire_at else content
 
 
-def checksum(key: bytes, value: bytes | Value, expire_at: int) -> int:
+def checksum(key: bytes, value: bytes | LongString | Value, expire_at: int) -> int:
     """The record's share of the state digest, below 2^65.
 
     A product, so that a record which takes another's place adds (crc32(key) + KEY_OFFSET) * (new content sum - old
@@ -111,19 +115,24 @@ def checksum(key: bytes, value: bytes | Value, expire_at: int) -> int:
     return (crc32(key) + KEY_OFFSET) * (content_sum(value, expire_at) + 1)
 
 
-def type_name(value: bytes | Value) -> bytes:
+def type_name(value: bytes | LongString | Value) -> bytes:
     """What TYPE answers for this value."""
-    return b"string" if value.__class__ is bytes else value.type_name  # type: ignore[union-attr]
+    return b"string" if is_string(value) else value.type_name  # type: ignore[union-attr]
 
 
-def encode(value: bytes | Value) -> tuple[int, bytes]:
+def is_string(value: bytes | LongString | Value) -> bool:
+    """Whether the commands on strings take it."""
+    return value.__class__ is bytes or value.__class__ is LongString
+
+
+def encode(value: bytes | LongString | Value) -> tuple[int, bytes | LongString]:
     """(type code, bytes) as a snapshot holds them."""
-    if value.__class__ is bytes:
-        return STRING_CODE, value
+    if is_string(value):
+        return STRING_CODE, value  # type: ignore[return-value]
     return value.type_code, value.encode()  # type: ignore[union-attr]
 
 
-def decode(code: int, data: bytes) -> bytes | Value:
+def decode(code: int, data: bytes) -> bytes | LongString | Value:
     """The value that encode() described. Raises ValueError for an unknown type or damaged content."""
     if code == STRING_CODE:
         return data
@@ -133,14 +142,14 @@ def decode(code: int, data: bytes) -> bytes | Value:
     return cls.decode(data)
 
 
-def copy(value: bytes | Value) -> bytes | Value:
+def copy(value: bytes | LongString | Value) -> bytes | LongString | Value:
     """An independent value with the same content."""
-    return value if value.__class__ is bytes else value.copy()  # type: ignore[union-attr]
+    return value if is_string(value) else value.copy()  # type: ignore[union-attr]
 
 
 def size(key: bytes, record: Record) -> int:
     """Estimated bytes of memory that a key takes: objects, their padding, and the tables' share."""
     value = record.value
-    content = 33 + len(value) if value.__class__ is bytes else value.size()  # type: ignore[union-attr]
+    content = 33 + len(value) if is_string(value) else value.size()  # type: ignore[union-attr]
     rounded = (33 + len(key) + 15 & ~15) + (content + 15 & ~15)
     return rounded + 32 + 32 + 64 + (112 if record.expire_at else 0)

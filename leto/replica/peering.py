@@ -29,6 +29,7 @@ from leto.errors import (
 from leto.interfaces import Flusher, Store, Transport
 from leto.keyspace.admission import check_requests
 from leto.keyspace.commands import KEYSPACE
+from leto.keyspace.long_strings import plain
 from leto.notices import Notices
 from leto.peer import requests
 from leto.peer.requests import ForwardReply, Outcome, StatusQuery, StatusReply
@@ -169,7 +170,7 @@ class Peering:
             return ForwardReply(OUTCOMES[type(error)], b"", str(error), *hint)
 
         def done(replies: list[Any]) -> ForwardReply:
-            return ForwardReply(Outcome.DONE, requests.encode_replies(replies))
+            return ForwardReply(Outcome.DONE, requests.encode_replies(plain(replies)))
 
         waiter: Deferred[list[Any]]
         if self._replica.is_leader:

@@ -18,6 +18,7 @@ from typing import Any
 from hiredis import pack_command
 
 from leto.errors import ProtocolError
+from leto.keyspace.long_strings import LongString
 from leto.keyspace.replies import Error, NullArray, Push, Reply, Set, Status, Verbatim
 from leto.resp.strict import StrictReader
 
@@ -30,12 +31,14 @@ _LENGTH_OF = {header: length for length, header in enumerate(_LENGTHS)}
 _KNOWN_LENGTHS = len(_LENGTHS)
 _PARTS = {header: 2 * count + 2 for header, count in _COUNTS.items() if count}  # split at CRLF, if none holds one
 _LARGE_REQUEST = 1 << 16
+_LONG_ARGUMENT = 256  # on average
 _LONG_LENGTH = re.compile(rb"\$[1-9][0-9]{3,9}").fullmatch
 
 
 def pack(arguments: Request) -> bytes:
     """One request as canonical RESP: an array of bulk strings."""
-    if sum(map(len, arguments)) > _LARGE_REQUEST:  # hiredis takes four times as long as one copy
+    size = sum(map(len, arguments))
+    if size > _LARGE_REQUEST and size > _LONG_ARGUMENT * len(arguments):  # hiredis takes four times as long as one copy
         parts = [b"*%d\r\n" % len(arguments)]
         for argument in arguments:
             parts += (b"$%d\r\n" % len(argument), argument, CRLF)
@@ -257,6 +260,7 @@ def _verbatim(reply: Verbatim) -> bytes:
 
 _COMMON: dict[type, Callable[[Any], bytes]] = {
     bytes: _bulk,
+    LongString: lambda reply: b"".join((b"$%d\r\n" % len(reply), *reply.parts(), CRLF)),
     int: lambda reply: b":%d\r\n" % reply,
     Status: lambda reply: b"+%b\r\n" % _line(reply.text),
     Error: lambda reply: b"-%b\r\n" % _line(reply.text),

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Any, Final
 
 from leto.interfaces import Replica
+from leto.keyspace.long_strings import LongString
 from leto.keyspace.replies import Reply, Set
 from leto.keyspace.steps import Steps
 from leto.resp.codec import encode
@@ -14,7 +15,7 @@ from leto.resp.codec import encode
 MANY: Final = 512  # elements of a reply that are encoded in one go
 LARGE: Final = 1 << 18  # bytes of a string that is handed on as it is
 
-LONG_KINDS: Final = frozenset((list, Steps))  # is_long() of nothing else
+LONG_KINDS: Final = frozenset((list, Steps, LongString))  # is_long() of nothing else
 
 Then = Callable[[Reply], Generator[None, None, Reply]]
 
@@ -22,11 +23,13 @@ Then = Callable[[Reply], Generator[None, None, Reply]]
 def is_long(reply: Reply) -> bool:
     """Whether a reply that is no string is more than one turn should make and encode."""
     kind = type(reply)
-    return kind is Steps or (kind is list and (len(reply) > MANY or sum(map(_size, reply)) > LARGE))
+    return (
+        kind is Steps or kind is LongString or (kind is list and (len(reply) > MANY or sum(map(_size, reply)) > LARGE))
+    )
 
 
 def _size(item: Reply) -> int:
-    return len(item) if type(item) is bytes else 0
+    return len(item) if type(item) is bytes or type(item) is LongString else 0
 
 
 class LongReply:
@@ -97,6 +100,11 @@ def encode_in_pieces(reply: Reply, resp3: bool) -> Iterator[bytes]:
     if kind is bytes and len(reply) > LARGE:
         yield b"$%d\r\n" % len(reply)
         yield reply
+        yield b"\r\n"
+        return
+    if kind is LongString:
+        yield b"$%d\r\n" % len(reply)
+        yield from map(bytes, reply.parts())
         yield b"\r\n"
         return
     items: Iterator[Any]

@@ -265,3 +265,17 @@ def test_on_a_follower_the_leader_weighs_it(node: Node) -> None:
     node.replica.is_leader = False
     reply = parse(node.client().say(exec_of([pack((b"SET", b"a", b"b")), *COSTLY])))[-1]
     assert error(reply) == "not leader"
+
+
+def test_a_long_string_is_sent_in_pieces_and_never_joined(node: Node) -> None:
+    client = node.client()
+    value = bytes(range(256)) * 4096
+    client.call("SET", "s", value)
+    client.call("SETRANGE", "s", 0, "new")
+    expected = b"new" + value[3:]
+    assert client.call("GET", "s") == expected
+    assert client.call("MGET", "s", "key:1", "s") == [expected, b"1", expected]
+    assert client.pipeline(("GET", "s"), ("GET", "key:1"), ("GET", "s")) == [expected, b"1", expected]
+    replies = parse(client.say(exec_of([pack((b"APPEND", b"s", b"!")), pack((b"GET", b"s"))])))
+    assert replies[-1] == [len(expected) + 1, expected + b"!"]
+    assert client.call("GETDEL", "s") == expected + b"!"
