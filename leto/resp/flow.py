@@ -52,10 +52,10 @@ class Flow(ABC):
         "_takes",
         "_told",
         "blocked",
-        "held",
         "closed",
         "closing",
         "half_closed",
+        "held",
         "id",
         "output",
         "peer",
@@ -69,7 +69,7 @@ class Flow(ABC):
         self.output = output
         self.id = state.next_id()
         self.peer = ""
-        self.blocked = ""  # "" | "task" | "exec" | "pause" | "full": why the backlog waits
+        self.blocked = ""  # "" | "task" | "exec" | "pause" | "turn": why the backlog waits
         self.closed = False  # the connection is gone
         self.closing = False  # nothing more is taken; the connection closes once all is answered
         self.half_closed = False  # the client has sent all it wants to
@@ -133,8 +133,8 @@ class Flow(ABC):
         if self.closed or self.closing:
             self.drop_held()
             return
-        if self.blocked == "full":
-            self.resume("full")
+        if self.blocked == "turn":
+            self.resume("turn")
         elif self._held and self._takes:
             piece = bytes(self._held.popleft())
             self.held -= len(piece)
@@ -196,7 +196,7 @@ class Flow(ABC):
             self._is_read = reads
             if not self.half_closed and not self.closing:
                 self._set_reading(reads)
-        if (held and takes) or (self.blocked == "full" and may_go_on):
+        if (held and takes) or (self.blocked == "turn" and may_go_on):
             state.pump.add(self)
 
     def _mind_unsent(self, unsent: int) -> None:

@@ -30,6 +30,7 @@ from leto.resp.strict import request_bytes
 from leto.resp.table import LOCAL, NO_REPLY, QUICK, READ, WRITE, Known
 from leto.resp.transaction import ReadTransaction, Transaction, Watch, WriteTransaction
 from leto.resp.transport import Output
+from leto.resp.turns import SLICE_SECONDS
 
 _NAME = itemgetter(0)
 _AT_ONCE = frozenset(("exec", "discard", "multi", "watch", "quit", "reset"))  # full names; never queued by MULTI
@@ -234,10 +235,12 @@ class Session(RunQueue):
         """One by one: whatever may change what the next request means."""
         state = self.state
         group: list[tuple[Request, Known]] = []
-        most = self.pending_bytes + ANSWERED_BYTES
+        most, until = self.pending_bytes + ANSWERED_BYTES, state.seconds() + SLICE_SECONDS
+        has_called = False
         for position, argv in enumerate(requests):
-            if self.pending_bytes > most and not self.blocked:
-                self.blocked = "full"  # until what was answered is on its way
+            if has_called and not self.blocked and (self.pending_bytes > most or state.seconds() > until):
+                self.blocked = "turn"  # until what was answered is on its way, and others had their turn
+            has_called = False
             if self.blocked or self.closing:
                 self._submit(group)
                 if not self.closing:
@@ -271,6 +274,7 @@ class Session(RunQueue):
                 self._submit(group)
                 group = []
                 self._call(argv, known)
+                has_called = True
             else:
                 group.append((argv, known))
         self._submit(group)
@@ -380,7 +384,7 @@ class Session(RunQueue):
         return ReadRun(self, commands, sum(map(request_bytes, commands)), _tally(group))
 
     def resume(self, reason: str) -> None:
-        """The "pause" is over, the "task" or the "exec" done, what made it "full" sent: go on with what waited."""
+        """The "pause" is over, the "task" or the "exec" done, the next "turn" come: go on with what waited."""
         if self.blocked == reason and not self.closed:
             self.blocked = ""
             backlog = list(self._backlog)

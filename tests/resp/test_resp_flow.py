@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from conversation import Client, Node, error
 from twisted.logger import globalLogPublisher
 
 from leto.config import OutputLimit, OutputLimits
+from leto.keyspace.replies import Status
 from leto.resp import session
 from leto.resp.flow import UNREAD_BYTES
 from leto.resp.transport import PIECE
@@ -127,6 +129,25 @@ def test_connection_commands_with_long_replies_are_answered_as_these_are_taken(
         client.node.clock.advance(0)
     assert kept(client) <= 2 * (len(one) + UNREAD_BYTES)
     assert listen(client) == one * 100 + b"+OK\r\n$1\r\n1\r\n"
+
+
+def test_connection_commands_that_take_long_are_carried_out_in_turns() -> None:
+    """Else one chunk of INFO would keep a node from its peers for seconds."""
+    node = Node()
+    client, other = node.client(), node.client()
+    known = node.state.table.known[b"INFO"]
+    done: list[bytes] = []
+
+    def slow_info(session: Any, argv: list[bytes]) -> Status:
+        done.append(argv[0])
+        node.clock.rightNow += 0.003
+        return Status(b"%d" % len(done))
+
+    known.command = replace(known.command, function=slow_info)
+    client.send(b"INFO\r\n" * 20 + b"SET a 1\r\nGET a\r\n")
+    assert len(done) == 3
+    assert other.say(b"PING\r\n") == b"+PONG\r\n"
+    assert listen(client) == b"".join(b"+%d\r\n" % number for number in range(1, 21)) + b"+OK\r\n$1\r\n1\r\n"
 
 
 def test_what_was_sent_ahead_waits_while_the_node_is_congested() -> None:
