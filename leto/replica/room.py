@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from leto.errors import DiskFull, StorageError
+from leto.errors import DiskFull, LetoError, StorageError
 from leto.interfaces import DiskSpace, Store
 from leto.keyspace.admission import may_grow
 from leto.keyspace.commands import KEYSPACE
@@ -155,8 +156,8 @@ class Room:
 
     def _ask_others(self) -> None:
         configuration = self._node.configuration
-        for voter in {*configuration.voter_ids(), *configuration.outgoing_ids()} - {self._node.id}:
-            self._ask(voter).addCallbacks(self._heard, self._not_heard, callbackArgs=(voter,), errbackArgs=(voter,))
+        for voter in sorted({*configuration.voter_ids(), *configuration.outgoing_ids()} - {self._node.id}):
+            self._ask(voter).addCallback(self._heard, voter).addErrback(self._not_heard, voter)
 
     def _heard(self, status: Mapping[str, Any], voter: str) -> None:
         state = str(status.get("disk_state", OK))  # an older version tells nothing of it
@@ -167,6 +168,7 @@ class Room:
         self._decide()
 
     def _not_heard(self, reason: Failure, voter: str) -> None:
+        reason.trap(ConnectionError, TimeoutError, LetoError, msgspec.DecodeError, KeyError, TypeError, ValueError)
         self._others.pop(voter, None)
         self._decide()
 
