@@ -220,10 +220,10 @@ def _state(space: DiskSpace, before: str) -> str:
 
 
 def _in_words(space: DiskSpace) -> dict[str, str]:
-    return {"free": human(space.free), "total": human(space.total), "least": human(space.min_free)}
+    return {"free": _human(space.free), "total": _human(space.total), "least": _human(space.min_free)}
 
 
-def human(size: int) -> str:
+def _human(size: int) -> str:
     """Bytes for people, in whole units of the largest kind that leaves two digits."""
     for unit, each in (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)):
         if size >= 10 * each:
