@@ -206,6 +206,10 @@ class Transport(Protocol):
 
     def is_connected(self, server_id: str) -> bool: ...
 
+    def reached_at(self, server_id: str) -> str:
+        """host:port of our connection to that peer that is up: where it is configured, or where it said it is; "" if
+        there is none."""
+
     def client_address(self, server_id: str) -> str:
         """The client address that peer gave in its handshake, "" when unknown."""
 

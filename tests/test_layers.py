@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "keyspace": {"errors", "checksums"},
     "storage": LEAVES | {"raft.configuration", "raft.messages", "raft.reader"},
     "peer": LEAVES | {"listening", "raft.configuration", "raft.messages", "keyspace.replies"},
-    "replica": LEAVES | {"forming", "raft", "keyspace", "peer.requests", "status"},
+    "replica": LEAVES | {"forming", "raft", "keyspace", "peer.requests", "peer.origins", "status"},
     "memory": LEAVES | {"raft.configuration", "raft.messages", "keyspace", "status"},
     "resp": LEAVES | {"keyspace", "options", "raft.configuration", "raft.messages", "status"},
     "status": LEAVES | {"raft.configuration"},

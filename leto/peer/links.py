@@ -75,6 +75,7 @@ class Link:
         self.configured = ""  # from set_peers; "" when it does not name this peer
         self.learned = ""  # from the peer's Hello
         self.connection: DialledConnection | None = None  # with its handshake complete
+        self.reached_at = ""  # where it was dialled last
         self._reactor = reactor
         self._connector = connector
         self._protocol = protocol
@@ -182,6 +183,7 @@ class Link:
         if self._closed or not known:
             return  # move() dials once there is an address
         address = known[self._turn % len(known)]
+        self.reached_at = str(address)
         self._attempts += 1
         endpoint = self._connector(address.host, address.port, self._connect_timeout)
         factory = Factory.forProtocol(lambda: self._protocol(self.server_id))

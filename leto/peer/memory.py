@@ -131,7 +131,7 @@ class MemoryTransport:
                 wire.dialler.refused_by(self)
                 wire.close()
         for peer, wire in list(self._outgoing.items()):
-            if self._address(peer) != wire.acceptor.address:
+            if wire.acceptor.address not in self._addresses(peer):
                 wire.close()  # left out, or moved
         self._schedule_dial(0.0)
 
@@ -177,6 +177,11 @@ class MemoryTransport:
     def is_connected(self, server_id: str) -> bool:
         """As TcpTransport's."""
         return server_id in self._outgoing
+
+    def reached_at(self, server_id: str) -> str:
+        """As TcpTransport's."""
+        wire = self._outgoing.get(server_id)
+        return wire.acceptor.address if wire is not None else ""
 
     def client_address(self, server_id: str) -> str:
         """As TcpTransport's."""
@@ -262,11 +267,9 @@ class MemoryTransport:
         refusal = refusal or level_refusal(dialler.server_id, dialler.level, listener.level)
         return None if refusal is None else refusal.configuration_index
 
-    def _address(self, peer: str) -> str:
-        configured = self._peers.get(peer, "")
-        if _is_dialable(configured):
-            return configured
-        return self._learned.get(peer, "")
+    def _addresses(self, peer: str) -> list[str]:
+        known = (self._peers.get(peer, ""), self._learned.get(peer, ""))
+        return [address for address in known if _is_dialable(address)]
 
     def _schedule_dial(self, delay: float) -> None:
         if self.listener is None:
@@ -282,10 +285,10 @@ class MemoryTransport:
         network = self.network
         missing = False
         for peer in sorted({*self._peers, *self._learned} - set(self._outgoing)):
-            address = self._address(peer)
-            other = network.find(address) if address else None
+            addresses = self._addresses(peer)
+            other = next((found for address in addresses if (found := network.find(address)) is not None), None)
             cut = network.is_cut(self.server_id, peer) or network.is_cut(peer, self.server_id)
-            if not address:
+            if not addresses:
                 continue  # accept() dials once it is known
             listener = self.listener
             if other is None or cut or listener is None or other.listener is None:

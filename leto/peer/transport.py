@@ -206,6 +206,11 @@ class TcpTransport:
         link = self._links.get(server_id)
         return link is not None and link.connection is not None
 
+    def reached_at(self, server_id: str) -> str:
+        """See leto.interfaces.Transport."""
+        link = self._links.get(server_id)
+        return link.reached_at if link is not None and link.connection is not None else ""
+
     def client_address(self, server_id: str) -> str:
         """What that peer said last, "" when unknown."""
         return self._client_addresses.get(server_id, "")

@@ -48,6 +48,7 @@ from leto.replica.membership import Membership, in_words, names
 from leto.replica.peering import Peering
 from leto.replica.proposals import Proposals
 from leto.replica.reads import Reads
+from leto.replica.relocation import Relocation
 from leto.replica.room import Room
 from leto.replica.status import describe
 from leto.replica.timers import LazyTimer
@@ -178,6 +179,7 @@ class Replica:
             changed=self._room_changed,
         )
         self._handover = Handover(reactor, self.node, config.election_timeout, transport.is_connected, wake)
+        self._relocation = Relocation(reactor, self.node, self.membership, transport)
         self._expiry = Expiry(reactor, self)
         self._disposal = Disposal(reactor, machine, meter)
         self._proposals = Proposals(config.max_batch_bytes, config.max_uncommitted_bytes // 2)
@@ -213,6 +215,7 @@ class Replica:
         self.driver.start()
         self.room.start()
         self._expiry.start()
+        self._relocation.start()
         self._vigil.start()
 
     async def stop(self) -> None:
@@ -238,6 +241,7 @@ class Replica:
         self.compaction.cancel()
         self.room.stop()
         self._expiry.stop()
+        self._relocation.stop()
         self._vigil.stop()
         self._levels.stop()
         self._disposal.stop()

@@ -41,6 +41,7 @@ async def test_connections_come_up_both_ways_and_are_announced_once(world):
     assert a.listener.events == [("up", "b")]
     assert b.listener.events == [("up", "a")]
     assert a.transport.incoming() == {"b"}
+    assert (a.transport.reached_at("b"), a.transport.reached_at("nobody")) == (b.address, "")
 
 
 @pytest_twisted.ensureDeferred

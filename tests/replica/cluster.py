@@ -63,6 +63,7 @@ class Node:
         self.wall_offset = 0.0
 
     incarnation = ""
+    raft_address = ""  # where it is, if it has moved
     commands = None  # other ones than this version's
 
     def introduce(self, incarnation: str = "") -> None:
@@ -79,9 +80,8 @@ class Node:
             self.store.identify(identity)
         source = random.Random(f"{self.cluster.seed} {self.name}")
         machine = Machine(random=source.random, commands=self.commands)
-        self.transport = MemoryTransport(
-            network, identity, str(self.config.raftbind), str(self.config.listen), machine.understands
-        )
+        address = self.raft_address or str(self.config.raftbind)
+        self.transport = MemoryTransport(network, identity, address, str(self.config.listen), machine.understands)
         self.flusher = MemoryFlusher() if slow_disk else InlineFlusher()
         self.snapshot_flusher = MemoryFlusher() if slow_snapshots else InlineFlusher()
         self.replica = Replica(

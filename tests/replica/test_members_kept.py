@@ -204,3 +204,46 @@ def test_a_leader_moves_itself() -> None:
     cluster.network.add(transport)
     moving(cluster, "id1", "10.0.0.8:1", client_address="10.0.0.8:2")
     assert member(cluster, "id1").address == "10.0.0.8:1"
+
+
+def test_a_leader_writes_down_where_a_member_is_that_came_back_on_another_host() -> None:
+    cluster = Cluster(3)
+    node = cluster.nodes["id3"]
+    was = member(cluster, "id3")
+    node.crash()
+    node.raft_address = "10.0.0.9:15379"
+    node.start()
+    cluster.settle()
+    cluster.advance(3.0)
+    assert member(cluster, "id3") == was, "it may be there for a moment only"
+    cluster.until(lambda: member(cluster, "id3").address == "10.0.0.9:15379")
+    found = member(cluster, "id3")
+    assert (found.voter, found.incarnation) == (was.voter, was.incarnation)
+    assert found.client_address == f"10.0.0.9:{node.config.listen.port}"
+    cluster.assert_equal_state()
+
+
+def test_a_member_that_still_answers_at_its_old_address_too_is_left_there() -> None:
+    cluster = Cluster(3)
+    node = cluster.nodes["id3"]
+    was = member(cluster, "id3")
+    node.crash()
+    node.raft_address = "10.0.0.9:15379"
+    node.start()
+    cluster.until(lambda: cluster.leader.transport.reached_at("id3") == node.raft_address)
+    MemoryTransport(cluster.network, Identity(CLUSTER_ID, "id3", "id3x1"), was.address).introduce()
+    cluster.advance(20.0)
+    assert member(cluster, "id3") == was
+
+
+def test_a_member_at_a_name_is_left_there() -> None:
+    cluster = Cluster(3)
+    node = cluster.nodes["id3"]
+    MemoryTransport(cluster.network, Identity(CLUSTER_ID, "id3", "id3x1"), "db3.example:1").introduce()
+    moving(cluster, "id3", "db3.example:1")
+    cluster.network.remove(cluster.network.find("db3.example:1"))
+    node.crash()
+    node.start()
+    cluster.settle()
+    cluster.advance(20.0)
+    assert member(cluster, "id3").address == "db3.example:1"
