@@ -7,19 +7,25 @@ client, with an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 from leto.errors import InapplicableEntry, RequestRefused
 from leto.keyspace import batch
 from leto.keyspace.commands import Command, Registry, above_level
 from leto.keyspace.costs import WEIGHED
-from leto.keyspace.parsing import group
+from leto.keyspace.parsing import grouping
 from leto.keyspace.replies import Error
+from leto.keyspace.steps import LONG, exhaust
 
 MARKS = (b"MULTI", b"EXEC")
 
 
-def check_requests(
+def check_requests(requests: bytes, count: int, *, commands: Registry, longest: int, level: int) -> None:
+    """checking(), all its steps at once; no transaction's reads are taken to cost much."""
+    exhaust(checking(requests, count, commands=commands, longest=longest, level=level))
+
+
+def checking(
     requests: bytes,
     count: int,
     *,
@@ -27,21 +33,23 @@ def check_requests(
     longest: int,
     level: int,
     why_refused: Callable[[list[list[bytes]]], str] = lambda reads: "",
-) -> None:
+) -> Generator[None, None, None]:
     """Raise RequestRefused unless `requests` is the canonical RESP of exactly `count` requests that a client could
     have sent to be appended: known commands of the cluster's `level`, with the right number of words, none of them
     longer than `longest` bytes, at least one a write; outside transactions only quick reads beside them. `why_refused`
-    is asked about a transaction's reads that may cost much."""
-    found = batch.split(requests, 0)
+    is asked about a transaction's reads that may cost much. In steps: a forwarded transaction may be long."""
+    found = yield from batch.splitting(requests, 0)
     if found is None or not 0 < count <= len(found):
         raise RequestRefused(f"what was forwarded is not {count} whole requests")
     try:
-        grouped = group(found, count)
+        grouped = yield from grouping(found, count)
     except InapplicableEntry as error:
         raise RequestRefused(f"what was forwarded cannot be applied: {error}") from error
     writes = 0
     for watched, run in grouped:
-        for argv in run:
+        for number, argv in enumerate(run):
+            if number % LONG == LONG - 1:
+                yield
             command = _checked(argv, commands, longest)
             if command.level > level:
                 raise RequestRefused(above_level(command, level).text.decode().removeprefix("ERR "))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock, fail, maybeDeferred, succeed
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -27,7 +28,8 @@ from leto.errors import (
     StorageError,
 )
 from leto.interfaces import Flusher, Store, Transport
-from leto.keyspace.admission import check_requests
+from leto.keyspace import batch
+from leto.keyspace.admission import checking
 from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.long_strings import plain
 from leto.notices import Notices
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STATUS_SECONDS = 1.0
+CHECK_SECONDS = 0.004  # how long one turn checks a forwarded write that is long
 HOLD_SECONDS = 60.0  # how long the log behind a snapshot that was sent is kept: to install it takes a while
 NO_ROOM_SECONDS, LONGEST_NO_ROOM = 2.0, 60.0  # until a follower that had no room is offered one again; doubled
 MAX_FORWARDS = 512  # half of the requests that a connection takes: beyond it clients are not read from
@@ -82,6 +85,7 @@ class Peering:
     ) -> None:
         self._clock = clock
         self._notices = Notices(self.log, clock.seconds)
+        self._checks = DeferredLock()  # forwarded writes are checked in the order they came
         self._config = config
         self._replica = replica
         self._store = store
@@ -172,29 +176,58 @@ class Peering:
         def done(replies: list[Any]) -> ForwardReply:
             return ForwardReply(Outcome.DONE, requests.encode_replies(plain(replies)))
 
-        waiter: Deferred[list[Any]]
-        if self._replica.is_leader:
-            try:
-                check_requests(
-                    request.payload,
-                    request.count,
-                    commands=KEYSPACE,
-                    longest=self._config.max_bulk_bytes,
-                    level=self._replica.machine.level,
-                    why_refused=self._replica.machine.why_refused,
-                )
-                waiter = self._replica.write(request.payload, request.count)
-            except RequestRefused as error:
-                self._notices.warn(
-                    ("forward", sender),
-                    "refused writes that {peer} forwarded: {reason}",
-                    peer=sender,
-                    reason=str(error),
-                )
-                waiter = fail(error)
-        else:
-            waiter = fail(NotLeader(self._replica.node.leader_id, self._replica.addresses.of_leader()))  # never twice
-        return waiter.addCallbacks(done, refused).addCallback(requests.encode)
+        return self._append_checked(sender, request).addCallbacks(done, refused).addCallback(requests.encode)
+
+    def _append_checked(self, sender: str, request: requests.Forward) -> Deferred[list[Any]]:
+        """Check it, in turns if that takes long, and write it. What came later waits for what is being checked."""
+        written = self._checks.run(lambda: self._check(sender, request))
+        return written.addCallback(lambda asked: asked[0])  # the check is over once it is asked for
+
+    def _check(self, sender: str, request: requests.Forward) -> Deferred[tuple[Deferred[list[Any]]]]:
+        """Fires with the write, once that is asked for: in a tuple, for nobody is to wait here for its outcome."""
+        steps = checking(
+            request.payload,
+            request.count,
+            commands=KEYSPACE,
+            longest=self._config.max_bulk_bytes,
+            level=self._replica.machine.level,
+            why_refused=self._replica.machine.why_refused,
+        )
+        if len(request.payload) < batch.LARGE:
+            return maybeDeferred(self._checked, sender, request, steps)
+        return Deferred.fromCoroutine(self._check_in_turns(sender, request, steps))
+
+    async def _check_in_turns(
+        self, sender: str, request: requests.Forward, steps: Iterator[None]
+    ) -> tuple[Deferred[list[Any]]]:
+        seconds = self._clock.seconds
+        began = seconds()
+        try:
+            for _ in steps:
+                if seconds() - began > CHECK_SECONDS:
+                    await deferLater(self._clock, 0)
+                    began = seconds()
+        except RequestRefused as error:
+            self._say_refused(sender, error)
+            raise
+        return self._checked(sender, request, steps)
+
+    def _checked(self, sender: str, request: requests.Forward, steps: Iterator[None]) -> tuple[Deferred[list[Any]]]:
+        """Do the steps that are left, and write it."""
+        if not self._replica.is_leader:  # never twice
+            raise NotLeader(self._replica.node.leader_id, self._replica.addresses.of_leader())
+        try:
+            for _ in steps:
+                pass
+        except RequestRefused as error:
+            self._say_refused(sender, error)
+            raise
+        return (self._replica.write(request.payload, request.count),)
+
+    def _say_refused(self, sender: str, error: RequestRefused) -> None:
+        self._notices.warn(
+            ("forward", sender), "refused writes that {peer} forwarded: {reason}", peer=sender, reason=str(error)
+        )
 
     # snapshots ---------------------------------------------------------------------------------------------
 

@@ -7,10 +7,11 @@ from batches import Bench, pack
 from cases import EXPIRY, KEYS, STRINGS, scripts
 
 from leto.errors import RequestRefused
-from leto.keyspace.admission import check_requests
+from leto.keyspace.admission import check_requests, checking
 from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.levels import BASE
 from leto.keyspace.replies import Error
+from leto.keyspace.steps import exhaust
 
 
 def admit(requests, count=1, longest=1000):
@@ -96,8 +97,16 @@ def test_a_transactions_costly_reads_are_weighed():
         asked.append(reads)
         return "too much"
 
-    transaction = pack("MULTI", "SET a b", "keys *", "GET a", "EXEC")
+    def check(requests):
+        exhaust(checking(requests, 1, commands=KEYSPACE, longest=100, level=BASE, why_refused=why))
+
     with pytest.raises(RequestRefused, match="too much"):
-        check_requests(transaction, 1, commands=KEYSPACE, longest=100, level=BASE, why_refused=why)
+        check(pack("MULTI", "SET a b", "keys *", "GET a", "EXEC"))
     assert asked == [[[b"keys", b"*"]]]
-    check_requests(pack("SET a b"), 1, commands=KEYSPACE, longest=100, level=BASE, why_refused=why)
+    check(pack("SET a b"))
+
+
+def test_a_long_transaction_is_checked_in_steps():
+    transaction = pack("MULTI", *["INCR a"] * 20_000, "EXEC")
+    steps = checking(transaction, 1, commands=KEYSPACE, longest=100, level=BASE)
+    assert sum(1 for _ in steps) > 60

@@ -6,7 +6,7 @@ import hiredis
 import pytest
 from cluster import Cluster
 
-from leto.errors import NothingToSnapshot
+from leto.errors import NothingToSnapshot, RequestRefused
 from leto.keyspace.steps import LONG
 from leto.replica.driver import APPLY_SECONDS
 
@@ -108,3 +108,29 @@ def test_a_read_that_holds_the_state_is_followed_by_what_was_committed(cluster):
     cluster.until(lambda: done)
     assert replica.hold() is True
     replica.release()
+
+
+def test_long_writes_are_checked_in_turns_and_those_that_come_later_come_later():
+    cluster = Cluster(3, on_follower="proxy")
+    leader, follower = cluster.leader, next(node for node in cluster.nodes.values() if node is not cluster.leader)
+    cluster.until(lambda: follower.replica.node.leader_id == leader.name)
+    done = []
+    for request in (transaction(MANY, "first"), hiredis.pack_command(("SET", "key:7", "second"))):
+        follower.replica.write(request, 1).addCallback(done.append)
+    cluster.until(lambda: len(done) == 2)
+    assert len(done[0][0]) == MANY
+    assert cluster.get(b"key:7") == b"second"
+    assert cluster.get(b"key:8") == b"first"
+
+
+def test_a_follower_is_told_why_the_leader_refuses_its_transaction():
+    cluster = Cluster(3, on_follower="proxy")
+    leader, follower = cluster.leader, next(node for node in cluster.nodes.values() if node is not cluster.leader)
+    cluster.until(lambda: follower.replica.node.leader_id == leader.name)
+    before, failures = leader.replica.node.last_index, []
+    commands = [("MULTI",), ("SET", "a", "b"), *[("KEYS", "*")] * 80_000, ("EXEC",)]
+    follower.replica.write(b"".join(map(hiredis.pack_command, commands)), 1).addErrback(failures.append)
+    cluster.until(lambda: failures)
+    assert failures[0].check(RequestRefused)
+    assert "the transaction's reads would look at more than" in failures[0].getErrorMessage()
+    assert leader.replica.node.last_index == before
