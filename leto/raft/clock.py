@@ -25,6 +25,7 @@ from leto.raft.progress import Progress
 from leto.raft.state import Role, Sample, Span, State
 
 SLEW = 0.01  # of the monotonic clock's rate: how much slower a clock goes that is ahead
+HELD_UP_MS = 1000  # what says so much less than must have passed was on its way for long, or lay at a stopped process
 REMEMBERED_SECONDS = 60.0  # a member that was not heard for longer may have another time by now
 REMEMBERED_BEATS = 64  # heartbeats whose answers may still come
 _GRAIN = 0.01  # milliseconds of rounding: 2^53 holds no finer ones of a time since the epoch
@@ -34,9 +35,13 @@ _GRAIN = 0.01  # milliseconds of rounding: 2^53 holds no finer ones of a time si
 
 def heard(s: State, clock_ms: int) -> None:
     """Somebody has told the cluster clock, or the log has reached it."""
-    if clock_ms > s.clock_ms:
-        s.clock_ms = clock_ms
+    if clock_ms <= s.clock_ms:
+        return
+    if passed(s, s.now) - clock_ms > HELD_UP_MS:  # it was that long ago
+        s.clock_at += (clock_ms - s.clock_ms) / (1000 * (1 - SLEW))
+    else:
         s.clock_at = s.now
+    s.clock_ms = clock_ms
 
 
 def own_wall_ms(s: State) -> int:

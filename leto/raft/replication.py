@@ -32,8 +32,7 @@ def receive_append(s: State, m: AppendEntries) -> None:
         hear_leader(s, m.sender)
     promised = election.promise_lease(s, m.lease_ms) if m.lease else 0
     if m.clock_ms > s.clock_ms:
-        s.clock_ms = m.clock_ms
-        s.clock_at = s.now
+        clock.heard(s, m.clock_ms)
         s.clock_heard = True
     if m.commit > s.leader_commit:
         s.leader_commit = m.commit

@@ -7,6 +7,7 @@ outside: the oracle trusts nothing that a node says about another, and reads quo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,10 @@ from leto.raft.state import Role
 
 if TYPE_CHECKING:
     from tests.raft.network import Server
+
+
+CLOCK_RATE = 0.95  # of the time: servers' monotonic clocks are 3% slow at worst, a cluster clock that is ahead 1% more
+CLOCK_SLACK_MS = 10_000  # what late messages and pauses may cost it from leader to leader, and a lease's old clock
 
 
 class PropertyViolated(AssertionError):
@@ -60,6 +65,9 @@ class Oracle:
         self.votes: dict[tuple[str, int], str] = {}  # (voter, term) -> candidate, as said in messages
         self.crashes = 0
         self.clock_floor = 0  # the highest clock of a read that was asked and confirmed since the last crash
+        self.clock_line = (
+            -math.inf
+        )  # the highest that such a clock was ahead of CLOCK_RATE times the time, milliseconds
 
     @property
     def commit(self) -> int:
@@ -244,7 +252,7 @@ class Oracle:
 
     # reads and crashes --------------------------------------------------------------------------------------------
 
-    def confirms(self, server: Server, state: ReadState) -> None:
+    def confirms(self, server: Server, state: ReadState, now: float) -> None:
         """A read is answered once, and its index is no older than what was committed when it was asked."""
         floor = server.reads.pop(state.context, None)
         if floor is None:
@@ -253,6 +261,10 @@ class Oracle:
             if state.index < floor.commit:
                 self.fail(f"stale read at {server.id}: index {state.index}, but {floor.commit} was committed before")
             if floor.crashes == self.crashes:
+                late = self.clock_line + CLOCK_RATE * 1000 * floor.time - state.clock_ms
+                if late > CLOCK_SLACK_MS:
+                    self.fail(f"{server.id}'s read clock {state.clock_ms} has stood still: {late:.0f} ms are missing")
+                self.clock_line = max(self.clock_line, state.clock_ms - CLOCK_RATE * 1000 * now)
                 if state.clock_ms < floor.clock_ms:
                     self.fail(f"{server.id}'s read clock {state.clock_ms} is behind an earlier read's {floor.clock_ms}")
                 self.clock_floor = max(self.clock_floor, state.clock_ms)
@@ -261,6 +273,7 @@ class Oracle:
         """Clocks are not durable: a read's clock is only compared with those since the last crash."""
         self.crashes += 1
         self.clock_floor = 0
+        self.clock_line = -math.inf
 
     # ---------------------------------------------------------------------------------------------------------------
 

@@ -65,6 +65,7 @@ class Floor:
     commit: int
     clock_ms: int
     crashes: int
+    time: float
 
 
 @dataclass(slots=True)
@@ -222,7 +223,7 @@ class Server:
         """Ask for a read index; -> its context. The answer is in `answers` when it has come."""
         context = self.next_context
         self.next_context += 1
-        self.reads[context] = Floor(self.oracle.commit, self.oracle.clock_floor, self.oracle.crashes)
+        self.reads[context] = Floor(self.oracle.commit, self.oracle.clock_floor, self.oracle.crashes, self.cluster.time)
         self.node.read(context, self.now)
         self.settle()
         return context
@@ -321,7 +322,7 @@ class Server:
             self.to_apply.append(ready.committed)
             self._apply(self.epoch)
         for state in ready.reads:
-            oracle.confirms(self, state)
+            oracle.confirms(self, state, self.cluster.time)
             self.answers[state.context] = state
             fate = f"is confirmed at {state.index}" if state.index else "must be asked again"
             self.cluster.record("read", f"{self.id}'s read {state.context} {fate}")

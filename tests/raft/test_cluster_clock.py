@@ -8,7 +8,7 @@ from leto.raft import clock
 from leto.raft.messages import AppendEntriesReply, RequestVoteReply
 from leto.raft.state import Role
 from tests.raft.small_cluster import Cluster
-from tests.raft.subject import Subject
+from tests.raft.subject import Subject, append
 
 HOUR = 3600.0
 
@@ -239,3 +239,17 @@ def test_before_a_leader_was_heard_a_local_read_goes_by_the_own_wall_clock():
     assert cluster.nodes["a"].local_clock(5_000_000, cluster.now) == 5_000_000
     cluster.nodes["a"].clock_reached(6_000_000)
     assert cluster.nodes["a"].local_clock(5_000_000, cluster.now) == 6_000_000
+
+
+def test_a_message_that_was_held_up_does_not_set_the_clock_back():
+    """A process that was stopped, with an election under way, finds the votes of long ago."""
+    subject = Subject()
+    subject.now = 1000.0
+    subject.receives(append(1, (1, 1), sender="c", clock_ms=50_000_000))
+    subject.campaigns()
+    subject.now += 20
+    for voter in "bc":
+        if subject.node.role is Role.CANDIDATE:
+            subject.receives(RequestVoteReply(voter, "a", 2, True, clock_ms=50_000_100, wall_ms=40_000_000))
+    assert subject.node.role is Role.LEADER
+    assert subject.node.clock_ms == pytest.approx(50_020_000, abs=300)

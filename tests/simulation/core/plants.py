@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
-from leto.raft import election, membership, node, quorum, reads, replication
+from leto.raft import clock, election, membership, node, quorum, reads, replication
 from leto.raft.messages import AppendEntries, AppendEntriesReply, EntryKind, RequestVoteReply, SnapshotMeta
 from leto.raft.node import Node
 from leto.raft.state import ReadRound, State
@@ -212,6 +212,18 @@ def _lease_as_long_as_the_leaders_timeout(stack: ExitStack) -> None:
         return lease_ms
 
     stack.enter_context(patch.object(election, "promise_lease", promise_lease))
+
+
+@bug("clock-stands-still", "has stood still|the cluster clock has passed")
+def _clock_stands_still(stack: ExitStack) -> None:
+    """The cluster clock is the highest wall clock that any leader had: where that was ahead, it waits."""
+
+    def advance(s: State, wall_ms: int, now: float) -> None:
+        s.wall = wall_ms - now * 1000
+        s.clock_ms = max(s.clock_ms, wall_ms)
+
+    stack.enter_context(patch.object(clock, "advance", advance))
+    stack.enter_context(patch.object(clock, "passed", lambda s, now: s.clock_ms))
 
 
 @bug("rounds-of-any-term", "echoes round|stale read|behind an earlier read")

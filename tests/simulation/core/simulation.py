@@ -15,6 +15,7 @@ from random import Random
 from leto.errors import ConfigurationRefused, NotLeader, Overloaded, TransferFailed
 from leto.raft.configuration import Configuration, demoted, promoted, with_member, without_member
 from tests.raft.network import Cluster, Faults, configuration_of, member
+from tests.raft.oracle import CLOCK_RATE
 from tests.raft.server import Server
 from tests.simulation.plan import Outcome, Plan, SimulationFailed, Trace
 
@@ -77,6 +78,7 @@ class Simulation:
             (1, self._campaign),
             (2, self._weather),
             (1, self._jump_wall_clock),
+            (1, self._glitch_wall_clock),
             (1, self._doubt_peer),
             (3 * rough, self._ask_the_old),
         ]
@@ -367,6 +369,17 @@ class Simulation:
         server.wall_offset_ms += self.random.choice([-3_600_000, -500, 500, 3_600_000])
         self._op(f"{server.id}'s wall clock jumps to {server.wall_ms}")
 
+    def _glitch_wall_clock(self) -> None:
+        """It is an hour off for a second."""
+        server = self._leader_or_any(0.7)
+        if server is not None:
+            self._op(f"{server.id}'s wall clock is wrong for a second")
+            self._shift_wall_clock(server, offset := self.random.choice([-3_600_000, 3_600_000]))
+            self.cluster.after(1.0, self._shift_wall_clock, server, -offset)
+
+    def _shift_wall_clock(self, server: Server, offset_ms: int) -> None:
+        server.wall_offset_ms += offset_ms
+
     def _doubt_peer(self) -> None:
         server = self._pick(self.cluster.up())
         if server is not None:
@@ -408,15 +421,25 @@ class Simulation:
         term = leader.node.term
         index = leader.propose(b"the end")
         cluster.wait(lambda: all(s.machine.applied >= index for s in self._members(leader)), timeout)
-        contexts = [(server, server.read()) for server in self._members(leader)]
-        cluster.wait(lambda: all(context in server.answers for server, context in contexts), timeout)
-        if unserved := [server.id for server, context in contexts if not server.answers[context].index]:
-            cluster.oracle.fail(f"reads at {unserved} fail in a healthy cluster")
+        before = self._clock_of_reads(leader)
         cluster.run(5.0)
         if cluster.leader() is not leader or leader.node.term != term:
             cluster.oracle.fail("a healthy idle cluster changes its leader or term")
+        passed = self._clock_of_reads(leader) - before
+        if passed < CLOCK_RATE * 5.0 - 0.5 * leader.settings.lease:  # a lease's reads know the clock of its renewal
+            cluster.oracle.fail(f"the cluster clock has passed {passed:.3f} s in 5 s of a healthy cluster")
         for server in cluster.up():
             cluster.oracle.holds(server)
+
+    def _clock_of_reads(self, leader: Server) -> float:
+        """Seconds: the latest that the members' reads are judged by. They are all served."""
+        cluster = self.cluster
+        contexts = [(server, server.read()) for server in self._members(leader)]
+        cluster.wait(lambda: all(context in server.answers for server, context in contexts), LIVENESS_TIMEOUTS * 0.8)
+        answers = [server.answers[context] for server, context in contexts]
+        if unserved := [server.id for server, context in contexts if not server.answers[context].index]:
+            cluster.oracle.fail(f"reads at {unserved} fail in a healthy cluster")
+        return max(answer.clock_ms for answer in answers) / 1000
 
     def _members(self, leader: Server) -> list[Server]:
         """The running servers that the leader's configuration names."""
