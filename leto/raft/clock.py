@@ -162,10 +162,10 @@ def advance(s: State, wall_ms: int, now: float) -> None:
 def _confirmed(s: State, wall: float) -> tuple[float, float]:
     """(what the cluster clock is to catch up with, what it must not run ahead of), where the own wall clock is out of
     bounds."""
-    if not s.clock_ms:
-        return wall, wall  # no clock was ever heard: it must begin somewhere
     bound = s.settings.max_clock_offset * 1000
     low, high = agreed(s, wall)
+    if low == -inf and not s.clock_ms:
+        return wall, wall  # no clock was ever heard: it must begin somewhere
     return wall if abs(wall - low) <= bound else low, wall if abs(wall - high) <= bound else high
 
 

@@ -65,9 +65,7 @@ class Oracle:
         self.votes: dict[tuple[str, int], str] = {}  # (voter, term) -> candidate, as said in messages
         self.crashes = 0
         self.clock_floor = 0  # the highest clock of a read that was asked and confirmed since the last crash
-        self.clock_line = (
-            -math.inf
-        )  # the highest that such a clock was ahead of CLOCK_RATE times the time, milliseconds
+        self.clock_line = -math.inf  # milliseconds: how far such a clock was ahead of CLOCK_RATE times the time
 
     @property
     def commit(self) -> int:

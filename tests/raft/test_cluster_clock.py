@@ -253,3 +253,11 @@ def test_a_message_that_was_held_up_does_not_set_the_clock_back():
             subject.receives(RequestVoteReply(voter, "a", 2, True, clock_ms=50_000_100, wall_ms=40_000_000))
     assert subject.node.role is Role.LEADER
     assert subject.node.clock_ms == pytest.approx(50_020_000, abs=300)
+
+
+def test_the_first_leader_of_all_begins_with_what_a_majority_stands_for():
+    cluster = Cluster("abc")
+    cluster.now += 1e6
+    cluster.wall_offsets["a"] = HOUR
+    cluster.elect("a")
+    assert abs(shown(cluster, "a")) < 0.01

@@ -27,6 +27,7 @@ State = tuple[bytes | None, bytes | None, int | None]
 NOTHING: State = (None, None, None)
 GROUP_OPERATIONS = 40
 PATIENCE = (1.0, 8.0)  # seconds a client waits for an answer
+LONGEST_LIFE = 2.0  # seconds that a key lives which expires
 VOLATILE = -1  # the group of keys that expire: each is written once, and read until it is gone
 
 
@@ -34,8 +35,8 @@ class Operation:
     """One request of a client. `commands`: what it does, as the model sees it."""
 
     __slots__ = (
-        "called", "commands", "floor", "group", "host", "id", "is_read", "output", "returned", "tokens", "watch_index",
-        "watched",
+        "began", "called", "commands", "floor", "group", "host", "id", "is_read", "output", "returned", "tokens",
+        "watch_index", "watched",
     )  # fmt: skip
 
     def __init__(self, id_: int, group: int, host: str, commands: list[Command], is_read: bool) -> None:
@@ -49,6 +50,7 @@ class Operation:
         self.watch_index = 0
         self.floor = 0  # what it must see: the highest index that was known before it was called
         self.called = 0
+        self.began = 0.0  # the world's time when it was
         self.returned = NEVER
         self.output: Any = UNKNOWN
 
@@ -89,6 +91,7 @@ class Client:
         world = self.world
         self._waits_for = operation
         operation.called = world.tick()
+        operation.began = world.timeline.rightNow
         operation.floor = world.oracle.floor
         world.history.append(operation)
         world.asked[operation] = process
@@ -135,7 +138,9 @@ class Client:
             if not operation.is_read:
                 world.oracle.answered(operation, result)
                 if operation.group == VOLATILE:
-                    world.volatile.append(operation.commands[0][1])
+                    key, life_ms = operation.commands[0][1], int(operation.commands[0][4])
+                    world.volatile.append(key)
+                    world.oracle.volatile(operation, key, life_ms / 1000)
             elif operation.group == VOLATILE:
                 world.oracle.peeked(operation, result[0])
             world.record("ok", f"{operation} -> {_short(result)}")
@@ -185,7 +190,7 @@ class Client:
             commands = [[b"SET", key, self._value(id_, 0)]]
         elif kind == "expire":
             key = b"t%d" % id_
-            commands = [[b"SET", key, self._value(id_, 0), b"PX", b"%d" % random.choice([1, 200, 2000])]]
+            commands = [[b"SET", key, self._value(id_, 0), b"PX", b"%d" % random.choice([1, 200, 1000 * LONGEST_LIFE])]]
         elif kind == "del":
             commands = [[b"DEL", key, token(id_, 0)]]
         elif kind == "append":

@@ -100,7 +100,7 @@ class Host:
             listen=Address(f"10.0.0.{number}", 5000 + number),
             raftbind=Address(f"10.0.0.{number}", 10_000 + number),
             join=(Address.parse(join),) if join else (),
-            **world.options,
+            **world.options | {"election_timeout": world.random.choice(world.timeouts)},
         )
 
     # what it is -----------------------------------------------------------------------------------------------
@@ -122,6 +122,9 @@ class Host:
 
     def wall_clock(self) -> float:
         return 1_700_000_000 + self.world.timeline.rightNow * self.rate + self.wall_offset
+
+    def shift_wall_clock(self, seconds: float) -> None:
+        self.wall_offset += seconds
 
     def disk_delays(self) -> tuple[float, float]:
         """(until the job is done, from then until its end is reported), in seconds."""

@@ -41,6 +41,8 @@ COMMAND, CONFIGURATION = int(EntryKind.COMMAND), int(EntryKind.CONFIGURATION)
 TOKEN = re.compile(rb"~(\d+)\.(\d+)~")  # operation and request, in a value or a key
 INVARIANTS_EVERY = 16  # events
 PROVE_ACKNOWLEDGEMENT_EVERY = 40
+CLOCK_RATE = 0.95  # of the time, at least: monotonic clocks are 2% slow at worst, a cluster clock that is ahead 1% more
+LATE_SECONDS = 3.0  # what messages that come late may cost the clock from leader to leader
 
 
 class Violation(AssertionError):
@@ -75,7 +77,10 @@ class Oracle:
         self.floor = 0  # what every read that begins now must see
         self.promises: dict[str, Promises] = {}
         self.gone: dict[bytes, tuple[int, int]] = {}  # expired keys: when that was seen (tick, event)
+        self.lives: dict[bytes, tuple[float, float]] = {}  # keys that expire: (when written, when gone at the latest)
         self.last_crash = 0  # event number
+        self.clock_lost_at = -1.0  # when somebody last forgot the cluster's clock, by a crash or while suspended
+        self.was_small = False  # there were fewer than three voters once
         self._recovered: dict[str, tuple[SimulatedDisk, int, FileStore | None]] = {}
         self._checks = 0
         self._acknowledgements = 0
@@ -187,6 +192,13 @@ class Oracle:
             self.fail(f"stale read: {operation} sees the state at {applied}, though {operation.floor} was known before")
         self.floor = max(self.floor, applied)
 
+    def volatile(self, operation: Operation, key: bytes, seconds: float) -> None:
+        """A key was written that lives for so long from now on, at most."""
+        self.lives[key] = operation.began, self.world.timeline.rightNow + seconds / CLOCK_RATE + LATE_SECONDS
+
+    def clock_lost(self) -> None:
+        self.clock_lost_at = self.world.timeline.rightNow
+
     def peeked(self, operation: Operation, value: bytes | None) -> None:
         """A key that expires was read. Once gone it stays gone, while the cluster's clock has somebody to keep it."""
         key = operation.commands[0][1]
@@ -195,6 +207,10 @@ class Oracle:
             self.gone.setdefault(key, (operation.returned, self.world.timeline.events))
         elif gone is not None and gone[0] < operation.called and self.last_crash < gone[1]:
             self.fail(f"{operation} sees {value[:40]!r}, which had expired before")
+        written, deadline = self.lives[key]
+        if value is not None and operation.began > deadline and self.clock_lost_at < written:
+            late = operation.began - deadline
+            self.fail(f"{operation} sees {value[:40]!r}, which outlives its time by {late:.3f} s and more")
 
     # what processes do --------------------------------------------------------------------------------------------
 
@@ -344,6 +360,7 @@ class Oracle:
     def crashed(self) -> None:
         """All that was applied anywhere must be durable on a quorum."""
         self.last_crash = self.world.timeline.events
+        self.clock_lost()
         if not self.commit:
             return
         reach: dict[str, int] = {}
@@ -401,6 +418,7 @@ class Oracle:
         term, commit, applied = state.term, state.commit, replica.machine.applied
         if state.role is Role.LEADER:
             self._leads(process, state)
+            self._clock_is_right(name, state)
         if term < process.term or commit < process.commit or applied < process.applied:
             self.fail(f"{name} goes back: term {term}, commit {commit}, applied {applied}")
         process.term, process.commit, process.applied = term, commit, applied
@@ -422,6 +440,16 @@ class Oracle:
         elif last < process.led_to:
             self.fail(f"{name} leads term {term}, and cuts its log from {process.led_to} to {last}")
         process.led, process.led_to = term, last
+
+    def _clock_is_right(self, name: str, state: State) -> None:
+        """One wrong wall clock of several does not pull the cluster's clock forward."""
+        self.was_small = self.was_small or len(state.voters) < 3
+        if self.world.wrong_clock and not self.was_small:
+            ahead = state.clock_ms / 1000 - (1_700_000_000 + self.world.timeline.rightNow)
+            if ahead > state.settings.max_clock_offset + 1.0:
+                self.fail(
+                    f"the clock of {name} is {ahead:.1f} s ahead, though only {self.world.wrong_clock}'s is wrong"
+                )
 
     def _bounded(self, name: str, replica: Any) -> None:
         config = replica.config

@@ -15,6 +15,7 @@ from leto.keyspace.machine import Machine
 from leto.keyspace.replies import OK
 from leto.keyspace.snapshot import Writer
 from leto.keyspace.values import checksum
+from leto.raft import clock
 from leto.raft.messages import AppendEntriesReply, Entry, SnapshotMeta
 from leto.replica.driver import Driver
 from leto.replica.proposals import UNCERTAIN, Proposals
@@ -176,9 +177,16 @@ def _snapshot_loses_its_configuration(stack: ExitStack) -> None:
     stack.enter_context(patch.object(Replica, "_snapshot_meta", meta))
 
 
+@bug("clock-follows-the-leader-alone", "though only .* is wrong")
+def _clock_follows_the_leader_alone(stack: ExitStack) -> None:
+    """The leader's wall clock counts, whatever the others' show."""
+    stack.enter_context(patch.object(clock, "_confirmed", lambda s, wall: (wall, wall)))
+
+
 # Those of the core's bugs that whole nodes show too, and what as; the core's own simulation finds the others.
 for _name, _shows_as in {
     "acknowledge-before-durable": "an acknowledgement before the disk|was acknowledged",
+    "clock-stands-still": "outlive|though only .* is wrong",
     "leader-counts-itself-early": "a quorum reached only|is durable only on|both lead term|without the committed entry",
     "learners-count": "no progress|is durable only on|both lead term|without the committed entry",
     "overwritten-configuration-stays": r"is no configuration|configuration \d+ after",

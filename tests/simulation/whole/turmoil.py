@@ -43,6 +43,7 @@ class Turmoil:
     orders: dict[str, Process]  # operators' commands that have no answer yet, and who was asked
     lease: bool
     true_clocks: bool
+    wrong_clock: str
     quiet_network: bool
     record: Callable[[str, str], None]
     leader: Callable[[], Host | None]
@@ -103,6 +104,8 @@ class Turmoil:
         host = self._leader_or_any(0.5)
         if host is not None and host.process is not None and not host.process.paused:
             freeze = not self.lease and self.random.random() < 0.5
+            if freeze:
+                self.oracle.clock_lost()
             self.record("op", f"pause {host.name}{' (suspended)' if freeze else ''}")
             host.process.pause(freeze)
 
@@ -170,9 +173,22 @@ class Turmoil:
 
     def _jump_wall_clock(self) -> None:
         host = self._pick(list(self.hosts.values()))
-        if host is not None and not self.true_clocks:
+        if host is not None and self._is_wrong(host):
             host.wall_offset += self.random.choice([-3600.0, -0.5, 0.5, 3600.0])
             self.record("op", f"{host.name}'s wall clock jumps to {host.wall_clock():.3f}")
+
+    def _glitch_wall_clock(self) -> None:
+        """It is an hour off for a second."""
+        host = self.hosts.get(self.wrong_clock) or self._leader_or_any(0.7)
+        if host is not None and self._is_wrong(host):
+            offset = self.random.choice([-3600.0, 3600.0])
+            self.record("op", f"{host.name}'s wall clock is {offset:+.0f} s off for a second")
+            host.shift_wall_clock(offset)
+            self.timeline.callLater(1.0, host.shift_wall_clock, -offset)
+
+    def _is_wrong(self, host: Host) -> bool:
+        """Whether its clocks may be wrong."""
+        return host.name == self.wrong_clock if self.wrong_clock else not self.true_clocks
 
     # operators -------------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from leto.storage.store import FileStore
 from tests.simulation.plan import Outcome, Plan, SimulationFailed, Trace
 from tests.simulation.whole.clients import (
     GROUP_OPERATIONS,
+    LONGEST_LIFE,
     MODEL,
     VOLATILE,
     Client,
@@ -34,13 +35,14 @@ from tests.simulation.whole.clients import (
 )
 from tests.simulation.whole.host import CLUSTER_ID, Host
 from tests.simulation.whole.linearizability import NEVER, linearization
-from tests.simulation.whole.oracle import Oracle, Violation
+from tests.simulation.whole.oracle import CLOCK_RATE, Oracle, Violation
 from tests.simulation.whole.process import Process
 from tests.simulation.whole.timeline import Timeline
 from tests.simulation.whole.turmoil import Turmoil
 from tests.simulation.whole.wires import Network, encoded
 
 ELECTION_TIMEOUT = 0.8
+UNLIKE_TIMEOUTS = [0.6, ELECTION_TIMEOUT, 2.5]  # of nodes whose operators did not agree
 LIVENESS_TIMEOUTS = 40  # election timeouts within which a healed cluster leads, takes writes and agrees
 ANSWERED_WITHIN = 10.0  # seconds, for every operation of a healthy cluster
 EVENTS_A_STEP = 20_000  # more in one step: something spins
@@ -74,6 +76,8 @@ class World(Turmoil):
         self.quiet_disk = draw.random() < 0.3
         self.quiet_network = draw.random() < 0.2
         self.true_clocks = draw.random() < 0.3
+        only_one_wrong = draw.random() < 0.2
+        self.wrong_clock = f"n{draw.randint(1, plan.nodes)}" if only_one_wrong else ""
         self.busy = draw.random() < 0.3  # applying takes time
         self.lease = draw.random() < 0.2
         self.think_seconds = draw.choice([0.02, 0.1, 0.3])
@@ -98,6 +102,7 @@ class World(Turmoil):
             "segment_bytes": draw.choice([4096, 4096, 1 << 16]),
             "min_free_bytes": draw.choice([0, 5000, 50_000]),
         }
+        self.timeouts = UNLIKE_TIMEOUTS if self.lease and draw.random() < 0.5 else [ELECTION_TIMEOUT]
         self.hosts: dict[str, Host] = {}
         self._found(plan.nodes)
         self._weather()
@@ -118,6 +123,7 @@ class World(Turmoil):
             (6, self._free_disk),
             (2, self._weather),
             (1, self._jump_wall_clock),
+            (8 if self.wrong_clock else 1, self._glitch_wall_clock),
             (3, self._snapshot),
             (3, self._transfer),
             (2, self._join),
@@ -216,7 +222,7 @@ class World(Turmoil):
     def _add_host(self, join: str) -> Host:
         number = len(self.hosts) + 1
         host = self.hosts[f"n{number}"] = self.host_class(self, f"n{number}", number, join)
-        if not self.true_clocks:
+        if self._is_wrong(host):
             host.rate = self.random.uniform(0.98, 1.02)
             host.wall_offset = self.random.uniform(0.0, 5.0)
         if self.busy and not self.lease:
@@ -331,12 +337,22 @@ class World(Turmoil):
             self.oracle.fail(f"no answer within {ANSWERED_WITHIN} s, though all is well: {unanswered[:3]}")
         leader = self._wait_until_whole()
         term = leader.replica.node.term
-        self._advance(2 * ELECTION_TIMEOUT)  # every follower's timeout, of up to 1.5 times that, would have come
+        self._advance(2 * max(self.timeouts))  # every follower's timeout, of up to 1.5 times that, would have come
         if self.leader() is not leader or leader.replica.node.term != term:
             self.oracle.fail("a healthy idle cluster changes its leader or term")
         self._last_reads(leader)
+        self._wait_for_expiry(leader)
         self._compare_states(leader)
         self._replay()
+
+    def _wait_for_expiry(self, leader: Host) -> None:
+        """Whatever the wall clocks show: every time to live ends, and the keys are deleted."""
+        seconds = LONGEST_LIFE / CLOCK_RATE + 1.0
+        deadline = self.timeline.seconds() + seconds
+        while left := {h.name: n for h in self._members(leader) if (n := h.replica.machine.database.volatile)}:
+            if self.timeline.seconds() > deadline:
+                self.oracle.fail(f"keys outlive their time by {seconds - LONGEST_LIFE:.1f} s: {left}")
+            self._advance(0.1)
 
     def _compare_states(self, leader: Host) -> None:
         """All members reach one index (a key may just have expired), and have the same digest there."""
