@@ -79,26 +79,26 @@ def test_a_joining_node_waits_until_its_seed_is_up(tmp_path: Path) -> None:
 
 
 def test_a_node_of_another_cluster_is_refused(tmp_path: Path) -> None:
-    """It sits at the address, and under the name, of a member: neither cluster may hear the other."""
-    with Cluster(tmp_path / "ours", 3) as ours:
+    """It sits at the address, and under the name, of a member, and is no founder that lost its way: its cluster has
+    other members. Neither cluster may hear the other."""
+    with Cluster(tmp_path / "ours", 3) as ours, Cluster(tmp_path / "theirs", 2) as theirs:
         ours.leader.client().set("whose", "ours")
-        absent = ours.followers[0]
+        theirs.leader.client().set("whose", "theirs")
+        absent, foreign = ours.nodes[1], theirs.nodes[1]
+        assert absent.id == foreign.id
         absent.kill()
-        foreign = Node(tmp_path / "theirs", absent.id)
+        foreign.kill()
         foreign.raft_port.release()
         foreign.raft_port = absent.raft_port
-        try:
-            foreign.start().wait_serving()
-            assert foreign.client().set("whose", "theirs") is True
-            before = (ours.leader.info()["raft_term"], foreign.info()["raft_term"])
-            others = ours.running
-            wait_for(
-                lambda: all("belongs to cluster" in node.log() for node in (foreign, *others)),
-                "both sides say that it is another cluster",
-            )
-            assert (ours.leader.info()["raft_term"], foreign.info()["raft_term"]) == before
-            assert [node.client().get("whose") for node in others] == [b"ours"] * 2
-            assert foreign.client().get("whose") == b"theirs"
-            assert foreign.role() == "leader"
-        finally:
-            foreign.close()
+        foreign.start()
+        others = ours.running
+        wait_for(
+            lambda: all("belongs to cluster" in node.log() for node in (foreign, *others)),
+            "both sides say that it is another cluster",
+        )
+        theirs.wait_settled()
+        assert ours.wait_leader(others).info()["raft_cluster_id"] != foreign.info()["raft_cluster_id"]
+        before = (ours.leader.info()["raft_term"], theirs.leader.info()["raft_term"])
+        assert [node.client().get("whose") for node in others] == [b"ours"] * 2
+        assert [node.client().get("whose") for node in theirs] == [b"theirs"] * 2
+        assert (ours.leader.info()["raft_term"], theirs.leader.info()["raft_term"]) == before
