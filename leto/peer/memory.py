@@ -127,8 +127,7 @@ class MemoryTransport:
         """As TcpTransport's."""
         self._peers = {peer: address for peer, address in addresses.items() if peer != self.server_id}
         for wire in list(self._incoming.values()):
-            if self._refuses(wire.dialler, wire.dialler_index) is not None:
-                wire.dialler.refused_by(self)
+            if self._refuses(wire.dialler, wire.dialler_index):
                 wire.close()
         for peer, wire in list(self._outgoing.items()):
             if wire.acceptor.address not in self._addresses(peer):
@@ -223,9 +222,7 @@ class MemoryTransport:
     def accept(self, wire: _Wire) -> bool:
         """Somebody dials; False if it is refused."""
         dialler = wire.dialler
-        index = self._refuses(dialler, wire.dialler_index)
-        if index is not None:
-            dialler.refused_by(self)
+        if self._refuses(dialler, wire.dialler_index):
             return False
         before = self._incoming.get(dialler.server_id)
         self._incoming[dialler.server_id] = wire
@@ -258,14 +255,16 @@ class MemoryTransport:
 
     # Private -------------------------------------------------------------------------------------------
 
-    def _refuses(self, dialler: MemoryTransport, their_index: int) -> int | None:
+    def _refuses(self, dialler: MemoryTransport, their_index: int) -> bool:
+        """Whether that node is not welcome; one that is no member is told so."""
         listener = self.listener
         if listener is None:
-            return 0
+            return True
         admitted = listener.admits(dialler.server_id, dialler.identity.incarnation)
-        refusal = admission(dialler.server_id, admitted, their_index, listener.configuration_index)
-        refusal = refusal or level_refusal(dialler.server_id, dialler.level, listener.level)
-        return None if refusal is None else refusal.configuration_index
+        if admission(dialler.server_id, admitted, their_index, listener.configuration_index) is not None:
+            dialler.refused_by(self)
+            return True
+        return level_refusal(dialler.server_id, dialler.level, listener.level) is not None
 
     def _addresses(self, peer: str) -> list[str]:
         known = (self._peers.get(peer, ""), self._learned.get(peer, ""))

@@ -10,12 +10,23 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import hiredis
+from twisted.internet.defer import fail
 from twisted.python.failure import Failure
 
-from leto.errors import DiskFull, NoQuorum, NotLeader, OutcomeUnknown, Overloaded, RequestTooLarge, Stopping
+from leto.errors import (
+    DiskFull,
+    NoQuorum,
+    NotLeader,
+    OutcomeUnknown,
+    Overloaded,
+    RequestRefused,
+    RequestTooLarge,
+    Stopping,
+)
 from leto.keyspace.replies import NULL_ARRAY, OK
 from leto.storage.simulated import PowerLost
 from tests.simulation.whole.linearizability import NEVER, UNKNOWN, Event, Model
+from tests.simulation.whole.versions import PUT
 
 if TYPE_CHECKING:
     from tests.simulation.whole.host import Host
@@ -108,6 +119,8 @@ class Client:
         if operation.is_read:
             waiting = replica.read()
             waiting.addCallback(self._query, operation, process)
+        elif operation.commands[0][0] == PUT and replica.machine.level < self.world.demanded_level:
+            waiting = fail(RequestRefused("as a session would"))
         else:
             payload, count = packed(operation)
             waiting = replica.write(payload, count)
@@ -136,6 +149,7 @@ class Client:
             operation.output = result
             world.counts["answered"] += 1
             if not operation.is_read:
+                world.counts["of level 2"] += operation.commands[0][0] == PUT
                 world.oracle.answered(operation, result)
                 if operation.group == VOLATILE:
                     key, life_ms = operation.commands[0][1], int(operation.commands[0][4])
@@ -157,7 +171,7 @@ class Client:
         if operation.is_read:
             if failure.check(NoQuorum, Stopping) is None:
                 failure.raiseException()
-        elif failure.check(NotLeader, Overloaded, RequestTooLarge, DiskFull, Stopping):
+        elif failure.check(NotLeader, Overloaded, RequestRefused, RequestTooLarge, DiskFull, Stopping):
             world.oracle.refuse(operation, failure.value)
             operation.output = None  # it never happened
         elif failure.check(OutcomeUnknown) is None:
@@ -187,7 +201,8 @@ class Client:
         commands: list[Command]
         watched = None
         if kind == "set":
-            commands = [[b"SET", key, self._value(id_, 0)]]
+            name = PUT if world.mixed and world.versions.random() < 0.5 else b"SET"
+            commands = [[name, key, self._value(id_, 0)]]
         elif kind == "expire":
             key = b"t%d" % id_
             commands = [[b"SET", key, self._value(id_, 0), b"PX", b"%d" % random.choice([1, 200, 1000 * LONGEST_LIFE])]]
@@ -296,6 +311,7 @@ def _incr(value: Any, argv: Command) -> tuple[Any, Any]:
 _COMMANDS: dict[bytes, Callable[[Any, Command], tuple[Any, Any]]] = {
     b"GET": _get,
     b"SET": _set,
+    PUT: _set,
     b"DEL": _del,
     b"APPEND": _append,
     b"INCR": _incr,

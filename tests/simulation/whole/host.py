@@ -21,13 +21,15 @@ from leto.errors import (
     StorageError,
 )
 from leto.interfaces import Identity
-from leto.keyspace.machine import Machine
+from leto.keyspace.commands import KEYSPACE
+from leto.keyspace.machine import Machine, understood
 from leto.replica import Replica
 from leto.replica.driver import APPLY_SECONDS
 from leto.replica.joining import bootstrap, needs_bootstrap
 from leto.storage.simulated import PowerLost, SimulatedDisk
 from leto.storage.store import FileStore
 from tests.simulation.whole.process import Process, SlowFlusher
+from tests.simulation.whole.versions import LATER, LEVEL
 from tests.simulation.whole.wires import Transport
 
 if TYPE_CHECKING:
@@ -93,6 +95,7 @@ class Host:
         self.retired = False  # removed from the cluster, and ended
         self.joining = False
         self.lives = 0
+        self.is_later = not world.mixed or world.versions.random() < 0.3  # the version that it runs
         self.incarnation = ""
         self.address = f"10.0.0.{number}:{10_000 + number}"
         self.config = Config(
@@ -140,6 +143,7 @@ class Host:
         if self.previous is not None and self.previous.transport is not None:
             self.previous.transport.stop()
         self.lives += 1
+        self._replace_version(0.4)
         self.retired = self.joining = False
         process = self.process = Process(self)
         process.failed_disk = self.rotten
@@ -171,6 +175,14 @@ class Host:
         else:
             self._build(process, source)
 
+    def _replace_version(self, chance: float) -> None:
+        """Its operator installs the later one, perhaps; for a new node surely, once the cluster is at its level."""
+        world = self.world
+        if not self.is_later and (world.versions.random() < chance or (not chance and world.level >= LEVEL)):
+            self.is_later = True
+            world.counts["upgraded"] += 1
+            world.record("upgrade", self.name)
+
     def _open(self, process: Process, source: Random) -> FileStore:
         return FileStore.open(
             DIRECTORY,
@@ -182,11 +194,13 @@ class Host:
             min_free_bytes=self.config.min_free_bytes,
         )
 
-    def _build(self, process: Process, source: Random) -> None:
+    def _build(self, process: Process, source: Random, is_new: bool = False) -> None:
         world = self.world
         self.joining = False
+        if is_new:
+            self._replace_version(0.0)
         self._transport(process, process.store.identity)
-        machine = self.machine_class(random=source.random)
+        machine = self.machine_class(random=source.random, commands=LATER if self.is_later else None)
         machine.process = process
         process.flushers = [SlowFlusher(process), SlowFlusher(process)]
         try:
@@ -218,7 +232,8 @@ class Host:
         replica.start()
 
     def _transport(self, process: Process, identity: Identity) -> Transport:
-        transport = Transport(process, self.world.network, identity, self.address, str(self.config.listen))
+        level = understood(LATER if self.is_later else KEYSPACE)
+        transport = Transport(process, self.world.network, identity, self.address, str(self.config.listen), level)
         process.transport = transport
         return transport
 
@@ -242,7 +257,7 @@ class Host:
         self.incarnation = incarnation
         process.store.identify(Identity(CLUSTER_ID, self.name, incarnation))
         self.world.record("join", f"{self.name} was taken as {incarnation}")
-        self._build(process, source)
+        self._build(process, source, is_new=True)
 
     async def _be_taken(self, process: Process, incarnation: str) -> None:
         asked = self.world.any_member(self)

@@ -11,19 +11,23 @@ import msgspec
 from twisted.internet.defer import Deferred, succeed
 
 from leto.errors import OutcomeUnknown
+from leto.keyspace.admission import check_requests
 from leto.keyspace.machine import Machine
 from leto.keyspace.replies import OK
 from leto.keyspace.snapshot import Writer
 from leto.keyspace.values import checksum
 from leto.raft import clock
 from leto.raft.messages import AppendEntriesReply, Entry, SnapshotMeta
+from leto.replica import peering
 from leto.replica.driver import Driver
+from leto.replica.levels import Levels
 from leto.replica.proposals import UNCERTAIN, Proposals
 from leto.replica.replica import Replica
 from leto.storage import recovery
 from leto.storage.hard_state import OFFSETS, HardStateFile
 from tests.simulation.bugs import Bugs
 from tests.simulation.core.plants import BUGS as CORE_BUGS
+from tests.simulation.whole.versions import LEVEL
 from tests.simulation.whole.world import World
 
 BUGS = Bugs(World)
@@ -196,3 +200,29 @@ for _name, _shows_as in {
     "vote-for-an-old-log": "without the committed entry|was applied before",
 }.items():
     bug(_name, _shows_as)(CORE_BUGS.plant(_name))
+
+
+@bug("append-above-the-level", "is of a later version")
+def _append_above_the_level(stack: ExitStack) -> type[World]:
+    """A command is appended that one of the members may not understand: nobody asks for the cluster's level."""
+
+    def check(requests: bytes, count: int, **facts: Any) -> None:
+        check_requests(requests, count, **{**facts, "level": LEVEL})
+
+    stack.enter_context(patch.object(peering, "check_requests", check))
+
+    class Heedless(World):
+        demanded_level = 1
+
+    return Heedless
+
+
+@bug("level-of-those-that-are-there", "no progress within")
+def _level_of_those_that_are_there(stack: ExitStack) -> None:
+    """The level rises without those members that are not connected."""
+
+    def agreed(self: Any, configuration: Any) -> int:
+        others = [self._transport.level_of(id) for id in configuration.ids() if id != self._node.id]
+        return min([self._understands, *filter(None, others)])
+
+    stack.enter_context(patch.object(Levels, "agreed", agreed))

@@ -64,6 +64,14 @@ def test_flipped_bits_are_met_with_a_refusal_and_the_cluster_goes_on():
     assert total["flips"] >= 5 and total["refused to start"] >= 2, total
 
 
+def test_members_of_two_versions_come_to_the_later_ones_level():
+    """Where members are replaced: its command is refused, and once all run that version it is answered."""
+    total: Counter[str] = Counter()
+    for seed in (4, 5, 17, 23, 32):
+        total.update(run(Plan(seed, 3, 3000)).counts)
+    assert total["upgraded"] >= 5 and total["RequestRefused"] >= 10 and total["of level 2"] >= 10, total
+
+
 def test_a_peers_question_gets_no_answer_from_a_process_that_died_over_it():
     process = SimpleNamespace(alive=True, deliver=lambda function, *args: function(*args))
     questions: list[Deferred[bytes]] = []

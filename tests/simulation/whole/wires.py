@@ -109,8 +109,10 @@ class Network(MemoryNetwork):
 class Transport(MemoryTransport):
     """One process's end of the network."""
 
-    def __init__(self, process: Process, network: Network, identity: Identity, address: str, client: str) -> None:
-        super().__init__(network, identity, address, client)
+    def __init__(
+        self, process: Process, network: Network, identity: Identity, address: str, client: str, level: int
+    ) -> None:
+        super().__init__(network, identity, address, client, level)
         self.process = process
 
     def start(self, listener: PeerListener) -> None:

@@ -20,7 +20,7 @@ from leto.interfaces import Identity
 from leto.keyspace.machine import Machine
 from leto.raft.configuration import Configuration, Member, encode
 from leto.raft.messages import Entry, EntryKind, HardState, Message
-from leto.replica import compaction
+from leto.replica import compaction, peering
 from leto.storage.simulated import PowerLost
 from leto.storage.store import FileStore
 from tests.simulation.plan import Outcome, Plan, SimulationFailed, Trace
@@ -39,6 +39,7 @@ from tests.simulation.whole.oracle import CLOCK_RATE, Oracle, Violation
 from tests.simulation.whole.process import Process
 from tests.simulation.whole.timeline import Timeline
 from tests.simulation.whole.turmoil import Turmoil
+from tests.simulation.whole.versions import LATER, LEVEL
 from tests.simulation.whole.wires import Network, encoded
 
 ELECTION_TIMEOUT = 0.8
@@ -52,6 +53,7 @@ class World(Turmoil):
     """One run. `keep`: how many of the last events a failure shows."""
 
     host_class = Host
+    demanded_level = LEVEL  # of the cluster, for PUT
 
     def __init__(self, plan: Plan, *, keep: int = 60, show: Callable[[str], None] | None = None) -> None:
         self.plan = plan
@@ -80,6 +82,8 @@ class World(Turmoil):
         self.wrong_clock = f"n{draw.randint(1, plan.nodes)}" if only_one_wrong else ""
         self.busy = draw.random() < 0.3  # applying takes time
         self.lease = draw.random() < 0.2
+        self.versions = Random(f"{plan.seed} versions")
+        self.mixed = self.versions.random() < 0.25  # members of two versions; who is started may be replaced
         self.think_seconds = draw.choice([0.02, 0.1, 0.3])
         self.big_values = draw.choice([0.0, 0.05, 0.3])
         self.largest_value = draw.choice([300, 3000, 30_000])
@@ -144,6 +148,7 @@ class World(Turmoil):
         weights = [weight for weight, _ in self._operations]
         with ExitStack() as stack:
             stack.enter_context(patch.object(compaction, "SLICE_BYTES", self.slice_bytes))
+            stack.enter_context(patch.object(peering, "KEYSPACE", LATER))
             try:
                 for host in list(self.hosts.values()):
                     host.start()
@@ -165,6 +170,11 @@ class World(Turmoil):
             self.oracle.commit,
             dict(sorted(self.counts.items())),
         )
+
+    @property
+    def level(self) -> int:
+        """The highest that a running node knows the cluster to be at."""
+        return max((host.replica.node.configuration.level for host in self.hosts.values() if host.is_up), default=1)
 
     def record(self, kind: str, text: str) -> None:
         self.trace.record(self.timeline.rightNow, kind, text)
@@ -422,7 +432,7 @@ class World(Turmoil):
 
     def _replay(self) -> None:
         """Everything that was applied, applied once more by a fresh keyspace, gives the same state."""
-        machine = Machine(random=lambda: 0.5)
+        machine = Machine(random=lambda: 0.5, commands=LATER)
         for number, (term, kind, _) in enumerate(self.oracle.entries):
             machine.apply(Entry(number + 1, term, kind, self.oracle.payloads[number]))
         if machine.digest()[1] != self.oracle.digests[-1]:
