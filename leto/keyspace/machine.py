@@ -20,7 +20,7 @@ from leto.keyspace import batch, costs, snapshot
 from leto.keyspace.commands import KEYSPACE, Command, Registry
 from leto.keyspace.database import Database, Refused
 from leto.keyspace.levels import highest
-from leto.keyspace.parsing import Request, Watched, grouping, parse_pairs, parsing
+from leto.keyspace.parsing import Request, Watched, group, grouping, parse, parse_pairs, parsing
 from leto.keyspace.replies import NULL_ARRAY, OK, Error, Reply
 from leto.keyspace.steps import LONG, Steps, exhaust, pieces, timed
 from leto.keyspace.values import MASK
@@ -28,7 +28,6 @@ from leto.keyspace.values import MASK
 COMMAND = 1  # leto.raft.messages.EntryKind.COMMAND
 UNBOUNDED = 1 << 62
 SHORT = 64  # commands of a transaction of reads that is evaluated in one go
-_PAIRS = bytes((batch.PAIRS,))
 _LONG_READS = frozenset((b"KEYS", b"SCAN", b"RANDOMKEY", b"LCS"))  # however few words they have
 
 INTERNAL = Registry()  # commands of the log that no client can send
@@ -115,9 +114,9 @@ class Machine:
         self.database = Database(random)
         self._applying: Generator[None, None, list[Reply]] | None = None  # the entry under way
         self._is_half = False  # it has begun to change the state
-        self._digest_before = (0, 0)  # of the state before it
         self._applies = _spellings((*commands.values(), *INTERNAL.values()))
         self._known = frozenset(self._applies)
+        self._last_digest = self.digest()
         self._reads = _spellings(command for command in commands.values() if not command.is_write)
 
     @property
@@ -155,15 +154,30 @@ class Machine:
             self.applied = self.database.index = index
             return []
         payload = entry.payload
-        if payload[:1] == _PAIRS and len(payload) < batch.LARGE:  # most entries
-            _, time_ms, count = batch.decode_header(payload)
+        if len(payload) >= batch.LARGE:
+            self._applying = self._apply_in_steps(index, payload)
+            return self.go_on()
+        form, time_ms, count = batch.decode_header(payload)
+        if form == batch.PAIRS:  # most entries
             pairs = parse_pairs(payload, count)
             self._start(index, time_ms)
             self.database.store_strings(pairs)
             self.database.random = self._random
+            self._is_half = False
             self.applied = index
             return [OK] * count
-        self._applying = self._apply_in_steps(index, payload)
+        commands = parse(payload, count)
+        if len(commands) == count:
+            if not self._known.issuperset(map(_FIRST, commands)):
+                self._check_known(commands)
+            self._applying = self._run(commands)
+        else:
+            requests = group(commands, count)
+            for _, run in requests:
+                if not self._known.issuperset(map(_FIRST, run)):
+                    self._check_known(run)
+            self._applying = self._run_requests(requests)
+        self._start(index, time_ms)
         return self.go_on()
 
     def go_on(self) -> list[Reply] | None:
@@ -199,6 +213,7 @@ class Machine:
             self.time_ms = time_ms
             if time_ms >= db.ages.due:
                 db.ages.note(index, time_ms)
+        self._is_half = True
         db.index = index
         db.now = self.time_ms
         self._draws.state = index
@@ -222,19 +237,22 @@ class Machine:
                         self._check_known(some)
                     if some is not run:
                         yield
-        if len(requests) > 1 or len(payload) > LONG:  # else it takes one step
-            self._digest_before = self.digest()
-        self._is_half = True
         self._start(index, time_ms)
         replies: list[Reply] = []
-        took: dict[int, list[float]] = {}
         for some_pairs in pieces(pairs, 2 * LONG):
             self.database.store_strings(some_pairs)
             replies += [OK] * (len(some_pairs) // 2)
             yield
+        replies += yield from self._run_requests(requests)
+        return replies
+
+    def _run_requests(self, requests: list[Request]) -> Generator[None, None, list[Reply]]:
+        replies: list[Reply] = []
+        took: dict[int, list[float]] = {}
         for watched, run in requests:
             if watched is None:
-                replies += yield from self._run(run)
+                if run:
+                    replies += yield from self._run(run)
             else:
                 times: list[float] = []
                 took[len(replies)] = times
@@ -438,14 +456,15 @@ class Machine:
         return self.database.volatile
 
     def digest(self) -> tuple[int, int]:
-        """(index, 64-bit digest of the whole state at it)."""
+        """(index, 64-bit digest of the whole state at it). In the middle of an entry those told last."""
         if self._is_half:
-            return self._digest_before
+            return self._last_digest
         db = self.database
         state = _mix(db.check_sum & MASK)
         for part in (len(db.data), self.time_ms, db.floor, len(db.tombstones)):
             state = _mix(state ^ part)
-        return self.applied, state
+        self._last_digest = self.applied, state
+        return self._last_digest
 
     # snapshots -----------------------------------------------------------------------------------
 
@@ -468,6 +487,7 @@ class Machine:
         database.waste = self.database.waste
         self.database, self.time_ms, self.applied = database, time_ms, index
         self._applying, self._is_half = None, False  # the entry under way is in the snapshot
+        self._last_digest = self.digest()
 
     def restore(self, chunks: Iterable[bytes], index: int) -> None:
         """All the steps of restoring()."""

@@ -35,20 +35,26 @@ def _promises_much(payload: bytes) -> object:
 def parse(payload: bytes, count: int) -> list[list[bytes]]:
     """The commands of a batch of `count` requests. Raises InapplicableEntry if the payload does not hold exactly that,
     but for the number of those that are in transactions (group())."""
-    return exhaust(parsing(payload, count))
+    if len(payload) >= batch.LARGE or _promises_much(payload):
+        return exhaust(parsing(payload, count))
+    return _parse_at_once(payload, count)
 
 
 def parsing(payload: bytes, count: int) -> Generator[None, None, list[list[bytes]]]:
     """parse() in steps."""
     if len(payload) >= batch.LARGE or _promises_much(payload):  # hiredis' copies cost more than a plain walk
         commands = yield from batch.splitting(payload)
-        if commands is not None:
-            return commands
-    else:
-        try:
-            commands = _parse_quickly(payload, count)
-        except Exception as error:
-            raise InapplicableEntry(f"batch is not made of RESP arrays: {error}") from error
+        if commands is None:
+            raise InapplicableEntry(f"batch does not hold {count} whole requests")
+        return commands
+    return _parse_at_once(payload, count)
+
+
+def _parse_at_once(payload: bytes, count: int) -> list[list[bytes]]:
+    try:
+        commands = _parse_quickly(payload, count)
+    except Exception as error:
+        raise InapplicableEntry(f"batch is not made of RESP arrays: {error}") from error
     if commands is None or not _are_requests(commands):
         raise InapplicableEntry(f"batch does not hold {count} whole requests")
     return commands
