@@ -8,7 +8,7 @@ from batches import Bench, entry, pack
 from leto.keyspace import batch, glob, lcs
 from leto.keyspace.machine import Machine
 from leto.keyspace.replies import OK
-from leto.keyspace.steps import LONG, STEP
+from leto.keyspace.steps import LONG, STEP, exhaust, timed
 
 MANY = 6_000
 WORK = 3 * LONG  # keys that one step may touch at most
@@ -304,3 +304,41 @@ def test_what_a_transactions_reads_cost_is_bounded(bench, reads):
 
 def test_reads_of_many_keys_outside_of_a_transaction_are_not_weighed(bench):
     assert len(bench.read("KEYS *")) == MANY
+
+
+def test_what_is_done_between_two_steps_is_not_timed():
+    now = [0.0]
+
+    def work():
+        for _ in range(3):
+            now[0] += 1.0
+            yield
+        now[0] += 0.5
+        return "done"
+
+    def others():
+        for _ in range(3):
+            now[0] += 100.0
+            yield
+
+    between = others()
+    steps = timed(work(), lambda: now[0])
+    for _ in range(3):
+        next(steps)
+        next(between)
+    assert exhaust(steps) == ("done", 3.5)
+
+
+def test_each_command_of_a_transaction_is_timed_whatever_steps_it_takes(bench):
+    ticks = iter(range(1_000_000))
+    bench.machine.seconds = lambda: float(next(ticks))
+    sets = [f"SET n{number} v" for number in range(3)]
+    many = ["MSET", *["k", "v"] * 2 * LONG]
+    replies = bench.machine.apply(entry(bench.machine.applied + 1, "SET a 1", ["", *sets, "DBSIZE", many]))
+    assert len(replies) == 2
+    ((place, times),) = bench.machine.took.items()
+    assert place == 1
+    assert len(times) == 5
+    assert times[:3] == pytest.approx([1 / 3] * 3)
+    assert times[3] == 1.0
+    assert times[4] > 2.0, "several steps"

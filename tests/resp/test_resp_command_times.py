@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 from conversation import Client, Node, error
 
+from leto.interfaces import WriteRequest
+from leto.keyspace import batch
+from leto.raft.messages import Entry, EntryKind
+
 SLOW = {b"APPEND": 0.02, b"STRLEN": 0.03, b"KEYS": 0.04, b"GET": 0.00001, b"SET": 0.00002}
 
 
@@ -89,13 +93,26 @@ def test_commands_inside_exec_are_counted_and_logged_each_with_its_time(node: No
         assert histogram(client, "keys", "exec") == {b"keys": (1, {65536: 1}), b"exec": (1, {131072: 1})}
 
 
-def test_the_transactions_of_one_entry_are_told_apart(node: Node) -> None:
-    node.replica.hold_writes = True
-    clients = [node.client() for _ in range(2)]
-    clients[0].send(b"SET a 1\r\nMULTI\r\nAPPEND a x\r\nEXEC\r\nMULTI\r\nSET b 1\r\nAPPEND b yy\r\nEXEC\r\n")
-    node.replica.release_writes()
-    assert clients[0].hear().endswith(b"*2\r\n+OK\r\n:3\r\n")
-    assert [arguments for arguments, _ in slow_log(clients[1])] == [[b"APPEND", b"a", b"x"], [b"APPEND", b"b", b"yy"]]
+def test_the_transactions_of_one_entry_are_told_apart(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests: list[WriteRequest] = []
+    clients = [node.client() for _ in range(3)]
+    with monkeypatch.context() as gathering:
+        gathering.setattr(node.replica, "submit_write", requests.append)
+        clients[0].send(b"SET a 1\r\nSET b 1\r\nMULTI\r\nAPPEND a x\r\nEXEC\r\n")
+        clients[1].send(b"MULTI\r\nSET b 2\r\nAPPEND b yy\r\nEXEC\r\n")
+    count = sum(request.count for request in requests)
+    payload = batch.encode(1, count, b"".join(request.payload for request in requests), b"")
+    replies = node.replica.machine.apply(Entry(1, 1, EntryKind.COMMAND, payload))
+    start = 0
+    for request in requests:
+        request.applied(replies, start, 1.0)
+        start += request.count
+    assert clients[0].hear() == b"+OK\r\n+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n:2\r\n"
+    assert clients[1].hear().endswith(b"*2\r\n+OK\r\n:3\r\n")
+    assert slow_log(clients[2]) == [
+        ([b"APPEND", b"a", b"x"], pytest.approx(20_000, abs=1)),
+        ([b"APPEND", b"b", b"yy"], pytest.approx(20_000, abs=1)),
+    ]
 
 
 def test_what_is_queued_and_never_carried_out_is_not_counted(node: Node) -> None:
