@@ -25,7 +25,7 @@ from leto.peer.accepted import AcceptedConnection, AcceptorFactory
 from leto.peer.connection import Limits, PeerConnection
 from leto.peer.dialled import DialledConnection
 from leto.peer.frames import MAX_MESSAGE_BYTES
-from leto.peer.greetings import Hello, Refusal, RefusalCode, Vouch, Vouched, describe
+from leto.peer.greetings import Hello, Refusal, RefusalCode, Vouch, Vouched
 from leto.peer.handshake import (
     AcceptorHandshake,
     DiallerHandshake,
@@ -38,9 +38,9 @@ from leto.peer.handshake import (
 from leto.peer.links import Connector, Link, tcp_connector
 from leto.peer.meeting import meet
 from leto.peer.origins import dial_back_address, is_loopback, plain
+from leto.peer.reports import Reports
 from leto.peer.strangers import Strangers
 from leto.peer.vouching import Vouching
-from leto.places import place_of
 from leto.raft.messages import InstallSnapshot, Message
 from leto.readers import SocketReaders
 
@@ -106,6 +106,7 @@ class TcpTransport:
         self._instance = nonce(16)
         self._level, self._release = level, release
         self._notices = Notices(log or Logger(namespace="leto.peer"), reactor.seconds)
+        self._reports = Reports(self._notices, lambda peer: peer in self._peers)
         self._links: dict[str, Link] = {}
         self._peers: Mapping[str, str] = {}
         self._incoming: dict[str, AcceptedConnection] = {}
@@ -291,11 +292,7 @@ class TcpTransport:
 
     def _drop(self, victim: AcceptedConnection | None) -> None:
         if victim is not None:
-            self._notices.warn(
-                ("strangers", place_of(victim.remote_host)),
-                "too many connections to the peers' port without a handshake from {place}: closing the oldest",
-                place=plain(victim.remote_host),
-            )
+            self._reports.crowd(victim)
             victim.abort()
 
     def greeted(self, connection: AcceptedConnection) -> None:
@@ -357,17 +354,7 @@ class TcpTransport:
             return
         if isinstance(connection, AcceptedConnection) and connection.claim is not None:
             self._on_claim(connection.claim)
-        who = f"{peer} at {connection.remote}" if peer else connection.remote
-        # Whoever connects chooses its id: only a member's tells one line from another.
-        is_member = peer in self._peers or isinstance(connection, DialledConnection)
-        place = "" if isinstance(connection, DialledConnection) else place_of(connection.remote_host)
-        self._notices.warn(
-            ("refused", peer if is_member else "", place, refusal.code, refusal.by_peer),
-            "{who} refused this node ({code}): {reason}" if refusal.by_peer else "refused {who} ({code}): {reason}",
-            who=who,
-            code=describe(refusal.code),
-            reason=refusal.reason,
-        )
+        self._reports.refused(connection, peer, refusal)
         if isinstance(connection, DialledConnection) and peer in self._links:
             self._links[peer].refused(refusal)
             leaves_out = refusal.code == RefusalCode.UNKNOWN_MEMBER and refusal.by_peer and refusal.proved
@@ -376,27 +363,15 @@ class TcpTransport:
 
     def broken(self, connection: PeerConnection, error: ProtocolError) -> None:
         """The other side sent what no node of this protocol sends."""
-        who = connection.session.server_id if connection.session is not None else ""
-        self._notices.warn(
-            ("broken", who if who in self._peers else place_of(connection.remote_host)),
-            "closed the connection with {who}: {error}",
-            who=f"{who} at {connection.remote}" if who else connection.remote,
-            error=str(error),
-        )
+        self._reports.broken(connection, error)
 
     def failed(self, connection: PeerConnection, failure: Failure) -> None:
         """A request from a peer ended in an error that is this node's own fault."""
-        self._notices.failure(("request",), "a request from {who} failed", failure, who=repr(connection))
+        self._reports.failed(connection, failure)
 
     def oversized(self, connection: DialledConnection, size: int) -> None:
         """An append that no peer takes was not sent."""
-        self._notices.warn(
-            ("oversized", connection.server_id),
-            "cannot send {size} bytes of the log to {peer} at once: at most {limit} are taken",
-            size=size,
-            peer=connection.server_id,
-            limit=self._limits.max_message_bytes,
-        )
+        self._reports.oversized(connection, size, self._limits.max_message_bytes)
 
     def closed(self, connection: PeerConnection) -> None:
         """A connection is gone."""
@@ -518,12 +493,7 @@ class TcpTransport:
                 self._give_up(connection, f"no handshake within {self._handshake_timeout:g} s")
 
     def _give_up(self, connection: PeerConnection, reason: str) -> None:
-        self._notices.info(
-            ("gave up", place_of(connection.remote_host), reason),
-            "closed the connection with {who}: {reason}",
-            who=connection.remote,
-            reason=reason,
-        )
+        self._reports.gave_up(connection, reason)
         connection.abort()
 
     def _abort_all(self) -> None:
