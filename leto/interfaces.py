@@ -332,6 +332,7 @@ class PeerStatus:
     match: int = 0
     next: int = 0
     last_contact: float = -1.0  # seconds ago; -1 unknown
+    clock_offset: float | None = None  # seconds its wall clock is ahead of this leader's; None where it is not known
     level: int = 0  # what it understands; 0 while it is not connected
     version: str = ""  # of Leto, "" when unknown
 
@@ -363,6 +364,10 @@ class ReplicaStatus:
     counters: Mapping[str, int] = field(default_factory=dict)
     version: str = ""  # of Leto
     level: int = 0  # what this node understands
+    clock_ms: int = 0  # the cluster's clock, as last heard here
+    clock_ahead: float = 0.0  # leader: seconds that it is ahead of this node's wall clock (negative: behind)
+    clock_error: float = 0.0  # leader: seconds its wall clock is off what a majority's stand for, if more than allowed
+    max_clock_offset: float = 0.0  # seconds allowed
     cluster_level: int = 0  # what all members have agreed to understand
     uptime: float = 0.0  # seconds since it was started
     snapshot_found_no_room: bool = False  # the last one that was tried

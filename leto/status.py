@@ -143,7 +143,32 @@ def _problems(cluster: Mapping[str, Any]) -> Iterator[str]:
         lag = highest - node["applied"]
         if lag > LAG_LIMIT:
             yield f"{server_id} is {lag} entries behind"
+    yield from _clocks(nodes.get(leader, {}))
     yield from _diverged(nodes)
+
+
+def as_seconds(value: Any) -> float | None:
+    """A number as JSON or a RESP map brings it; None where it is not told."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _clocks(leader: Mapping[str, Any]) -> Iterator[str]:
+    """Wall clocks that are off, as the leader tells; one of an older version tells nothing."""
+    bound = as_seconds(leader.get("max_clock_offset"))
+    if not bound or leader["role"] != "leader":
+        return
+    if error := as_seconds(leader.get("clock_error")):
+        yield f"the wall clock of the leader {leader['id']} is {error:+.1f} s off what a majority's stand for"
+    else:
+        if (ahead := as_seconds(leader.get("clock_ahead")) or 0.0) > bound:
+            yield f"the cluster's clock is {ahead:.1f} s ahead of the wall clocks"
+        for peer in leader["members"]:
+            offset = as_seconds(peer.get("clock_offset"))
+            if offset is not None and abs(offset) > bound:
+                yield f"the wall clock of {peer['id']} is {offset:+.1f} s off the leader's"
 
 
 def _diverged(nodes: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -62,6 +62,16 @@ STATUS_GAUGES: tuple[tuple[str, str, Callable[[ReplicaStatus], float]], ...] = (
     ("leto_raft_level", "What this node understands, as a level.", lambda s: s.level),
     ("leto_raft_cluster_level", "Level that all members have agreed on.", lambda s: s.cluster_level),
     ("leto_raft_transferring", "1 while leadership is being handed over.", lambda s: s.transferring_to != ""),
+    (
+        "leto_clock_ahead_seconds",
+        "How far the cluster's clock is ahead of this leader's wall clock (below 0: behind).",
+        lambda s: s.clock_ahead,
+    ),
+    (
+        "leto_clock_error_seconds",
+        "How far this leader's wall clock is off what a majority's stand for; 0 within max-clock-offset-ms.",
+        lambda s: s.clock_error,
+    ),
     ("leto_log_bytes", "Size of the stored log.", lambda s: s.log_bytes),
     ("leto_disk_free_bytes", "Room left on the disk of the data directory.", lambda s: s.disk_free),
     ("leto_disk_total_bytes", "Size of that disk.", lambda s: s.disk_total),
@@ -100,6 +110,11 @@ PEER_GAUGES: tuple[tuple[str, str, Callable[[PeerStatus], float | None]], ...] =
         "leto_peer_last_contact_seconds",
         "Time since that member was last heard from.",
         lambda p: p.last_contact if p.last_contact >= 0 else None,
+    ),
+    (
+        "leto_peer_clock_offset_seconds",
+        "How far that member's wall clock is ahead of this leader's (below 0: behind).",
+        lambda p: p.clock_offset,
     ),
     ("leto_peer_level", "What that connected member understands, as a level.", lambda p: p.level or None),
 )

@@ -11,13 +11,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from leto.resp.info import human
-from leto.status import cluster_leader, cluster_members, cluster_problems, losses_survived
+from leto.status import as_seconds, cluster_leader, cluster_members, cluster_problems, losses_survived
 
 COLUMNS = (
     *("id", "raft address", "client address", "role", "term", "commit", "applied", "lag", "connected"),
+    "clock",
     *("snapshot", "keys", "log", "disk free", "up", "version", "level"),
 )
-_NUMBERS = {"term", "commit", "applied", "lag", "snapshot", "keys", "log", "disk free", "up", "level"}
+_NUMBERS = {"term", "commit", "applied", "lag", "snapshot", "keys", "log", "disk free", "up", "level", "clock"}
 
 
 def print_cluster(cluster: Mapping[str, Any], console: Console) -> None:
@@ -68,12 +69,19 @@ def member_rows(cluster: Mapping[str, Any]) -> list[tuple[str, ...]]:
                 node["role"],
                 *map(str, numbers),
                 connected,
+                _clock(member),
                 *extent,
                 version,
                 str(node.get("level") or "-"),
             )
         )
     return rows
+
+
+def _clock(member: Mapping[str, Any]) -> str:
+    """How far its wall clock is ahead of the leader's."""
+    offset = as_seconds(member.get("clock_offset"))
+    return "-" if offset is None else f"{offset:+.3f} s"
 
 
 def _number(node: Mapping[str, Any], name: str) -> str:

@@ -80,6 +80,10 @@ class NodeView:
         return self._state.clock_ms
 
     @property
+    def max_clock_offset(self) -> float:
+        return self._state.settings.max_clock_offset
+
+    @property
     def clock_ahead(self) -> float:
         """Leader: seconds that the cluster clock is ahead of this node's wall clock (less than 0: behind)."""
         s = self._state

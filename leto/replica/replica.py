@@ -36,6 +36,7 @@ from leto.raft.ready import ReadState
 from leto.raft.settings import Settings
 from leto.raft.state import Role
 from leto.replica.addresses import AddressBook, check_members
+from leto.replica.clockwatch import ClockWatch
 from leto.replica.compaction import Compaction, staggered
 from leto.replica.dialling import Dialling
 from leto.replica.disposal import Disposal
@@ -196,6 +197,7 @@ class Replica:
         self._seen_leadership: tuple[int, str, Role] = (-1, "", Role.FOLLOWER)
         self.addresses = AddressBook(config, self.node, transport)
         self._dialling = Dialling(reactor, config.id, transport)
+        self._clocks = ClockWatch(self.node, reactor.seconds)
         self._vigil = Vigil(reactor, config, self.node, transport.is_connected, lambda: self._started)
         self._counters = dict.fromkeys(("writes", "reads", "elections_won", "snapshots_sent"), 0)
 
@@ -506,6 +508,7 @@ class Replica:
             self._counters["elections_won"] += 1
         self._vigil.changed(term, leader, role)
         if node.role is not Role.LEADER:
+            self._clocks.forget()
             self._proposals.refuse_gathered(self._not_leader)
         if (node.term, node.leader_id) != (term, leader):
             self._reads.leader_changed()
@@ -544,6 +547,8 @@ class Replica:
             self.log.error("stepping down: the disk has not answered for {seconds:.1f} s", seconds=stuck)
             self._vigil.steps_down()
             self.node.step_down(self._reactor.seconds())
+        if self.is_leader:
+            self._clocks.look()
         late = self._reactor.seconds() - self.node.heartbeat_deadline
         (self.driver.tick if late > self.config.election_timeout / 2 else self.driver.tick_now)()
 

@@ -43,8 +43,13 @@ def describe(
         role = "removed"
     elif node.role is Role.FOLLOWER and own is not None and not own.voter:
         role = "learner"
+    leads = node.role is Role.LEADER
     digest_index, digest = machine.digest()
     voting = {member.id for member in configuration.members}
+
+    def clock_offset(id: str, itself: bool) -> float | None:
+        known = node.clock_offset(id) if leads and not itself else None
+        return None if known is None else round(known[0], 3)
 
     def peer(member: Member, kind: str) -> PeerStatus:
         progress = node.progress.get(member.id) if node.role is Role.LEADER else None
@@ -60,6 +65,7 @@ def describe(
             match=progress.match if progress is not None else (node.persisted_index if itself else 0),
             next=progress.next if progress is not None else 0,
             last_contact=0.0 if itself else (now - contact if math.isfinite(contact) else -1.0),
+            clock_offset=clock_offset(member.id, itself),
             level=machine.understands if itself else transport.level_of(member.id),
             version=leto.__version__ if itself else transport.release_of(member.id),
         )
@@ -98,6 +104,10 @@ def describe(
         growth_refusal=growth_refusal,
         counters=counters,
         version=leto.__version__,
+        clock_ms=node.clock_ms,
+        clock_ahead=round(node.clock_ahead, 3) if leads else 0.0,
+        clock_error=round(node.clock_error, 3) if leads else 0.0,
+        max_clock_offset=node.max_clock_offset,
         level=machine.understands,
         cluster_level=configuration.level,
         uptime=uptime,

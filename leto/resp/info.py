@@ -281,13 +281,21 @@ def raft_fields(status: ReplicaStatus) -> Fields:
     yield "raft_log_bytes", status.log_bytes
     yield "raft_state_digest", f"{status.digest:016x}"
     yield "raft_state_digest_index", status.digest_index
+    yield "raft_clock_ms", status.clock_ms
+    yield "raft_clock_ahead", f"{status.clock_ahead:.3f}"
+    yield "raft_clock_error", f"{status.clock_error:.3f}"
     for number, member in enumerate(status.members):
         yield (
             f"raft_member{number}",
             f"id={member.id},address={member.address},client_address={member.client_address},role={member.role},"
             f"connected={int(member.connected)},state={member.state},match={member.match},next={member.next},"
-            f"last_contact={member.last_contact:.3f},level={member.level},version={member.version}",
+            f"last_contact={member.last_contact:.3f},clock_offset={_offset(member.clock_offset)},level={member.level},version={member.version}",
         )
+
+
+def _offset(seconds: float | None) -> str:
+    """Empty where it is not known."""
+    return "" if seconds is None else f"{seconds:.3f}"
 
 
 SECTIONS: dict[str, Callable[[Session], Fields]] = {

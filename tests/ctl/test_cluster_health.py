@@ -89,6 +89,7 @@ def test_rows_show_every_member_also_those_that_do_not_answer() -> None:
         "applied": "50",
         "lag": "0",
         "connected": "yes",
+        "clock": "-",
         "snapshot": "20",
         "keys": "0",
         "log": "0B",
@@ -147,3 +148,22 @@ def test_a_disk_that_is_low_is_a_problem_and_marked() -> None:
     ]
     free = [row[COLUMNS.index("disk free")] for row in member_rows(cluster)]
     assert free == ["-", "100.00M (low)", "100.00M (warning)"]
+
+
+def test_clocks_that_are_off_are_a_problem_and_shown_as_the_leader_tells_them() -> None:
+    def told(**changes: object) -> dict[str, object]:
+        leader = node_view("id1", **{"max_clock_offset": 5.0, "clock_ahead": 0.001, "clock_error": 0.0, **changes})
+        for peer, offset in zip(leader["members"], (None, -3600.0, 0.0124), strict=True):
+            peer["clock_offset"] = offset
+        return cluster_view(leader, node_view("id2"), node_view("id3"))
+
+    view = told()
+    assert [row[COLUMNS.index("clock")] for row in member_rows(view)] == ["-", "-3600.000 s", "+0.012 s"]
+    assert cluster_problems(view) == ["the wall clock of id2 is -3600.0 s off the leader's"]
+    assert cluster_problems(told(clock_ahead=60.0)) == [
+        "the cluster's clock is 60.0 s ahead of the wall clocks",
+        "the wall clock of id2 is -3600.0 s off the leader's",
+    ]
+    assert cluster_problems(told(clock_error=3600.0)) == [
+        "the wall clock of the leader id1 is +3600.0 s off what a majority's stand for"
+    ]
