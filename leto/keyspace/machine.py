@@ -483,6 +483,7 @@ class Machine:
         database, time_ms = yield from snapshot.read(chunks, index, self._random)
         database.ages.note(index, time_ms)
         database.level = self.level
+        yield  # whoever needs the old state for some steps more has it until the next one
         self.database.discard_all()
         database.waste = self.database.waste
         self.database, self.time_ms, self.applied = database, time_ms, index

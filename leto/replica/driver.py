@@ -103,6 +103,7 @@ class Driver:
         self._to_apply: deque[Entry] = deque()
         self._applies_later = False
         self._is_held = False  # by a read
+        self._is_wanted = False  # by a snapshot that is going to replace the keyspace
         self._owes_applying = False  # since the last one of these
         self._is_half_applied = False  # the first of those to be applied
         self._applying_seconds = 0.0  # that its turns before this one took
@@ -157,7 +158,7 @@ class Driver:
     def hold(self) -> bool:
         """Apply nothing before release(): a read needs one instant for longer than a turn. False, with nothing held,
         while another one does, or before what was committed meanwhile has had a turn."""
-        if self._is_held or self._owes_applying or self._is_half_applied:
+        if self._is_held or self._is_wanted or self._owes_applying or self._is_half_applied:
             return False
         self._is_held = True
         return True
@@ -302,6 +303,12 @@ class Driver:
             if seconds() - began > APPLY_SECONDS:
                 self._meter.spent("install", seconds() - began)
                 await deferLater(self._clock, 0)
+                began = seconds()
+            if self._is_held:  # the next step may be the one that replaces the keyspace
+                self._is_wanted = True
+                while self._is_held:
+                    await deferLater(self._clock, APPLY_SECONDS)
+                self._is_wanted = False
                 began = seconds()
         self._meter.spent("install", seconds() - began)
         if self._failed or not self._running:

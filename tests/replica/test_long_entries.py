@@ -134,3 +134,35 @@ def test_a_follower_is_told_why_the_leader_refuses_its_transaction():
     assert failures[0].check(RequestRefused)
     assert "the transaction's reads would look at more than" in failures[0].getErrorMessage()
     assert leader.replica.node.last_index == before
+
+
+def test_a_leaders_snapshot_replaces_nothing_that_a_read_holds():
+    cluster = Cluster(3, snapshot_entries=10_000, trailing_entries=0)
+    cluster.do("SET", "a", "old")
+    late = cluster.followers[0]
+    cluster.until(lambda: cluster.get(b"a", late) == b"old")
+    late.crash()
+    for number in range(50):
+        cluster.do("SET", "a", f"new{number}")
+    cluster.leader.replica.snapshot()
+    cluster.until(lambda: not cluster.leader.replica.compaction.in_progress)
+    replica = late.start()
+    machine, held = replica.machine, []
+    whole = machine.restoring
+
+    def restoring(chunks, index):
+        held.append(replica.hold())
+        yield from whole(chunks, index)
+
+    machine.restoring = restoring
+    cluster.until(lambda: held)
+    applied = machine.applied
+    cluster.clock.pump([0.01] * 100)
+    assert held == [True]
+    assert machine.applied == applied
+    assert replica.hold() is False
+    replica.release()
+    cluster.settle()
+    assert cluster.get(b"a", late) == b"new49"
+    assert replica.hold() is True
+    replica.release()
