@@ -21,10 +21,10 @@ from leto.peer.origins import dialable, is_ipv4, is_ipv6
 
 _FIRST_DELAY: Final = 0.02  # seconds before the second attempt, doubled up to the cap
 _STUBBORN_CAP: Final = 5.0  # seconds between attempts after a refusal that only an operator can lift
+# Not CLUSTER: the node there may be about to found another, and must hear soon that it is a member here.
 _STUBBORN: Final = frozenset(
     (
         RefusalCode.VERSION,
-        RefusalCode.CLUSTER,
         RefusalCode.OWN_ID,
         RefusalCode.AUTHENTICATION,
         RefusalCode.PROTECTED,
@@ -207,6 +207,7 @@ class Link:
         self._dialling = None
         if self._closed:
             return
+        self._cap = self._delay_cap  # whoever refused is gone; who comes next may be another
         if failure.check(ConnectError, CancelledError, TimeoutError, DeferredTimeoutError, OSError):
             self._notices.info(
                 ("dial", self.server_id),

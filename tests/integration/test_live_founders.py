@@ -47,7 +47,11 @@ def test_a_second_cluster_that_was_founded_out_of_sight_stops_once_it_is_seen(tm
         assert cluster.wait_leader(others).client().get("a") == b"b"
         first.start()  # and again, as a supervisor would
         assert first.wait_exit() == EX_CONFIG
+        # It was refused many times by now; its members still dial it as often as ever.
         first.forget_data()
+        first.start()
+        assert written_until_it_ends(first) == 0
+        assert first.wait_exit() == EX_CONFIG
         first.start(join=others[0].address)
         cluster.wait_settled({"id1", "id2", "id3"})
 
