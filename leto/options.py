@@ -247,6 +247,7 @@ GROUPS: Mapping[str, Sequence[Option]] = {
             "LIMITS",
             "replies a client may leave unread: normal HARD SOFT SECONDS, as in redis.conf",
             parse_output_limits,
+            lambda limits: f"normal {limits.normal}",
         ),
         _size("client-query-buffer-limit", "a client that sends more than this ahead is closed"),
         _size("client-pending-bytes", "a client that waits for this node with more than that is not read from"),
