@@ -23,13 +23,15 @@ Then = Callable[[Reply], Generator[None, None, Reply]]
 def is_long(reply: Reply) -> bool:
     """Whether a reply that is no string is more than one turn should make and encode."""
     kind = type(reply)
-    return (
-        kind is Steps or kind is LongString or (kind is list and (len(reply) > MANY or sum(map(_size, reply)) > LARGE))
-    )
+    return kind is Steps or kind is LongString or (kind is list and (len(reply) > MANY or _bytes_of(reply) > LARGE))
 
 
-def _size(item: Reply) -> int:
-    return len(item) if type(item) is bytes or type(item) is LongString else 0
+def _bytes_of(items: list[Any]) -> int:
+    """Those of the strings among them, at least."""
+    try:
+        return sum(map(len, filter(None, items)))  # what MGET answers: strings and nulls
+    except TypeError:
+        return sum([len(item) for item in items if type(item) is bytes or type(item) is LongString])
 
 
 class LongReply:
