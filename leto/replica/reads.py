@@ -121,7 +121,7 @@ class Reads:
     def tick(self, now: float) -> None:
         """Fail what waited too long, ask again what got no answer."""
         for context, batch in list(self._asked.items()):
-            if now - batch.asked_at >= self._retry:
+            if now - batch.asked_at >= self._retry or now >= batch.deadline:
                 del self._asked[context]
                 self._refused.append(batch)
         self._unasked += self._refused

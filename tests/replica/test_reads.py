@@ -133,3 +133,13 @@ def test_reads_wait_until_they_are_answered_or_to_be_asked_again():
     list(reads.ask(1.5))
     reads.fail_all(Stopping("enough"))
     assert reads.waiting == 0
+
+
+def test_a_read_that_was_asked_fails_at_its_deadline_also_before_it_would_be_asked_again():
+    reads = Reads(timeout=0.5, retry=0.8)
+    result = outcome(submit(reads, 0.0))
+    list(reads.ask(0.1))
+    reads.tick(0.4)
+    assert result == []
+    reads.tick(0.5)
+    assert result[0].type is NoQuorum and reads.is_empty
