@@ -102,3 +102,20 @@ def test_a_local_read_of_a_follower_with_a_wrong_clock_shows_what_is_there():
     assert replica.machine.query([b"GET", b"a"], replica.read_local()) == b"b"
     cluster.advance(1.2)
     assert replica.machine.query([b"GET", b"a"], replica.read_local()) is None
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_what_a_read_found_gone_is_gone_for_the_writes_that_follow(moved):
+    """Also where the leader's wall clock says that it still lives: entries are stamped by the cluster's clock."""
+    cluster = Cluster(3)
+    if moved:
+        for node in cluster.followers:
+            node.wall_offset = -HOUR
+    cluster.do("SET", "lock", "token", "NX", "PX", "1000")
+    cluster.until(lambda: cluster.get(b"lock") is None)
+    if moved:
+        cluster.leader.crash()
+        cluster.until(lambda: any(node.replica.is_leader for node in cluster.running))
+    else:
+        cluster.leader.wall_offset = -HOUR
+    assert cluster.do("SET", "lock", "other", "NX", "PX", "1000") == OK
