@@ -101,6 +101,7 @@ class Peering:
             check=lambda message: replica.node.check(message),
         )
         self._streams: dict[str, Deferred[None]] = {}
+        self._untold: dict[str, Any] = {}  # follower without room -> the call that tells the core so, after a pause
         self._pauses: dict[str, float] = {}  # follower -> the next pause, while it has no room
         self._held: dict[
             str, tuple[int, float]
@@ -111,6 +112,8 @@ class Peering:
         """End the streams; a follower resumes with the next leader."""
         for stream in list(self._streams.values()):
             stream.cancel()
+        for peer in list(self._untold):
+            self._forget_end(peer)
         self._receiver.stop()
 
     def answer(self, sender: str, body: bytes) -> Deferred[bytes]:
@@ -240,10 +243,11 @@ class Peering:
     def send_snapshot(self, message: InstallSnapshot) -> None:
         """Stream the newest snapshot to a follower; the core hears how it ended."""
         node = self._replica.node
-        source = self._store.open_snapshot()
-        if source is None or message.to in self._streams:
+        source = self._store.open_snapshot() if message.to not in self._streams else None
+        if source is None:
             node.snapshot_sent(message.to, message.meta.index, False, self._clock.seconds())
             return
+        self._forget_end(message.to)
         sent = msgspec.structs.replace(message, meta=source.meta)
         self.log.info("streaming the snapshot at {index} to {peer}", index=sent.meta.index, peer=message.to)
         self._held[message.to] = sent.meta.index, math.inf
@@ -262,13 +266,20 @@ class Peering:
             else:
                 pause = self._pauses.get(message.to, NO_ROOM_SECONDS)
                 self._pauses[message.to] = min(2 * pause, LONGEST_NO_ROOM)
-                self._clock.callLater(pause, tell, False)
+                self._untold[message.to] = self._clock.callLater(pause, tell, False)
 
         def tell(ok: bool) -> None:
+            self._untold.pop(message.to, None)
             node.snapshot_sent(message.to, sent.meta.index, ok, self._clock.seconds())
             self._replica.driver.schedule()
 
         stream.addBoth(ended)
+
+    def _forget_end(self, peer: str) -> None:
+        """The core need not hear any more how the stream before ended: it asks for another, in another term."""
+        call = self._untold.pop(peer, None)
+        if call is not None:
+            call.cancel()
 
     def _submit(self, job: Callable[[], T]) -> Deferred[T]:
         def failed(reason: Failure) -> Failure:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from leto.errors import Stopping
+from leto.errors import NoRoom, Stopping
+from leto.raft.messages import InstallSnapshot
 from leto.storage.memory import MemoryFlusher
 from tests.replica.cluster import Cluster, Node, Outcome
 
@@ -128,3 +129,45 @@ def test_a_nodes_own_snapshot_whose_last_step_crosses_the_leaders_is_given_up(to
     assert node.store.snapshot.index == newer and node.replica.compaction._snapshot_index == newer
     assert not node.replica.compaction.in_progress
     cluster.assert_equal_state()
+
+
+def refused_for_want_of_room(cluster: Cluster) -> tuple[Node, Node]:
+    """(leader, follower): the follower has no room for the snapshot that it needs, and the leader's core waits a while
+    before it hears so."""
+    leader, (follower, _) = cluster.leader, cluster.followers
+    cut_off(cluster, follower)
+    fill(cluster, "a")
+    snapshot(cluster, leader)
+
+    def full(meta: object, size: int, token: int) -> None:
+        raise NoRoom("there is no room for a snapshot")
+
+    follower.replica.peering._receiver._open_sink = full
+    cluster.network.heal_all()
+    cluster.until(lambda: leader.replica.peering._untold)
+    return leader, follower
+
+
+def test_a_leader_that_stops_tells_its_core_nothing_more_of_a_refused_stream():
+    cluster = Cluster(3, trailing_entries=0)
+    leader, follower = refused_for_want_of_room(cluster)
+    call = leader.replica.peering._untold[follower.name]
+    assert call.active()
+    leader.replica.peering.stop()
+    assert not call.active() and not leader.replica.peering._untold
+
+
+def test_another_stream_to_a_follower_takes_the_place_of_the_refused_one():
+    """Its leader was elected again meanwhile, say. One that is wanted beside it ends at once, and opens nothing."""
+    cluster = Cluster(3, trailing_entries=0)
+    leader, follower = refused_for_want_of_room(cluster)
+    peering, store = leader.replica.peering, leader.store
+    call = peering._untold[follower.name]
+    opened = []
+    original = store.open_snapshot
+    store.open_snapshot = lambda: opened.append(original()) or opened[-1]
+    offer = InstallSnapshot(leader.name, follower.name, leader.replica.node.term, store.snapshot)
+    peering.send_snapshot(offer)
+    assert not call.active() and not peering._untold and len(opened) == 1
+    peering.send_snapshot(offer)
+    assert len(opened) == 1 and list(peering._streams) == [follower.name]
