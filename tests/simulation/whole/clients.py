@@ -89,6 +89,9 @@ class Client:
     def _act(self) -> None:
         if self.world.clients_stop:
             return
+        if self.world.timeline.rightNow < self.world.silent_until:
+            self.world.timeline.callLater(0.5, self._think)
+            return
         host = self.world.target()
         process = host.process if host is not None else None
         if host is None or process is None or process.replica is None:
@@ -116,6 +119,7 @@ class Client:
 
     def _send(self, operation: Operation, process: Process) -> None:
         replica = process.replica
+        self.world.deadlines.asked(operation, process)
         if operation.is_read:
             waiting = replica.read()
             waiting.addCallback(self._query, operation, process)
@@ -140,6 +144,7 @@ class Client:
     def _answered(self, result: Any, operation: Operation, process: Process) -> None:
         world = self.world
         world.asked.pop(operation, None)
+        world.deadlines.answered(operation)
         if not process.alive:
             return  # the connection died with the process
         if isinstance(result, Failure):
@@ -151,7 +156,10 @@ class Client:
             if not operation.is_read:
                 world.counts["of level 2"] += operation.commands[0][0] == PUT
                 world.oracle.answered(operation, result)
-                if operation.group == VOLATILE:
+                if operation.commands[0][0] == b"SETRANGE":
+                    if result[0]:
+                        world.oracle.peeked(operation, b"%d bytes" % result[0])
+                elif operation.group == VOLATILE:
                     key, life_ms = operation.commands[0][1], int(operation.commands[0][4])
                     world.volatile.append(key)
                     world.oracle.volatile(operation, key, life_ms / 1000)
@@ -194,6 +202,9 @@ class Client:
         seen = self._seen.get(group)
         if kind == "get":
             return Operation(id_, group, host.name, [[b"GET", random.choice([a, b, c])]], True)
+        if kind == "peek" and world.oracle.gone and random.random() < 0.5:
+            gone = random.choice(list(world.oracle.gone)[-3:])  # the log must say so too: this write changes nothing
+            return Operation(id_, VOLATILE, host.name, [[b"SETRANGE", gone, b"0", b""]], False)
         if kind == "peek" and world.volatile:
             return Operation(id_, VOLATILE, host.name, [[b"GET", random.choice(world.volatile[-4:])]], True)
         if kind in ("both", "peek") or (kind == "watch" and seen is None):
@@ -240,6 +251,23 @@ class Client:
         if random.random() < self.world.big_values:
             return token(id_, number) + b"." * random.randint(100, self.world.largest_value)
         return token(id_, number)
+
+
+class Burst(Client):
+    """Asks many things of one node at once, and nothing after them."""
+
+    def _think(self) -> None:
+        pass
+
+    def write(self, host: Host, process: Process) -> None:
+        """One more write of a key that expires: such do not weigh on the search for an order of the others."""
+        world = self.world
+        world.operations += 1
+        id_ = world.operations
+        command = [b"SET", b"t%d" % id_, self._value(id_, 0), b"PX", b"%d" % world.random.choice([200, 2000])]
+        operation = Operation(id_, VOLATILE, host.name, [command], False)
+        operation.tokens = [0]
+        self.ask(operation, process)
 
 
 def token(id_: int, number: int) -> bytes:

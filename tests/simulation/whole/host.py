@@ -89,6 +89,7 @@ class Host:
         self.disk_hangs = False
         self.waits_for_disk: list[Callable[[], None]] = []
         self.flush_seconds: Delays = lambda: 0.0005
+        self.snapshot_seconds: Delays = lambda: 0.0  # on top of a flush's
         self.apply_seconds: Delays = lambda: 0.0
         self.rotten = False  # bits of its disk have flipped
         self.refuses = False  # to start from that disk
@@ -131,7 +132,13 @@ class Host:
 
     def disk_delays(self) -> tuple[float, float]:
         """(until the job is done, from then until its end is reported), in seconds."""
-        delay = self.flush_seconds()
+        return self._parted(self.flush_seconds())
+
+    def snapshot_delays(self) -> tuple[float, float]:
+        """The same for the thread that writes snapshots: what it has done may be told much later."""
+        return self._parted(self.flush_seconds() + self.snapshot_seconds())
+
+    def _parted(self, delay: float) -> tuple[float, float]:
         part = self.world.random.random()
         return delay * part, delay * (1 - part)
 
@@ -202,7 +209,7 @@ class Host:
         self._transport(process, process.store.identity)
         machine = self.machine_class(random=source.random, commands=LATER if self.is_later else None)
         machine.process = process
-        process.flushers = [SlowFlusher(process), SlowFlusher(process)]
+        process.flushers = [SlowFlusher(process, self.disk_delays), SlowFlusher(process, self.snapshot_delays)]
         try:
             world.oracle.recovered(self, process.store)
             replica = Replica(

@@ -344,6 +344,8 @@ class Oracle:
             return f"has voted for {vote or 'nobody'} in term {term}, but told {voted}"
         if last < promises.applied:
             return f"has a log that ends at {last}, but it has applied {promises.applied}"
+        if last < store.hard_state.commit:
+            return f"has a log that ends at {last}, but its hard state names {store.hard_state.commit} committed"
         in_term, acknowledged = promises.acknowledged
         last_term = store.term(last) if last >= store.first_index or store.snapshot is not None else 0
         if last < acknowledged and last_term <= in_term:
@@ -419,6 +421,7 @@ class Oracle:
         if state.role is Role.LEADER:
             self._leads(process, state)
             self._clock_is_right(name, state)
+            self.world.deadlines.at_rest(process)
         if term < process.term or commit < process.commit or applied < process.applied:
             self.fail(f"{name} goes back: term {term}, commit {commit}, applied {applied}")
         process.term, process.commit, process.applied = term, commit, applied

@@ -16,11 +16,12 @@ from leto.keyspace.machine import Machine
 from leto.keyspace.replies import OK
 from leto.keyspace.snapshot import Writer
 from leto.keyspace.values import checksum
-from leto.raft import clock
+from leto.raft import clock, replication
 from leto.raft.messages import AppendEntriesReply, Entry, SnapshotMeta
 from leto.replica import peering
 from leto.replica.driver import Driver
 from leto.replica.levels import Levels
+from leto.replica.membership import Membership
 from leto.replica.proposals import UNCERTAIN, Proposals
 from leto.replica.replica import Replica
 from leto.storage import recovery
@@ -185,6 +186,48 @@ def _snapshot_loses_its_configuration(stack: ExitStack) -> None:
 def _clock_follows_the_leader_alone(stack: ExitStack) -> None:
     """The leader's wall clock counts, whatever the others' show."""
     stack.enter_context(patch.object(clock, "_confirmed", lambda s, wall: (wall, wall)))
+
+
+@bug("answers-in-the-order-of-indexes", "whole log, but no answer|no answer in time")
+def _answers_in_the_order_of_indexes(stack: ExitStack) -> None:
+    """What a leader lost waits until an entry is applied at its index, and who comes after waits behind it."""
+
+    def applied(self: Any, entry: Entry, replies: Sequence[Any], microseconds: float = 0.0) -> None:
+        while self._appended and self._appended[0][0] <= entry.index:
+            index, term, waiting = self._appended.popleft()
+            if (index, term) != (entry.index, entry.term):
+                self.refuse(waiting, lambda: OutcomeUnknown(UNCERTAIN))
+                continue
+            start = 0
+            for request in waiting:
+                self.waiting_requests -= request.count
+                self.waiting_bytes -= len(request.payload)
+                request.applied(replies, start, microseconds)
+                start += request.count
+
+    stack.enter_context(patch.object(Proposals, "applied", applied))
+
+
+@bug("lost-changes-of-members-wait", "a change of members waits|no answer in time")
+def _lost_changes_of_members_wait(stack: ExitStack) -> None:
+    """The same for changes of members."""
+
+    def overtaken(self: Any, index: int, term: int) -> None:
+        self._abandon(lambda at, of: at <= index and of != term)
+
+    stack.enter_context(patch.object(Membership, "overtaken", overtaken))
+
+
+@bug("another-snapshots-stream-is-no-end", "waits for a snapshot's stream")
+def _another_snapshots_stream_is_no_end(stack: ExitStack) -> None:
+    """The core takes no notice of a stream that carried a newer snapshot than it offered."""
+    original = replication.snapshot_sent
+
+    def snapshot_sent(s: Any, peer: str, index: int, ok: bool) -> None:
+        if peer in s.progress and s.progress[peer].pending_snapshot == index:
+            original(s, peer, index, ok)
+
+    stack.enter_context(patch.object(replication, "snapshot_sent", snapshot_sent))
 
 
 # Those of the core's bugs that whole nodes show too, and what as; the core's own simulation finds the others.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
-from leto.errors import NoRoom, ProtocolError, Stopping, StorageError
+from leto.errors import NoRoom, NothingToSnapshot, ProtocolError, Stopping, StorageError
 from leto.interfaces import PeerListener
 from leto.storage.simulated import PowerLost
 from tests.simulation.whole.timeline import Call, ProcessClock
@@ -48,6 +48,8 @@ class Process:
         self.commit = self.applied = self.term = 0  # the highest seen
         self.led = self.led_to = 0  # the term it leads or led last, and where its log ended then
         self.clock = ProcessClock(host.world.timeline, host.rate, self._due)
+        self._asleep = 0.0  # seconds on the timeline in which it was paused
+        self._paused_at = 0.0
         self._held: deque[Callable[[], Any]] = deque()
         self._depth = 0
 
@@ -81,14 +83,20 @@ class Process:
         else:
             self.enter(call.run)
 
+    def waking_time(self) -> float:
+        """Seconds on the timeline, without those in which it was paused."""
+        return self.host.world.timeline.rightNow - self._asleep
+
     def pause(self, freeze: bool) -> None:
         self.paused = True
+        self._paused_at = self.host.world.timeline.rightNow
         if freeze:
             self.clock.freeze()
 
     def resume(self, shuffled: Random | None) -> None:
         """All that waited comes at once."""
         self.paused = False
+        self._asleep += self.host.world.timeline.rightNow - self._paused_at
         self.clock.thaw()
         held, self._held = list(self._held), deque()
         if shuffled is not None:
@@ -141,8 +149,10 @@ class Process:
 class SlowFlusher:
     """leto.interfaces.Flusher whose jobs take the disk's time: done at some moment, reported at a later one."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, delays: Callable[[], tuple[float, float]]) -> None:
+        """`delays()`: until a job is done, and from then until its end is reported, in seconds."""
         self._process = process
+        self._delays = delays
         self._jobs: deque[tuple[Callable[[], None], Deferred[None]]] = deque()
         self._busy = False
         self._stopping: Deferred[None] | None = None
@@ -166,7 +176,7 @@ class SlowFlusher:
     def _begin(self) -> None:
         host = self._process.host
         self._busy = True
-        before, after = host.disk_delays()
+        before, after = self._delays()
         host.world.timeline.callLater(before, self._when_free, self._run, after)
 
     def _when_free(self, function: Callable[..., Any], *args: Any) -> None:
@@ -186,7 +196,7 @@ class SlowFlusher:
             return
         except BaseException:
             failure = Failure()
-            if failure.check(StorageError) is None:
+            if failure.check(StorageError, NothingToSnapshot) is None:
                 raise
             process.host.world.record("disk", f"{process.host.name}: {failure.getErrorMessage()}")
         process.host.world.timeline.callLater(after, self._when_free, self._report, done, failure)
@@ -195,7 +205,7 @@ class SlowFlusher:
         if failure is None:
             done.callback(None)
         else:
-            if self._process.fatal_by is None and not failure.check(NoRoom):
+            if self._process.fatal_by is None and not failure.check(NoRoom, NothingToSnapshot):
                 self._process.fatal_by = self._process.host.world.timeline.rightNow + FATAL_WITHIN
             done.errback(failure)
         if self._jobs:

@@ -21,6 +21,7 @@ from leto.errors import (
     TransferFailed,
 )
 from leto.storage.simulated import PowerLost
+from tests.simulation.whole.deadlines import Deadlines, Order
 from tests.simulation.whole.host import Host
 from tests.simulation.whole.oracle import Oracle
 from tests.simulation.whole.process import Process
@@ -40,6 +41,7 @@ class Turmoil:
     timeline: Timeline
     oracle: Oracle
     counts: Counter[str]
+    deadlines: Deadlines
     orders: dict[str, Process]  # operators' commands that have no answer yet, and who was asked
     lease: bool
     true_clocks: bool
@@ -199,9 +201,14 @@ class Turmoil:
             return
         self.record("op", f"{what} at {host.name}")
         self.orders[what] = process
-        process.deliver(lambda: maybeDeferred(function, process.replica).addBoth(self._asked, what, process))
+        process.deliver(self._order, what, process, function)
 
-    def _asked(self, result: Any, what: str, process: Any) -> None:
+    def _order(self, what: str, process: Process, function: Callable[[Any], Deferred[Any]]) -> None:
+        order = self.deadlines.ordered(what, process)
+        maybeDeferred(function, process.replica).addBoth(self._asked, what, order, process)
+
+    def _asked(self, result: Any, what: str, order: Order, process: Any) -> None:
+        self.deadlines.answered(order)
         if self.orders.get(what) is process:
             del self.orders[what]
         if not process.alive:

@@ -33,12 +33,13 @@ from tests.simulation.whole.clients import (
     Operation,
     events,
 )
+from tests.simulation.whole.deadlines import Deadlines
+from tests.simulation.whole.flaps import Flaps
 from tests.simulation.whole.host import CLUSTER_ID, Host
 from tests.simulation.whole.linearizability import NEVER, linearization
 from tests.simulation.whole.oracle import CLOCK_RATE, Oracle, Violation
 from tests.simulation.whole.process import Process
 from tests.simulation.whole.timeline import Timeline
-from tests.simulation.whole.turmoil import Turmoil
 from tests.simulation.whole.versions import LATER, LEVEL
 from tests.simulation.whole.wires import Network, encoded
 
@@ -49,7 +50,7 @@ ANSWERED_WITHIN = 10.0  # seconds, for every operation of a healthy cluster
 EVENTS_A_STEP = 20_000  # more in one step: something spins
 
 
-class World(Turmoil):
+class World(Flaps):
     """One run. `keep`: how many of the last events a failure shows."""
 
     host_class = Host
@@ -66,6 +67,7 @@ class World(Turmoil):
         self._ticks = 0
         self.network = Network(self.timeline, Random(draw.getrandbits(64)))
         self.oracle = Oracle(self)
+        self.deadlines = Deadlines(self)
         self.history: list[Operation] = []
         self.orders: dict[str, Process] = {}
         self.asked: dict[Operation, Process] = {}  # what waits for an answer
@@ -74,6 +76,7 @@ class World(Turmoil):
         self.open_groups: list[int] = []
         self._group_use: Counter[int] = Counter()
         self.clients_stop = False
+        self.silent_until = 0.0  # clients ask nothing before
 
         self.quiet_disk = draw.random() < 0.3
         self.quiet_network = draw.random() < 0.2
@@ -84,6 +87,9 @@ class World(Turmoil):
         self.lease = draw.random() < 0.2
         self.versions = Random(f"{plan.seed} versions")
         self.mixed = self.versions.random() < 0.25  # members of two versions; who is started may be replaced
+        self.slow_snapshots = draw.random() < 0.3
+        self.flaps = draw.random() < 0.2  # of leadership, more than anything else
+        self.quiet_network = self.quiet_network or (self.flaps and draw.random() < 0.7)
         self.think_seconds = draw.choice([0.02, 0.1, 0.3])
         self.big_values = draw.choice([0.0, 0.05, 0.3])
         self.largest_value = draw.choice([300, 3000, 30_000])
@@ -99,7 +105,7 @@ class World(Turmoil):
             "on_follower": draw.choice(["refuse", "refuse", "proxy"]),
             "snapshot_bytes": draw.choice([10_000, 1 << 20]),
             "snapshot_entries": draw.choice([15, 100, 100_000]),
-            "trailing_entries": draw.choice([0, 3, 50]),
+            "trailing_entries": 0 if self.slow_snapshots else draw.choice([0, 3, 50]),
             "snapshot_rate": draw.choice([20_000, 1 << 20]),
             "max_batch_bytes": draw.choice([100, 1 << 20]),
             "max_uncommitted_bytes": draw.choice([2000, 1 << 20]),
@@ -110,7 +116,7 @@ class World(Turmoil):
         self.hosts: dict[str, Host] = {}
         self._found(plan.nodes)
         self._weather()
-        rough = draw.choice([0.2, 0.5, 1.0])
+        rough = 0.1 if self.flaps else draw.choice([0.2, 0.5, 1.0])
         self._operations: list[tuple[float, Callable[[], None]]] = [
             (20, self._nothing),
             (6 * rough, self._crash),
@@ -137,6 +143,8 @@ class World(Turmoil):
             (3, self._rot),
             (1 * rough, self._slow_link),
             (2 * rough, self._terminate),
+            (20 if self.flaps else 0.5, self._flap),
+            (20 if self.slow_snapshots else 0.5, self._outrun),
             (0.3 * rough, self._power_cut),
         ]
 
@@ -199,6 +207,7 @@ class World(Turmoil):
         while timeline.seconds() < until and timeline.events < most_events:
             before = timeline.events
             timeline.advance(min(0.05, until - timeline.seconds()), most)
+            self.deadlines.check()
             if timeline.events > most:
                 self.oracle.fail(f"something spins: {timeline.events - before} events at once")
         if self.violation is not None:
@@ -248,6 +257,8 @@ class World(Turmoil):
         else:
             typical = self.random.choice([0.0005, 0.01, 0.1])
             host.flush_seconds = lambda: delays.uniform(0, typical if delays.random() < 0.97 else 1.0)
+        if self.slow_snapshots:
+            host.snapshot_seconds = lambda: delays.uniform(0.0, 3.0) if delays.random() < 0.3 else 0.0
 
     def pick_group(self) -> int:
         """The group of keys that the next operation is about."""
@@ -329,7 +340,7 @@ class World(Turmoil):
                 host.replica.peering._sender._rate = 1 << 24
                 host.replica.peering._sender._chunk_bytes = 1 << 18
             host.flush_seconds = lambda: 0.0003
-            host.apply_seconds = lambda: 0.0
+            host.snapshot_seconds = host.apply_seconds = lambda: 0.0
             host.disk.capacity = None
             if process is not None:
                 process.crash_at_operation = process.crash_at_send = 0
