@@ -11,7 +11,7 @@ import msgspec
 from twisted.internet.defer import Deferred, succeed
 
 from leto.errors import OutcomeUnknown
-from leto.keyspace.admission import check_requests
+from leto.keyspace.admission import checking
 from leto.keyspace.machine import Machine
 from leto.keyspace.replies import OK
 from leto.keyspace.snapshot import Writer
@@ -249,10 +249,10 @@ for _name, _shows_as in {
 def _append_above_the_level(stack: ExitStack) -> type[World]:
     """A command is appended that one of the members may not understand: nobody asks for the cluster's level."""
 
-    def check(requests: bytes, count: int, **facts: Any) -> None:
-        check_requests(requests, count, **{**facts, "level": LEVEL})
+    def check(requests: bytes, count: int, **facts: Any) -> Any:
+        return checking(requests, count, **{**facts, "level": LEVEL})
 
-    stack.enter_context(patch.object(peering, "check_requests", check))
+    stack.enter_context(patch.object(peering, "checking", check))
 
     class Heedless(World):
         demanded_level = 1
