@@ -136,7 +136,8 @@ def test_a_node_that_is_just_being_started_is_stopped_too(tmp_path: Path) -> Non
         await asyncio.wait_for(running, PATIENCE)
         return said
 
-    assert asyncio.run(start_and_stop()) == ["id1 | has ended (signal 15)"]
+    # By the signal, unless it was far enough to take it, and to stop in order.
+    assert asyncio.run(start_and_stop()) in (["id1 | has ended (signal 15)"], ["id1 | has ended (status 0)"])
 
 
 def test_a_node_is_not_started_after_it_was_stopped(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def _acknowledge_before_flush(stack: ExitStack) -> None:
     stack.enter_context(patch.object(Driver, "_start_flush", start_flush))
 
 
-@bug("read-without-confirmation", "stale read|not linearizable")
+@bug("read-without-confirmation", "stale read|not linearizable|served from half an entry")
 def _read_without_confirmation(stack: ExitStack) -> None:
     """Every node answers reads from what it happens to have."""
 
