@@ -14,7 +14,7 @@ from leto.errors import ConfigurationRefused, NotLeader, OutcomeUnknown, Unknown
 from leto.raft.configuration import Configuration, Member, demoted, promoted, with_member, without_member
 from leto.raft.node import Node
 from leto.raft.state import Role
-from leto.replica.addresses import UNSPECIFIED, is_loopback, with_host
+from leto.replica.addresses import UNSPECIFIED, advertised, differs, is_loopback, with_host
 
 MEET_SECONDS = 3.0  # how long the leader tries to reach a node that is to be taken in
 Meet = Callable[[str, str, str | None, float], Deferred[None]]
@@ -131,9 +131,17 @@ class Membership:
         known = node.configuration.member(server_id)
         if known is not None and not incarnation:
             incarnation = known.incarnation  # it moves
-        if server_id == node.id or (known is not None and (known.address, known.incarnation) == (address, incarnation)):
+        if known is not None and (known.address, known.incarnation) == (address, incarnation):
             return
         check_address(server_id, address)
+        if server_id == node.id:
+            own = advertised(self._config)
+            if differs(own, address):
+                raise ConfigurationRefused(
+                    f"{server_id}, which leads, is at {own} by its own options, not at {address}: "
+                    "start it there, or with --advertise"
+                )
+            return
         expected = incarnation if incarnation or known is not None else None
         try:
             await self._meet(server_id, address, expected, MEET_SECONDS)

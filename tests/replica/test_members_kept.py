@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from leto.config import Address
 from leto.errors import ConfigurationRefused, UnknownMember
 from leto.interfaces import Identity
 from leto.peer.memory import MemoryTransport
@@ -197,13 +200,22 @@ def test_moving_is_for_members_on_their_own_directories_where_they_are() -> None
     assert (found.address, found.client_address, found.voter) == ("10.0.0.7:1", "10.0.0.7:7", True)
 
 
-def test_a_leader_moves_itself() -> None:
+def test_a_leader_moves_itself_to_where_its_options_say_and_nowhere_else() -> None:
     cluster = Cluster(3)
-    transport = cluster.nodes["id1"].transport
-    transport.address = "10.0.0.8:1"
-    cluster.network.add(transport)
+    node = cluster.nodes["id1"]
+    with pytest.raises(ConfigurationRefused, match=r"id1, which leads, is at 10\.0\.0\.1:\d+ by its own options"):
+        moving(cluster, "id1", "10.0.0.8:1")
+    with pytest.raises(ConfigurationRefused, match="by its own options, not at"):
+        join_unseen(cluster, node, "", address="10.0.0.8:1")
+    node.crash()
+    node.raft_address = "10.0.0.8:1"
+    node.config = replace(node.config, raftbind=Address("10.0.0.8", 1))
+    node.start()
+    cluster.settle()
+    handed = Outcome(cluster.leader.replica.transfer("id1"))
+    cluster.until(lambda: handed.done and node.replica.is_leader)
     moving(cluster, "id1", "10.0.0.8:1", client_address="10.0.0.8:2")
-    assert member(cluster, "id1").address == "10.0.0.8:1"
+    assert (member(cluster, "id1").address, member(cluster, "id1").client_address) == ("10.0.0.8:1", "10.0.0.8:2")
 
 
 def test_a_leader_writes_down_where_a_member_is_that_came_back_on_another_host() -> None:
