@@ -15,6 +15,7 @@ from tests.chaos.specification import Action, is_read, pack, single
 CONNECT_SECONDS = 1.0
 LIFE_SECONDS = 4.0  # of a group of keys: short histories stay decidable
 LIFE_OPERATIONS = 90
+LIFE_OPERATIONS_EXPIRING = 270  # long enough to see what outlives its time
 PATIENCE = (1.0, 2.5, 8.0)  # seconds clients wait for a reply; the last one hears what a paused node says as it wakes
 GROUPS = {
     "register": 4,
@@ -59,7 +60,8 @@ class Workload:
         """One of those in use; an old one is replaced."""
         place = self.random.randrange(len(self._current))
         group = self._current[place]
-        if group.asked >= LIFE_OPERATIONS or self.history.now() - group.born > LIFE_SECONDS:
+        most = LIFE_OPERATIONS_EXPIRING if group.kind == "expiring" else LIFE_OPERATIONS
+        if group.asked >= most or self.history.now() - group.born > LIFE_SECONDS:
             group = self._current[place] = self._fresh(group.kind)
         return group
 

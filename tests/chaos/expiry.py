@@ -1,11 +1,12 @@
 """What a history with SET PX is held against: when a key may have expired, and when it must have.
 
-The promise (docs/consistency.md): a key is expired when the cluster's clock has reached its time, and that clock is
-the highest wall clock that a leader has told a majority. So for a value that was written between two instants and was
-to live for L seconds, and clocks that are never further apart than `spread`:
+The promise (docs/consistency.md): a key is expired when the cluster's clock has reached its time, and that clock goes
+on at the rate of monotonic ones, or up to 1% slower, whatever wall clocks show; only forward may it be pulled by them.
+So for a value that was written between two instants and was to live for L seconds, and wall clocks that are never
+further apart than `spread`:
 
 - it is there at least until L - spread after the first instant;
-- it is gone at the latest L + spread after the second (and under leases, whose reads know the clock of the last
+- it is gone at the latest 1% of L, and LATE, after the second (and under leases, whose reads know the clock of the last
   renewal, an election timeout later: `lag`);
 - once gone it stays gone.
 
@@ -23,6 +24,8 @@ from dataclasses import dataclass
 from tests.chaos.linearizability import UNKNOWN, Operation
 from tests.chaos.specification import EXPIRE, FORGET, Action, single
 
+SLOWEST = 1.011  # how much longer a time to live may take, by a cluster clock that is ahead of wall clocks
+LATE = 1.2  # seconds that it may take longer still: what was told of the clock may have been on its way for so long
 SLACK = 0.005  # seconds: clocks are read in milliseconds, and the harness reads its own a little before or after
 
 
@@ -52,7 +55,7 @@ class Expiry:
         if life is None or (operation.is_known and operation.result != (b"OK",)):
             return None
         begin = max(operation.invoked, operation.invoked + life - self.spread - SLACK)
-        end = operation.completed + life + self.spread + SLACK + self.lag
+        end = operation.completed + life * SLOWEST + min(self.spread, LATE) + SLACK + self.lag
         return Operation(begin, end, single(EXPIRE, command[1], command[2]), (None,), position, "time")
 
     def _weakened(self, operations: Sequence[Operation]) -> list[Operation]:
