@@ -124,6 +124,18 @@ class Host:
         replica = self.replica
         return replica is not None and replica.is_leader
 
+    def described(self) -> str:
+        """What its node is, for a failure's sentence."""
+        replica = self.replica
+        if replica is None:
+            return f"{self.name} {'joining' if self.joining else 'retired' if self.retired else 'down'}"
+        node = replica.node
+        return (
+            f"{self.name} {node.role.name} term {node.term} of {node.leader_id or 'nobody'} log {node.last_index}"
+            f" commit {node.commit} applied {replica.machine.applied} of {node.configuration.voter_ids()}"
+            f" {node.configuration.learner_ids()}"
+        )
+
     def wall_clock(self) -> float:
         return 1_700_000_000 + self.world.timeline.rightNow * self.rate + self.wall_offset
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 from zlib import crc32
 
@@ -30,6 +29,7 @@ from leto.raft.messages import (
 from leto.raft.state import Role, State
 from leto.storage.simulated import SimulatedDisk
 from leto.storage.store import FileStore
+from tests.simulation.whole.recovered import last_configuration, opened, recover
 
 if TYPE_CHECKING:
     from tests.simulation.whole.clients import Operation
@@ -482,35 +482,3 @@ def tokens_of(payload: bytes) -> list[tuple[tuple[int, int], int]]:
                 found.append(((int(match[1]), int(match[2])), position))
             position += 1
     return found
-
-
-def last_configuration(store: FileStore) -> Configuration | None:
-    """The one that a node starts with from that store."""
-    configurations = store.configurations()
-    if configurations:
-        return decode(configurations[-1].payload)
-    return store.snapshot.configuration if store.snapshot is not None else None
-
-
-def recover(disk: SimulatedDisk) -> FileStore | None:
-    """The store as it would be recovered, all that was not synced lost. None: the disk is nobody's."""
-    files: dict[str, bytes] = {}
-    for path, directory in disk._directories.items():
-        if path != "/":
-            files[f"{path}/"] = b""
-        for name, inode in directory.durable.items():
-            files[f"{path}/{name}"] = bytes(inode.durable)
-    return opened(files)
-
-
-def opened(files: Mapping[str, bytes]) -> FileStore | None:
-    """The store in a copy of these files. None: it is nobody's. Raises StorageError."""
-    store = FileStore.open(
-        "/data",
-        segment_bytes=4096,
-        disk=SimulatedDisk.of(files),
-        random32=lambda: 1,
-        clock=lambda: 0.0,
-        background=False,
-    )
-    return store if store.identity is not None else None

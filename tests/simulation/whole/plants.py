@@ -18,8 +18,9 @@ from leto.keyspace.snapshot import Writer
 from leto.keyspace.values import checksum
 from leto.raft import clock, replication
 from leto.raft.messages import AppendEntriesReply, Entry, SnapshotMeta
-from leto.replica import peering
+from leto.replica import intake, peering
 from leto.replica.driver import Driver
+from leto.replica.intake import Intake
 from leto.replica.levels import Levels
 from leto.replica.membership import Membership
 from leto.replica.proposals import UNCERTAIN, Proposals
@@ -228,6 +229,20 @@ def _another_snapshots_stream_is_no_end(stack: ExitStack) -> None:
             original(s, peer, index, ok)
 
     stack.enter_context(patch.object(replication, "snapshot_sent", snapshot_sent))
+
+
+@bug("bare-wall-clock-stamp", "though only .* is wrong|which had expired before|outlives its time")
+def _bare_wall_clock_stamp(stack: ExitStack) -> None:
+    """Entries are stamped by the leader's wall clock, whatever the cluster's clock and the log say."""
+    original = Intake._propose
+    proposing: list[Any] = []
+
+    def propose(self: Any, now: float) -> None:
+        proposing[:] = [self._driver]
+        original(self, now)
+
+    stack.enter_context(patch.object(Intake, "_propose", propose))
+    stack.enter_context(patch.object(intake, "max", lambda *times: proposing[0].wall_ms(), create=True))
 
 
 # Those of the core's bugs that whole nodes show too, and what as; the core's own simulation finds the others.

@@ -492,19 +492,7 @@ class World(Flaps):
         )
 
     def _state(self) -> str:
-        return "; ".join(_describe(host) for host in self.hosts.values())
-
-
-def _describe(host: Host) -> str:
-    replica = host.replica
-    if replica is None:
-        return f"{host.name} {'joining' if host.joining else 'retired' if host.retired else 'down'}"
-    node = replica.node
-    return (
-        f"{host.name} {node.role.name} term {node.term} of {node.leader_id or 'nobody'} log {node.last_index}"
-        f" commit {node.commit} applied {replica.machine.applied} of {node.configuration.voter_ids()}"
-        f" {node.configuration.learner_ids()}"
-    )
+        return "; ".join(host.described() for host in self.hosts.values())
 
 
 def _shortened(message: Message) -> str:
