@@ -259,12 +259,14 @@ class Burst(Client):
     def _think(self) -> None:
         pass
 
-    def write(self, host: Host, process: Process) -> None:
-        """One more write of a key that expires: such do not weigh on the search for an order of the others."""
+    def write(self, host: Host, process: Process, size: int) -> None:
+        """One more write of a key that expires: such do not weigh on the search for an order of the others. Its value
+        has `size` bytes more than it needs."""
         world = self.world
         world.operations += 1
         id_ = world.operations
-        command = [b"SET", b"t%d" % id_, self._value(id_, 0), b"PX", b"%d" % world.random.choice([200, 2000])]
+        value = self._value(id_, 0) + b"." * size
+        command = [b"SET", b"t%d" % id_, value, b"PX", b"%d" % world.random.choice([200, 2000])]
         operation = Operation(id_, VOLATILE, host.name, [command], False)
         operation.tokens = [0]
         self.ask(operation, process)

@@ -62,7 +62,7 @@ class Flaps(Turmoil):
             between.crash(power=draw.random() < 0.5, noticed=draw.random() < 0.7)
         self._pass(draw.choice([0.0, 0.1, 1.0]))
 
-    def _burst(self, leader: Host) -> None:
+    def _burst(self, leader: Host, size: int = 0) -> None:
         """Writes, each in an entry of its own or many in one, and a change of members among them at times."""
         draw = self.random
         asked = draw.randint(3, 15)
@@ -71,7 +71,7 @@ class Flaps(Turmoil):
             process = leader.process
             if process is None or process.replica is None:
                 return
-            Burst(self.world, -1).write(leader, process)
+            Burst(self.world, -1).write(leader, process, size)
             if number == changes and not self._wiped():
                 name = draw.choice([name for name in self.hosts if name != leader.name])
                 kind = draw.choice(["promote", "demote", "demote", "demote"])
@@ -90,7 +90,7 @@ class Flaps(Turmoil):
         self.record("op", f"{follower.name} is cut off and outrun")
         self.network.partition([follower.name], [name for name in self.hosts if name != follower.name])
         for most in (4.0, 1.0):  # the log is compacted by the first; the second may be on its way when it is asked for
-            self._burst(leader)
+            self._burst(leader, 600)  # enough for whole segments
             self._ask(leader, "snapshot", lambda replica: replica.snapshot())
             self._pass(draw.uniform(0.0, most))
         self.network.heal_all()
