@@ -16,7 +16,7 @@ from leto.keyspace.machine import Machine
 from leto.keyspace.replies import OK
 from leto.keyspace.snapshot import Writer
 from leto.keyspace.values import checksum
-from leto.raft import clock, replication
+from leto.raft import clock
 from leto.raft.messages import AppendEntriesReply, Entry, SnapshotMeta
 from leto.replica import intake, peering
 from leto.replica.driver import Driver
@@ -217,18 +217,6 @@ def _lost_changes_of_members_wait(stack: ExitStack) -> None:
         self._abandon(lambda at, of: at <= index and of != term)
 
     stack.enter_context(patch.object(Membership, "overtaken", overtaken))
-
-
-@bug("another-snapshots-stream-is-no-end", "waits for a snapshot's stream")
-def _another_snapshots_stream_is_no_end(stack: ExitStack) -> None:
-    """The core takes no notice of a stream that carried a newer snapshot than it offered."""
-    original = replication.snapshot_sent
-
-    def snapshot_sent(s: Any, peer: str, index: int, ok: bool) -> None:
-        if peer in s.progress and s.progress[peer].pending_snapshot == index:
-            original(s, peer, index, ok)
-
-    stack.enter_context(patch.object(replication, "snapshot_sent", snapshot_sent))
 
 
 @bug("bare-wall-clock-stamp", "though only .* is wrong|which had expired before|outlives its time")

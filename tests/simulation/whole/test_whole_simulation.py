@@ -23,8 +23,6 @@ from tests.simulation.whole.timeline import ProcessClock, Timeline
 ROOT = Path(__file__).parents[3]
 FOUND_WITHIN = 2000  # seeds, for every planted bug
 SLOW = {  # dozens to hundreds of seeds; the others take a few
-    "another-snapshots-stream-is-no-end",
-    "answers-in-the-order-of-indexes",
     "lost-changes-of-members-wait",
     "overwritten-configuration-stays",
     "proposals-outlive-leadership",
