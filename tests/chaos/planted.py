@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from leto import main
-from leto.raft import reads, replication
+from leto.raft import clock, reads, replication
+from leto.raft.state import State
 from leto.replica import reads as replica_reads
 
 
@@ -46,11 +47,23 @@ def clocks_of_their_own() -> None:
     replica_reads._serve = serve
 
 
+def a_clock_that_waits() -> None:
+    """The cluster's clock is the highest wall clock that any leader had, and stands still while it is ahead."""
+
+    def advance(s: State, wall_ms: int, now: float) -> None:
+        s.wall = wall_ms - now * 1000
+        s.clock_ms = max(s.clock_ms, wall_ms)
+
+    clock.advance = advance
+    clock.passed = lambda s, now: s.clock_ms
+
+
 BUGS: dict[str, Callable[[], None]] = {
     "commits-alone": commits_alone,
     "reads-without-a-round": reads_without_a_round,
     "leases-for-ever": leases_for_ever,
     "clocks-of-their-own": clocks_of_their_own,
+    "a-clock-that-waits": a_clock_that_waits,
 }
 
 if __name__ == "__main__":

@@ -65,13 +65,15 @@ def test_stale_reads_are_found() -> None:
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_planted_bug_is_found(bug: str) -> None:
     """Within three seeds of twenty seconds."""
-    preload = clocks.library() if bug == "clocks-of-their-own" else ""
-    only = ("skew",) if preload else ("isolate-leader",)
+    action = {"clocks-of-their-own": "skew", "a-clock-that-waits": "jump"}.get(bug, "isolate-leader")
+    preload = clocks.library() if action != "isolate-leader" else ""
+    only = (action,)
     lease = ("--reads", "lease") if bug == "leases-for-ever" else ()
     common = Plan(0, seconds=20.0, clients=16, think=0.01, only=only, node_options=lease, planted=bug, preload=preload)
     kinds = ("expiring",) if preload else ()
     plans = (replace(common, seed=seed, kinds=kinds) for seed in itertools.count(4))
-    fitting = (plan for plan in plans if bool(plan.setting.clocks) == bool(preload))
+    wanted = {"skew": ("skew", "jumps"), "jump": ("jumps",)}.get(action, ("",))
+    fitting = (plan for plan in plans if plan.setting.clocks in wanted)
     for plan in itertools.islice(fitting, 3):
         (report,) = reports_of(plan)
         if report["judgement"]["violations"]:
