@@ -6,7 +6,7 @@ from ipaddress import IPv6Address, ip_address
 
 
 def place_of(host: str) -> str:
-    """`host` itself for IPv4, IPv4 in IPv6's clothes (::ffff:10.0.0.1) and names; of IPv6 the network (/64), since one
+    """`host` itself for IPv4, IPv4-mapped IPv6 (::ffff:10.0.0.1) and names; of IPv6 the network (/64), since one
     host has all of it."""
     try:
         literal = ip_address(host.partition("%")[0])

@@ -172,7 +172,7 @@ def _clocks(leader: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _diverged(nodes: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """State digests that differ at one index: replicas that are no replicas."""
+    """State digests that differ at one index: replicas that have diverged."""
     at_index: dict[int, dict[int, list[str]]] = {}
     for server_id, node in sorted(nodes.items()):
         at_index.setdefault(node["digest_index"], {}).setdefault(node["digest"], []).append(server_id)

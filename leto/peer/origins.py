@@ -26,7 +26,7 @@ def is_loopback(host: str) -> bool:
 
 
 def plain(host: str) -> str:
-    """`host` with an IPv4 address in IPv6 clothes (::ffff:10.0.0.1) undressed."""
+    """`host`; of an IPv4-mapped IPv6 address (::ffff:10.0.0.1) the IPv4 address."""
     literal = _literal(host)
     if isinstance(literal, IPv6Address) and literal.ipv4_mapped is not None:
         return str(literal.ipv4_mapped)

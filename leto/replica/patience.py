@@ -6,8 +6,8 @@ for the next (group commit), and those who were answered just now are waited for
 group for ever, and each entry would hold half of what it could. How many they are is learned from how many waited at
 once before.
 
-Clients that come when they please gain nothing by it, only wait longer. They are known by that few of the requests
-come from a client that was answered just now (WriteRequest.returns). Their entries follow each other soon.
+Open-loop clients gain nothing by it, only wait longer. They are known by that few of the requests come from a client
+that was answered just now (WriteRequest.returns). Their entries follow each other soon.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Final
 
 FLIGHT_SECONDS: Final = 0.005  # for an entry under way; longer is a distant quorum, and the next entry follows it
-HASTY_SECONDS: Final = 0.0003  # the same for clients that come when they please
+HASTY_SECONDS: Final = 0.0003  # the same for open-loop clients
 RETURN_SECONDS: Final = 0.002  # for the next of the clients that were just answered
 HOLD_BYTES: Final = 128 << 10  # so much is an entry worth having: its requests cost more than it does itself
 SHARE: Final = 0.9  # of those who are expected; the last few need not be waited for
