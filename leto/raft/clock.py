@@ -29,12 +29,16 @@ HELD_UP_MS = 1000  # what says so much less than must have passed was on its way
 REMEMBERED_SECONDS = 60.0  # a member that was not heard for longer may have another time by now
 REMEMBERED_BEATS = 64  # heartbeats whose answers may still come
 _GRAIN = 0.01  # milliseconds of rounding: 2^53 holds no finer ones of a time since the epoch
+# Milliseconds, the end of the year 9999: nobody is believed more. The clock goes on from what was heard, so it must be
+# far from what entries and messages can hold, or one member's word would stop the cluster for good.
+LATEST_MS = 253_402_300_800_000
 
 # everywhere ---------------------------------------------------------------------------------------------
 
 
 def heard(s: State, clock_ms: int) -> None:
     """Somebody has told the cluster clock, or the log has reached it."""
+    clock_ms = min(clock_ms, LATEST_MS)
     if clock_ms <= s.clock_ms:
         return
     if passed(s, s.now) - clock_ms > HELD_UP_MS:  # it was that long ago

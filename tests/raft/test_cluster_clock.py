@@ -261,3 +261,30 @@ def test_the_first_leader_of_all_begins_with_what_a_majority_stands_for():
     cluster.wall_offsets["a"] = HOUR
     cluster.elect("a")
     assert abs(shown(cluster, "a")) < 0.01
+
+
+def test_a_clock_that_no_calendar_has_stops_no_cluster_whoever_tells_it():
+    """Neither one vote nor a leader's word can bring it where messages and entries hold no later time."""
+    latest = (1 << 62) - 1
+    for liar in ("vote", "leader"):
+        cluster = settled("a", "b", "c")
+        b = cluster.nodes["b"]
+        if liar == "leader":
+            b.step(append(b.term + 1, (0, 0), sender="c", to="b", clock_ms=latest), cluster.now)
+        else:
+            cluster.cut.add("a")
+            cluster.advance(5)
+            b = cluster.nodes[cluster.leader().id]
+            cluster.cut = {"c" if b.id == "b" else "b"}
+            b.step_down(cluster.now)
+            cluster.advance(0.3)
+            b.campaign(cluster.now)
+            told = RequestVoteReply("a", b.id, b.term, False, True, latest, latest)
+            b.step(told, cluster.now)
+        cluster.cut.clear()
+        cluster.advance(5)
+        leader = cluster.leader()
+        assert clock.LATEST_MS <= leader.clock_ms < clock.LATEST_MS + 60_000
+        leader.propose(b"after", cluster.now)
+        cluster.advance(1)
+        assert all(cluster.payloads(id)[-1:] == [b"after"] for id in cluster.nodes)
