@@ -14,7 +14,7 @@ from typing import Final
 
 from leto.errors import ConfigError
 
-FILES: Final = 64  # segments, snapshots written and sent, the log, the reactor's own
+FILES: Final = 64  # segments, snapshots written and sent, the log, nodes that are met, the reactor's own
 PEERS: Final = 64  # members' connections, two each
 STRANGERS: Final = 128  # connections to the peers' port that have not said yet who they are
 ADMIN: Final = 32  # connections to the admin port

@@ -17,6 +17,7 @@ from leto.raft.state import Role
 from leto.replica.addresses import UNSPECIFIED, advertised, differs, is_loopback, with_host
 
 MEET_SECONDS = 3.0  # how long the leader tries to reach a node that is to be taken in
+MOST_MEETINGS = 16  # at a time: each is a connection, and any client may ask for one
 Meet = Callable[[str, str, str | None, float], Deferred[None]]
 UNKNOWN = "the membership change was appended, but leadership was lost before it committed: it may or may not happen"
 
@@ -51,6 +52,7 @@ class Membership:
         self._meet = meet
         self._lock = DeferredLock()
         self._waiting: list[tuple[int, int, Deferred[None]]] = []  # (index, term, who waits)
+        self._meetings: list[Deferred[None]] = []  # under way, the oldest first
 
     @property
     def is_empty(self) -> bool:
@@ -143,12 +145,18 @@ class Membership:
                 )
             return
         expected = incarnation if incarnation or known is not None else None
+        if len(self._meetings) >= MOST_MEETINGS:
+            self._meetings[0].cancel()  # who is there answers at once
+        meeting = self._meet(server_id, address, expected, MEET_SECONDS)
+        self._meetings.append(meeting)
         try:
-            await self._meet(server_id, address, expected, MEET_SECONDS)
+            await meeting
         except (ConnectionError, TimeoutError) as error:
             raise ConfigurationRefused(
                 f"{node.id}, which leads, cannot reach {server_id} at {address}, its address for peers: {error}"
             ) from error
+        finally:
+            self._meetings.remove(meeting)
 
     def remove(self, server_id: str) -> Deferred[None]:
         return self.change(lambda configuration: without_member(configuration, self._known(configuration, server_id)))

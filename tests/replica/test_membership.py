@@ -12,7 +12,7 @@ from leto.config import Address, Config
 from leto.errors import ConfigurationRefused
 from leto.raft.configuration import Configuration, Member
 from leto.raft.state import Role
-from leto.replica.membership import Membership
+from leto.replica.membership import MOST_MEETINGS, Membership
 
 
 def unmet(*asked: object) -> Deferred[None]:
@@ -68,3 +68,32 @@ def test_it_learns_no_address_where_its_peers_port_does_not_listen(raftbind: str
     with pytest.raises(ConfigurationRefused, match="id1 has the address ':15379', which others cannot dial"):
         own_address_after_a_join(raftbind, reached_at)
     assert own_address_after_a_join(raftbind, reached_at, "127.0.0.1:15379") == "127.0.0.1:15379"
+
+
+def test_of_many_that_ask_to_be_met_only_some_are_dialled_at_a_time() -> None:
+    """Any client may have the leader dial anybody, and each who does not answer costs it a descriptor for seconds."""
+    dialled: list[Deferred[None]] = []
+    given_up: list[int] = []
+
+    def meet(*asked: object) -> Deferred[None]:
+        def give_up(meeting: Deferred[None]) -> None:
+            given_up.append(dialled.index(meeting))
+            meeting.errback(TimeoutError("no answer"))
+
+        dialled.append(Deferred(give_up))
+        return dialled[-1]
+
+    node = SimpleNamespace(
+        id="id1", role=Role.LEADER, configuration=Configuration(members=(Member("id1", "10.0.0.1:1", True),))
+    )
+    membership = Membership(Clock(), Config(id="id1"), node, lambda: None, meet)  # type: ignore[arg-type]
+    refused: list[BaseException] = []
+    for number in range(3 * MOST_MEETINGS):
+        change = membership.add(
+            f"x{number}", "10.0.0.2:1", voter=None, client_address="", reached_at="", incarnation=f"i{number}"
+        )
+        change.addErrback(lambda failure: refused.append(failure.value))
+    assert len(dialled) == 3 * MOST_MEETINGS
+    assert given_up == list(range(2 * MOST_MEETINGS)), "the oldest, for who is there answers at once"
+    assert len(refused) == 2 * MOST_MEETINGS
+    assert all(isinstance(error, ConfigurationRefused) for error in refused)
