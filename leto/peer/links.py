@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.error import ConnectError, ConnectionRefusedError
+from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionRefusedError
 from twisted.internet.error import TimeoutError as TwistedTimeoutError
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
@@ -208,7 +208,9 @@ class Link:
         if self._closed:
             return
         self._cap = self._delay_cap  # whoever refused is gone; who comes next may be another
-        if failure.check(ConnectError, CancelledError, TimeoutError, DeferredTimeoutError, OSError):
+        if failure.check(
+            ConnectError, CancelledError, ConnectingCancelledError, TimeoutError, DeferredTimeoutError, OSError
+        ):
             self._notices.info(
                 ("dial", self.server_id),
                 "cannot reach {peer} at {address}: {reason}",
@@ -226,6 +228,6 @@ def reason_of(failure: Failure) -> str:
     """Why an attempt failed, in words."""
     if failure.check(ConnectionRefusedError):
         return "nobody listens there"
-    if failure.check(TimeoutError, TwistedTimeoutError, DeferredTimeoutError, CancelledError):
+    if failure.check(TimeoutError, TwistedTimeoutError, DeferredTimeoutError, CancelledError, ConnectingCancelledError):
         return "no answer"
     return failure.getErrorMessage() or str(failure.type)

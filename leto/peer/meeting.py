@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
-from twisted.internet.error import ConnectError, ConnectionClosed
+from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -52,7 +52,7 @@ async def _meet(
 
 
 def _in_words(failure: Failure) -> None:
-    if failure.check(TimeoutError, DeferredTimeoutError, CancelledError):
+    if failure.check(TimeoutError, DeferredTimeoutError, CancelledError, ConnectingCancelledError):
         raise TimeoutError("no answer") from None
     if failure.check(ConnectError, ConnectionClosed, OSError):
         raise ConnectionError(reason_of(failure)) from None

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
@@ -27,7 +27,15 @@ from leto.peer.links import Connector
 from leto.peer.origins import dial_back_address, dialable
 
 # What becomes of a question when the other side is not there, or not what it should be.
-_NO_ANSWER: Final = (ConnectError, ConnectionError, TimeoutError, DeferredTimeoutError, OSError, ProtocolError)
+_NO_ANSWER: Final = (
+    ConnectError,
+    ConnectingCancelledError,  # it took too long to find the host, or to connect
+    ConnectionError,
+    TimeoutError,
+    DeferredTimeoutError,
+    OSError,
+    ProtocolError,
+)
 
 
 class Vouching:

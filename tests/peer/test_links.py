@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.error import ConnectingCancelledError, ConnectionRefusedError
 from twisted.internet.task import Clock
+from twisted.internet.testing import EventLoggingObserver
 from twisted.logger import Logger
 
 from leto.notices import Notices
@@ -75,4 +76,33 @@ def test_a_node_of_another_cluster_is_dialled_as_often_as_ever() -> None:
     link.redial()
     (call,) = clock.getDelayedCalls()
     assert call.getTime() <= DELAY_CAP
+    link.close()
+
+
+class Slow(Nobody):
+    """Endpoints that are still busy when they are given up, and say so in Twisted's way."""
+
+    def connect(self, factory: object) -> Deferred[None]:
+        self.dialled.append(self.clock.seconds())
+        return Deferred(lambda connecting: connecting.errback(ConnectingCancelledError("10.0.0.2")))
+
+
+def test_one_that_takes_too_long_to_reach_is_no_fault_of_this_node() -> None:
+    clock, log = Clock(), EventLoggingObserver()
+    slow = Slow(clock)
+    link = Link(
+        clock,
+        "b",
+        connector=slow,
+        protocol=lambda _: None,  # type: ignore[arg-type,return-value]
+        random=lambda: 1.0,
+        delay_cap=DELAY_CAP,
+        connect_timeout=1.0,
+        notices=Notices(Logger(observer=log), clock.seconds),
+    )
+    link.move(configured="b.example:15379")
+    for _ in range(100):
+        clock.advance(0.05)
+    assert len(slow.dialled) > 2
+    assert [event["reason"] for event in log] == ["no answer"]
     link.close()

@@ -7,6 +7,7 @@ import pytest_twisted
 from peer_fixtures import TcpWorld
 from twisted.internet import reactor
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
 
 from leto.peer.frames import Kind, frame
 from leto.peer.greetings import Refusal, RefusalCode, encode
@@ -70,6 +71,24 @@ async def test_one_that_says_nothing_is_waited_for_no_longer_than_asked(world: T
     try:
         with pytest.raises(TimeoutError, match="no answer"):
             await a.transport.meet("b", f"127.0.0.1:{port.getHost().port}", "", 0.2)
+    finally:
+        await port.stopListening()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_meeting_that_is_given_up_found_nobody_however_far_it_had_come(world: TcpWorld) -> None:
+    factory = Factory.forProtocol(Protocol)
+    factory.noisy = False
+    port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+    a = world.node("a")
+    try:
+        for seconds in (0.0, 0.05):
+            meeting = a.transport.meet("b", f"127.0.0.1:{port.getHost().port}", "", 5.0)
+            if seconds:
+                await deferLater(reactor, seconds)
+            meeting.cancel()
+            with pytest.raises(TimeoutError, match="no answer"):
+                await meeting
     finally:
         await port.stopListening()
 
