@@ -36,7 +36,7 @@ class SnapshotOffer(msgspec.Struct, frozen=True, array_like=True, tag=3):
 
     message: InstallSnapshot
     size: Size
-    token: int
+    token: Annotated[int, Meta(ge=0)]  # 64 bits, as msgpack has them
 
 
 class SnapshotChunk(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):

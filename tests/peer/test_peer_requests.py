@@ -186,3 +186,10 @@ def test_random_bytes_are_replies_or_protocol_errors(body):
 def test_an_answer_without_the_field_that_a_later_version_added_is_read():
     assert decode_answer(bytes.fromhex("95430140c3a0")) == SnapshotProgress(1, 64, True, "")
     assert decode_answer(bytes.fromhex("97430140c3a0c2c3")) == SnapshotProgress(1, 64, True, ""), "and one with more"
+
+
+def test_a_snapshot_has_no_token_that_its_file_could_not_hold():
+    offer = SnapshotOffer(InstallSnapshot("a", "b", 2, META), 100, (1 << 64) - 1)
+    assert decode_request(encode(offer)) == offer
+    with pytest.raises(ProtocolError, match="token|>= 0"):
+        decode_request(encode(msgspec.structs.replace(offer, token=-1)))
