@@ -170,15 +170,29 @@ class Machine:
         if len(commands) == count:
             if not self._known.issuperset(map(_FIRST, commands)):
                 self._check_known(commands)
-            self._applying = self._run(commands)
-        else:
-            requests = group(commands, count)
-            for _, run in requests:
-                if not self._known.issuperset(map(_FIRST, run)):
-                    self._check_known(run)
-            self._applying = self._run_requests(requests)
+            self._start(index, time_ms)
+            return self._begin_commands(commands)
+        requests = group(commands, count)
+        for _, run in requests:
+            if run and not self._known.issuperset(map(_FIRST, run)):
+                self._check_known(run)
+        self._applying = self._run_requests(requests)
         self._start(index, time_ms)
         return self.go_on()
+
+    def _begin_commands(self, commands: list[list[bytes]]) -> list[Reply] | None:
+        """The first step of an entry of these: most are done with it."""
+        replies: list[Reply] = []
+        try:
+            done = self._some(commands, 0, replies, self.words_a_step)
+        finally:
+            self.database.random = self._random
+        if done < len(commands) or (replies and replies[-1].__class__ is Steps):
+            self._applying = self._rest(commands, done, replies)
+            return None
+        self._is_half = False
+        self.applied = self.database.index
+        return replies
 
     def go_on(self) -> list[Reply] | None:
         """The next step of the entry that was begun: its replies, or None if it takes another one."""
@@ -275,22 +289,33 @@ class Machine:
                 raise UnknownEntry(f"this version does not know the command {words[:64].decode('ascii', 'replace')!r}")
 
     def _run(self, commands: list[list[bytes]]) -> Generator[None, None, list[Reply]]:
+        return self._rest(commands, 0, [])
+
+    def _rest(self, commands: list[list[bytes]], done: int, replies: list[Reply]) -> Generator[None, None, list[Reply]]:
+        """The steps that follow on those of _some(), which came to `done`. Gives all the replies."""
+        while True:
+            if replies and replies[-1].__class__ is Steps:
+                replies[-1] = yield from self._finished(commands[done - 1][0], replies[-1])
+            if done == len(commands):
+                return replies
+            done = self._some(commands, done, replies, self.words_a_step)
+            if done < len(commands):
+                yield
+
+    def _some(self, commands: list[list[bytes]], done: int, replies: list[Reply], words: int) -> int:
+        """Apply the commands from number `done` on, until they have more than so many words or one has Steps to come,
+        which are the last of `replies` then. The number of the next command. SETs that follow each other are as one."""
         db, table = self.database, self._applies
-        replies: list[Reply] = []
-        done = work = 0
-        words_a_step = self.words_a_step
-        while done < len(commands):
+        work = 0
+        while done < len(commands) and work <= words:
             argv = commands[done]
             name = argv[0]
             count = len(argv)
             done += 1
-            if work > words_a_step:
-                work = 0
-                yield
             work += count
             if count == 3 and (name == b"SET" or name == b"set"):  # the commonest write, straight to its work
                 pairs = argv[1:]
-                for argv in islice(commands, done, done + words_a_step):
+                for argv in islice(commands, done, done + self.words_a_step):
                     if len(argv) != 3 or (argv[0] != b"SET" and argv[0] != b"set"):
                         break
                     pairs += argv[1:]
@@ -300,32 +325,31 @@ class Machine:
                 work += len(pairs)
                 continue
             found = table.get(name)
-            if found is None or not found[1] <= count <= found[2]:
-                replies.append((yield from self._run_resolved(argv)))
-                continue
+            function = found[0] if found is not None and found[1] <= count <= found[2] else self._run_resolved
             try:
-                reply = found[0](db, argv)
-                if reply.__class__ is Steps:
-                    reply = yield from _all_steps(reply)
-                replies.append(reply)
+                reply = function(db, argv)
             except Refused as refused:
-                replies.append(refused.error)
+                reply = refused.error
             except Exception as error:  # noqa: BLE001 - one bad command must not end every node, now and at each restart
-                replies.append(self._fault(name, error))
-        return replies
+                reply = self._fault(name, error)
+            replies.append(reply)
+            if reply.__class__ is Steps:
+                break
+        return done
 
-    def _run_resolved(self, argv: list[bytes]) -> Generator[None, None, Reply]:
-        """One command the long way: mixed case, subcommands, unknown names, wrong arity."""
-        command = INTERNAL.get(argv[0]) or self._commands.resolve(argv)
-        if isinstance(command, Error):
-            return command
+    def _finished(self, name: bytes, steps: Steps) -> Generator[None, None, Reply]:
+        """The reply of a command that has Steps to come."""
         try:
-            reply = command.function(self.database, argv)
-            return (yield from _all_steps(reply)) if reply.__class__ is Steps else reply
+            return (yield from _all_steps(steps))
         except Refused as refused:
             return refused.error
-        except Exception as error:  # noqa: BLE001 - as in _run()
-            return self._fault(argv[0], error)
+        except Exception as error:  # noqa: BLE001 - as in _some()
+            return self._fault(name, error)
+
+    def _run_resolved(self, db: Database, argv: list[bytes]) -> Reply | Steps:
+        """One command the long way: mixed case, subcommands, unknown names, wrong arity."""
+        command = INTERNAL.get(argv[0]) or self._commands.resolve(argv)
+        return command if isinstance(command, Error) else command.function(db, argv)
 
     def _fault(self, name: bytes, error: Exception) -> Reply:
         """What no command should raise; of memory and stack this node may have less than others, so it must end."""
@@ -350,23 +374,24 @@ class Machine:
 
     def _run_timed(self, commands: list[list[bytes]], took: list[float]) -> Generator[None, None, list[Reply]]:
         """_run() one by one, and how many seconds each took; SETs that follow each other are one, and share them."""
+        seconds = self.seconds
         replies: list[Reply] = []
         done = work = 0
         while done < len(commands):
             if work > self.words_a_step:
                 work = 0
                 yield
-            end = done + 1
-            if _is_plain_set(commands[done]):
-                last = min(len(commands), done + self.words_a_step)
-                while end < last and _is_plain_set(commands[end]):
-                    end += 1
-            part = commands[done:end]
-            some, spent = yield from timed(self._run(part), self.seconds)
-            replies += some
-            took += [spent / len(part)] * len(part)
-            work += sum(map(len, part))
-            done = end
+            first = done
+            started = seconds()
+            done = self._some(commands, first, replies, 0)
+            spent = seconds() - started
+            if replies[-1].__class__ is Steps:
+                steps = self._finished(commands[first][0], replies[-1])
+                replies[-1], more = yield from timed(steps, seconds)
+                spent += more
+            count = done - first
+            took += [spent / count] * count
+            work += count * len(commands[first])
         return replies
 
     # reading ------------------------------------------------------------------------------------
@@ -514,10 +539,6 @@ def _all_steps(steps: Steps) -> Generator[None, None, Reply]:
     while not steps.advance():
         yield
     return steps.reply
-
-
-def _is_plain_set(argv: list[bytes]) -> bool:
-    return len(argv) == 3 and (argv[0] == b"SET" or argv[0] == b"set")
 
 
 def _spellings(commands: Iterable[Command]) -> dict[bytes, tuple[Callable[..., Reply], int, int]]:

@@ -16,20 +16,21 @@ import hiredis
 
 from leto.errors import InapplicableEntry
 from leto.keyspace import batch
-from leto.keyspace.steps import LONG, exhaust
+from leto.keyspace.steps import LONG, exhaust, pieces
 
 Watched = list[tuple[int, bytes]]  # (index, key)
 Request = tuple[Watched | None, list[list[bytes]]]  # what a transaction watches (None: no transaction), its commands
 
 _LARGE_ARRAY, _LARGE_PUSH = re.compile(rb"\*[0-9]{7}").search, re.compile(rb">[0-9]{7}").search
+_STAR, _GREATER = b"*>"
 _LISTS, _STRINGS = frozenset((list,)), frozenset((bytes,))
 _INDEX = re.compile(rb"[0-9]{1,19}").fullmatch
 
 
 def _promises_much(payload: bytes) -> object:
     """Whether hiredis might allocate for a large array, of which nothing may come. A value may hold such words too: it
-    is taken apart more slowly. One byte is looked for first, which costs nothing."""
-    return (b"*" in payload and _LARGE_ARRAY(payload)) or (b">" in payload and _LARGE_PUSH(payload))
+    is taken apart more slowly. One byte is looked for first, by its number, which costs nothing."""
+    return (_STAR in payload and _LARGE_ARRAY(payload)) or (_GREATER in payload and _LARGE_PUSH(payload))
 
 
 def parse(payload: bytes, count: int) -> list[list[bytes]]:
@@ -52,7 +53,18 @@ def parsing(payload: bytes, count: int) -> Generator[None, None, list[list[bytes
 
 def _parse_at_once(payload: bytes, count: int) -> list[list[bytes]]:
     try:
-        commands = _parse_quickly(payload, count)
+        if count == 1:
+            reader = hiredis.Reader()
+            reader.feed(payload, batch.HEADER.size)
+            command = reader.gets()
+            if command.__class__ is list and not reader.has_data():
+                if command and _STRINGS.issuperset(map(type, command)):
+                    return [command]
+                raise InapplicableEntry("batch does not hold a whole request")
+            # a transaction, or no batch
+        commands = _parse_array(payload, count)
+    except InapplicableEntry:
+        raise
     except Exception as error:
         raise InapplicableEntry(f"batch is not made of RESP arrays: {error}") from error
     if commands is None or not _are_requests(commands):
@@ -60,18 +72,11 @@ def _parse_at_once(payload: bytes, count: int) -> list[list[bytes]]:
     return commands
 
 
-def _parse_quickly(payload: bytes, count: int) -> list[Any] | None:
-    if count == 1:
-        reader = hiredis.Reader()
-        reader.feed(payload, batch.HEADER.size)
-        command = reader.gets()
-        if isinstance(command, list) and not reader.has_data():
-            return [command]
-        # a transaction, or no batch
+def _parse_array(payload: bytes, count: int) -> list[Any] | None:
     reader = _reader_of_array(payload, count)
     commands = reader.gets()
-    if isinstance(commands, list):
-        while isinstance(more := reader.gets(), list):  # a transaction is several arrays
+    if commands.__class__ is list:
+        while (more := reader.gets()).__class__ is list:  # a transaction is several arrays
             commands.append(more)
         if more == 0 and more is not False:
             return commands
@@ -79,8 +84,6 @@ def _parse_quickly(payload: bytes, count: int) -> list[Any] | None:
 
 
 def _are_requests(commands: list[Any]) -> bool:
-    if len(commands) == 1 and type(commands[0]) is list:
-        return bool(commands[0]) and _STRINGS.issuperset(map(type, commands[0]))
     if not (_LISTS.issuperset(map(type, commands)) and all(commands)):
         return False
     return _STRINGS.issuperset(map(type, chain.from_iterable(commands)))
@@ -127,20 +130,21 @@ def grouping(commands: list[list[bytes]], count: int) -> Generator[None, None, l
     run: list[list[bytes]] = []
     watched: Watched | None = None
     found = 0
-    for number, argv in enumerate(commands):
-        if number % LONG == LONG - 1:
+    for some in (commands,) if len(commands) <= LONG else pieces(commands, LONG):
+        for argv in some:
+            name = argv[0].upper()
+            if name == b"MULTI" and watched is None:
+                requests.append((None, run))
+                run, watched = [], _watched(argv)
+            elif name == b"EXEC" and watched is not None:
+                requests.append((watched, run))
+                run, watched = [], None
+                found += 1
+            else:
+                run.append(argv)
+                found += watched is None
+        if some is not commands:
             yield
-        name = argv[0].upper()
-        if name == b"MULTI" and watched is None:
-            requests.append((None, run))
-            run, watched = [], _watched(argv)
-        elif name == b"EXEC" and watched is not None:
-            requests.append((watched, run))
-            run, watched = [], None
-            found += 1
-        else:
-            run.append(argv)
-            found += watched is None
     if watched is not None or found != count:
         raise InapplicableEntry(f"batch holds {found} whole requests, not {count}")
     requests.append((None, run))
@@ -149,6 +153,8 @@ def grouping(commands: list[list[bytes]], count: int) -> Generator[None, None, l
 
 def _watched(multi: list[bytes]) -> Watched:
     """MULTI's arguments. Raises InapplicableEntry unless they are pairs of an index and a key."""
+    if len(multi) == 1:
+        return []
     indexes, keys = multi[1::2], multi[2::2]
     if len(indexes) != len(keys) or not all(map(_INDEX, indexes)):
         raise InapplicableEntry("batch has a MULTI whose arguments are no pairs of index and key")
