@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -18,18 +19,27 @@ COLUMNS = (
     "clock",
     *("snapshot", "keys", "log", "disk free", "up", "version", "level"),
 )
+WHO = ("id", "role", "raft address", "client address", "connected", "clock", "up", "version", "level")
+WHAT = ("id", "term", "commit", "applied", "lag", "snapshot", "keys", "log", "disk free")
 _NUMBERS = {"term", "commit", "applied", "lag", "snapshot", "keys", "log", "disk free", "up", "level", "clock"}
 
 
 def print_cluster(cluster: Mapping[str, Any], console: Console) -> None:
-    """The members as a table, then one line for each problem, or one that there is none."""
-    table = Table(title=f"cluster as {escape(str(cluster.get('id', '')))} sees it", title_justify="left")
-    for column in COLUMNS:
-        table.add_column(column, justify="right" if column in _NUMBERS else "left", no_wrap=True)
-    for row in member_rows(cluster):
-        style = "bold" if row[3] == "leader" else ("red" if row[8].startswith("no") else None)
-        table.add_row(*map(escape, row), style=style)
-    console.print(table)
+    """Who the members are, and what they hold, as two tables that fit an ordinary terminal; then one line for each
+    problem, or one that there is none."""
+    rows = [dict(zip(COLUMNS, row, strict=True)) for row in member_rows(cluster)]
+    console.print(f"the cluster as {escape(str(cluster.get('id', '')))} sees it", soft_wrap=True)
+    for columns in (WHO, WHAT):
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for column in columns:
+            is_number = column in _NUMBERS
+            table.add_column(
+                column, justify="right" if is_number else "left", no_wrap=is_number or column == "id", overflow="fold"
+            )
+        for row in rows:
+            style = "bold" if row["role"] == "leader" else ("red" if row["connected"].startswith("no") else None)
+            table.add_row(*(escape(row[column]) for column in columns), style=style)
+        console.print(table)
     problems = cluster_problems(cluster)
     for problem in problems:
         console.print(f"[red]degraded:[/red] {escape(problem)}", soft_wrap=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
 from cluster_views import cluster_view, healthy_cluster, node_view
+from rich.console import Console
 
-from leto.ctl.table import COLUMNS, member_rows, tolerance
+from leto.ctl.table import COLUMNS, member_rows, print_cluster, tolerance
 from leto.status import LAG_LIMIT, cluster_leader, cluster_members, cluster_problems, losses_survived
 
 LOST = cluster_view(node_view("id1"), node_view("id2"), unreachable={"id3": "connection refused"})
@@ -167,3 +169,16 @@ def test_clocks_that_are_off_are_a_problem_and_shown_as_the_leader_tells_them() 
     assert cluster_problems(told(clock_error=3600.0)) == [
         "the wall clock of the leader id1 is +3600.0 s off what a majority's stand for"
     ]
+
+
+def test_everything_that_is_told_fits_an_ordinary_terminal() -> None:
+    views = [
+        node_view(i, keys=1_000_000, log_bytes=64 << 20, uptime=90_000.0, version="0.2.0", level=2)
+        | {"disk_free": 100 << 30, "disk_total": 200 << 30, "disk_state": "warning", "commit": 123_456_789}
+        for i in ("id1", "id2", "id3")
+    ]
+    written = io.StringIO()
+    print_cluster(cluster_view(*views), Console(file=written, width=100))
+    text = written.getvalue()
+    told = ("10.0.0.2:15379", "10.0.0.2:5379", "123456789", "64.00M", "100.00G (warning)", "1d 1h", "0.2.0", "follower")
+    assert [word for word in (*COLUMNS, *told) if word not in text] == []
