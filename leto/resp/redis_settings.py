@@ -115,9 +115,9 @@ class Inert:
 _COUNT = number(0, _INT64)
 
 
-def _listpack(name: str, default: int) -> Inert:
+def _listpack(name: str, default: int, parse: Callable[[bytes], int] = _COUNT) -> Inert:
     """A threshold between two encodings; `ziplist` is what Redis called a listpack before 7.0."""
-    return Inert(name, str(default), _COUNT, name.replace("listpack", "ziplist"))
+    return Inert(name, str(default), parse, name.replace("listpack", "ziplist"))
 
 
 _ALL = (
@@ -134,7 +134,7 @@ _ALL = (
     Inert("busy-reply-threshold", "5000", number(0, _INT64), "lua-time-limit"),
     Inert("dynamic-hz", "yes", _yes_or_no),
     _listpack("hash-max-listpack-entries", 512),
-    _listpack("hash-max-listpack-value", 64),
+    _listpack("hash-max-listpack-value", 64, size(0)),
     Inert("hll-sparse-max-bytes", "3000", size(0)),
     Inert("hz", "10", _hertz),
     Inert("jemalloc-bg-thread", "yes", _yes_or_no),
@@ -179,7 +179,7 @@ _ALL = (
     Inert("stream-node-max-entries", "100", _COUNT),
     Inert("tracking-table-max-keys", "1000000", _COUNT),
     _listpack("zset-max-listpack-entries", 128),
-    _listpack("zset-max-listpack-value", 64),
+    _listpack("zset-max-listpack-value", 64, size(0)),
 )
 INERT: Mapping[str, Inert] = {name: inert for inert in _ALL for name in (inert.name, inert.twin) if name}
 """By each of their names."""

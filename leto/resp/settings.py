@@ -75,7 +75,7 @@ def parameters(state: ServerState) -> dict[str, Any]:
         "port": config.listen.port,
         "protected-mode": _yes(state.protected_mode),
         "proto-max-bulk-len": config.max_bulk_bytes,
-        "requirepass": state.password.decode("utf-8", "replace") if state.password else "",
+        "requirepass": (state.password or b"").decode("utf-8", "surrogateescape"),
         "slowlog-log-slower-than": state.slowlog.threshold,
         "slowlog-max-len": state.slowlog.length,
         "tcp-keepalive": state.tcp_keepalive,
@@ -189,7 +189,7 @@ def get(session: Session, argv: Request) -> Reply:
     except PatternTooLong as error:
         return Error(f"ERR {error}".encode())
     return {
-        name.encode(): str(value).encode()
+        name.encode(): str(value).encode("utf-8", "surrogateescape")  # names of files are any bytes
         for name, value in parameters(session.state).items()
         if any(matches(name.encode()) for matches in wanted)
     }

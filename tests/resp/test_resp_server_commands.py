@@ -151,6 +151,22 @@ def test_config_get_shows_every_option_but_the_secrets(client: Client) -> None:
     assert found["cluster-secret-file"] == ""
 
 
+def test_config_get_shows_names_of_files_and_passwords_byte_by_byte() -> None:
+    client = Node(raftdir="/data/\udcff", log_file="/log/\udcfe").client()
+    assert client.call("CONFIG", "GET", "dir") == [b"dir", b"/data/\xff"]
+    assert b"/log/\xfe" in client.call("CONFIG", "GET", "*")
+    assert client.call("CONFIG", "SET", "requirepass", b"\xff\0") == b"OK"
+    assert client.call("CONFIG", "GET", "requirepass") == [b"requirepass", b"\xff\0"]
+
+
+@pytest.mark.parametrize("kind", ["hash", "zset"])
+def test_a_listpack_value_is_a_size_as_in_redis(client: Client, kind: str) -> None:
+    assert client.call("CONFIG", "SET", f"{kind}-max-ziplist-value", "1kb") == b"OK"
+    assert config(client, f"{kind}-max-listpack-value") == {f"{kind}-max-listpack-value": "1024"}
+    assert "memory value" in error(client.call("CONFIG", "SET", f"{kind}-max-listpack-value", "1x"))
+    assert "integer" in error(client.call("CONFIG", "SET", f"{kind}-max-listpack-entries", "1kb"))
+
+
 def test_config_set_takes_what_steers_nothing_here(client: Client) -> None:
     words = "hz 1000 lua-time-limit 10 hash-max-ziplist-entries 7 list-max-listpack-size -5 appendonly no maxmemory 0"
     rest = ("save", "900 1 300 10", "maxmemory-policy", "ALLKEYS-LRU")
