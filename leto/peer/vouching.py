@@ -26,6 +26,13 @@ from leto.peer.greetings import PROTOCOL_VERSION, Hello, Vouch, Vouched, check_a
 from leto.peer.links import Connector
 from leto.peer.origins import dial_back_address, dialable
 
+_EARLIER: Final = "if it is of an earlier version, start this node with --confirm-peers no until all are replaced"
+
+
+class _Unanswered(ConnectionError):
+    """Somebody listens there, and closes the connection instead of an answer."""
+
+
 # What becomes of a question when the other side is not there, or not what it should be.
 _NO_ANSWER: Final = (
     ConnectError,
@@ -89,10 +96,11 @@ class Vouching:
             return f"{hello.server_id!r} has no address at which it could be asked"
         try:
             answer: Vouched = await self._ask(address, vouch)
-        except _NO_ANSWER:
+        except _NO_ANSWER as error:
             # Its incarnation is told to members alone: with it a member may have moved to another address.
             if not (admitted and hello.incarnation) or own_words in (None, address):
-                return f"nobody at {address}, the address of {hello.server_id!r}, answers for this connection"
+                reason = f"nobody at {address}, the address of {hello.server_id!r}, answers for this connection"
+                return f"{reason} ({_EARLIER})" if isinstance(error, _Unanswered) else reason
             return await self._confirm_at(own_words, vouch)
         return _words(answer, vouch, address)
 
@@ -133,7 +141,7 @@ class _Question(TwistedProtocol):
         self._answer: Deferred[Vouched] | None = None
 
     def ask(self, vouch: Vouch) -> Deferred[Vouched]:
-        """Errbacks with ConnectionError or ProtocolError. May be cancelled."""
+        """Errbacks with _Unanswered or ProtocolError. May be cancelled."""
         answer: Deferred[Vouched] = Deferred(lambda _: self._end(CancelledError()))
         self._answer = answer
         self.transport.write(frame(Kind.VOUCH, encode(vouch)))
@@ -151,7 +159,7 @@ class _Question(TwistedProtocol):
             self._end(error)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._end(ConnectionError("it closed the connection"))
+        self._end(_Unanswered("it closed the connection"))
 
     def _end(self, outcome: Vouched | Exception) -> None:
         answer, self._answer = self._answer, None

@@ -8,6 +8,8 @@ import pytest
 import pytest_twisted
 from peer_fixtures import CLUSTER
 from test_peer_tcp import Raw, hello, vote
+from twisted.internet import reactor
+from twisted.internet.protocol import Factory, Protocol
 
 from leto.peer.frames import FrameReader, Kind, frame
 from leto.peer.greetings import Proof, RefusalCode, Refused, Vouch, Vouched, decode, encode
@@ -178,3 +180,31 @@ async def test_stopping_waits_for_no_answer(tcp):
         await raw.until_frames(1)
         await node.transport.stop()
         await raw.until_closed()
+
+
+class OfAnEarlierVersion(Protocol):
+    """Knows no question, and closes the connection."""
+
+    def dataReceived(self, data):
+        self.transport.loseConnection()
+
+
+@pytest_twisted.ensureDeferred
+async def test_it_is_told_that_who_knows_no_question_may_be_of_an_earlier_version(tcp, lines):
+    port = reactor.listenTCP(0, Factory.forProtocol(OfAnEarlierVersion), interface="127.0.0.1")
+    try:
+        a = tcp.node("a", members={"b"}, **ASKS)
+        a.transport.set_peers({"b": f"127.0.0.1:{port.getHost().port}"})
+        assert await knock(tcp, a, hello("a", "b")) == RefusalCode.UNCONFIRMED
+        assert any("start this node with --confirm-peers no until all are replaced" in line for line in lines)
+    finally:
+        await port.stopListening()
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_is_down_is_not_held_for_one_of_an_earlier_version(tcp, lines):
+    a = tcp.node("a", members={"b"}, **ASKS)
+    a.transport.set_peers({"b": "127.0.0.1:1"})
+    assert await knock(tcp, a, hello("a", "b")) == RefusalCode.UNCONFIRMED
+    assert any("nobody at 127.0.0.1:1, the address of 'b', answers" in line for line in lines)
+    assert not any("--confirm-peers" in line for line in lines)
