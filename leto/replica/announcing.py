@@ -82,8 +82,10 @@ class Announcer:
             return False
         if self._has_moved():
             return True
+        # Where its options name the host, the configuration would name another one.
         alone = node.configuration.ids() == (node.id,)
-        return not alone and now - self._led_at > SILENT_ELECTION_TIMEOUTS * self._config.election_timeout
+        guesses = not (alone or self._peer.host and self._client.host)
+        return guesses and now - self._led_at > SILENT_ELECTION_TIMEOUTS * self._config.election_timeout
 
     def _has_moved(self) -> bool:
         own = self._replica.node.configuration.member(self._config.id)
