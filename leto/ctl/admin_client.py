@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -74,8 +75,19 @@ async def ask(reactor: Any, address: Address, *, timeout: float) -> dict[str, An
     except ResponseFailed:
         raise AskFailed(f"{address} does not speak HTTP, or closed the connection before it had answered") from None
     if code != 200:
-        raise AskFailed(f"{address} answered HTTP status {code}: {bytes(body[:200]).decode(errors='replace').strip()}")
+        raise AskFailed(f"{address} answered HTTP status {code}: {_said(bytes(body))}")
     return parse_cluster(bytes(body), address)
+
+
+def _said(body: bytes) -> str:
+    """A refusal as one line: the reason alone, where it is an admin port's."""
+    try:
+        answer = json.loads(body)
+        if isinstance(answer, dict) and isinstance(answer.get("error"), str):
+            return str(answer["error"])
+    except ValueError:
+        pass
+    return " ".join(body[:200].decode(errors="replace").split())
 
 
 def _too_late(result: object, seconds: float) -> None:

@@ -80,6 +80,8 @@ class Says(Protocol):
     [
         (b"-ERR unknown command\r\n", "does not speak HTTP"),
         (b"HTTP/1.1 503 no\r\nContent-Length: 5\r\n\r\nlater", "answered HTTP status 503: later"),
+        (b'HTTP/1.1 503 no\r\nContent-Length: 21\r\n\r\n{\n "error": "joins"\n}', "HTTP status 503: joins$"),
+        (b"HTTP/1.1 502 no\r\nContent-Length: 7\r\n\r\n[a\r\n b]", r"HTTP status 502: \[a b\]$"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "in another shape than this version reads"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", "something that is no JSON"),
         (b"", "did not answer within 0.2 s"),
