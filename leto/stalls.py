@@ -7,6 +7,8 @@ to give) counts as well. Activities that may take long tell the meter how long t
 can be explained; what took long by itself is an event, as Redis's LATENCY knows them.
 
 Everything here belongs to the reactor's thread; the garbage collector's calls, which come from any, only leave a note.
+What many clients keep waiting is hundreds of thousands of objects, and a full collection looks at all of them: 0.2 s
+for 850,000. So a long one is the last that looks at what it leaves, which is freed without it when it is done with.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ BOUNDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5)
 SHORT: Final = BOUNDS[0]  # iterations up to here are only counted
 STALL: Final = 0.02  # seconds: an iteration that is called a stall, unless CONFIG SET latency-monitor-threshold differs
 LONG: Final = 0.1  # seconds: one that is counted as a long one besides
+LONG_COLLECTION: Final = 0.01  # seconds of a full collection from which what it left is left alone from then on
 KEPT: Final = 16  # longest stalls that are kept with what was going on
 HISTORY: Final = 160  # samples an event keeps, one a second, as in Redis
 MINUTE: Final = 60
@@ -80,7 +83,7 @@ class StallMeter:
         self._recent: deque[tuple[int, float]] = deque()  # (monotonic second, longest in it), the last minute
         self._reactor: Any = None
         self._poller: Any = None
-        self._gc_started = 0.0
+        self._gc_started = self._gc_started_cpu = 0.0
         self._skips = False  # the iteration under way
         self.collections: deque[tuple[int, float]] = deque()  # (generation, seconds) of long ones, not yet seen to
         self.reset()
@@ -186,10 +189,15 @@ class StallMeter:
             self._parts.clear()
 
     def _collecting(self, phase: str, info: dict[str, int]) -> None:
+        is_full = info["generation"] == 2
         if phase == "start":
             self._gc_started = self._seconds()
+            if is_full:
+                self._gc_started_cpu = self._thread_time()
             return
         seconds = self._seconds() - self._gc_started
+        if is_full and self._thread_time() - self._gc_started_cpu > LONG_COLLECTION:
+            gc.freeze()  # or the next one would look at all of that again, and at what has come besides
         if seconds > self.longest_collection:
             self.longest_collection = seconds
         if seconds > SHORT:  # it holds the interpreter, so it is the reactor's time whichever thread it runs in

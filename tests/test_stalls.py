@@ -165,6 +165,34 @@ def test_collections_of_the_garbage_collector_are_part_of_the_iteration(
     assert meter.events["gc2"].longest == pytest.approx(0.08)
 
 
+@pytest.mark.parametrize(
+    ("generation", "seconds", "is_left_alone"), [(2, 0.02, True), (2, 0.005, False), (1, 0.02, False)]
+)
+def test_what_a_long_full_collection_leaves_is_not_looked_at_again(
+    meter: StallMeter, cpu: Time, generation: int, seconds: float, is_left_alone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen: list[bool] = []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(True))
+    (collecting,) = [call for call in gc.callbacks if getattr(call, "__self__", None) is meter]
+    collecting("start", {"generation": generation})
+    cpu.now += seconds
+    collecting("stop", {"generation": generation})
+    assert bool(frozen) is is_left_alone
+
+
+def test_collections_stay_short_however_much_is_kept() -> None:
+    meter = StallMeter()
+    meter.watch(object())
+    try:
+        before = gc.get_freeze_count()
+        kept = [[number] for number in range(600_000)]
+        gc.collect()
+        assert gc.get_freeze_count() > before + len(kept)  # those that a next one does not look at
+    finally:
+        meter.close()
+        gc.unfreeze()
+
+
 def test_reset_forgets_everything(meter: StallMeter, reactor: Reactor, time: Time) -> None:
     work(reactor, time, 0.5)
     meter.took("fsync", 0.5)
