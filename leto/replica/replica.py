@@ -194,6 +194,7 @@ class Replica:
         self._started = False
         self._stopping = False
         self._said_removed = False
+        self._said_left_out = False
         self._seen_leadership: tuple[int, str, Role] = (-1, "", Role.FOLLOWER)
         self.addresses = AddressBook(config, self.node, transport)
         self._dialling = Dialling(reactor, config.id, transport)
@@ -609,6 +610,22 @@ class Replica:
             # It appends to this id, and refuses this directory: the id was given away, to an earlier life of this node
             # whose question was held up on its way, say.
             self._on_shut_out()
+        elif node.member_at < 0 and from_leader and configuration_index > node.last_index:
+            self._left_out_by(server_id)
+
+    def _left_out_by(self, leader: str) -> None:
+        """Removed while it was being brought the log, most likely; but a leader that has just come back may not have
+        applied yet that it was added. So it goes on, and says so."""
+        if not self._said_left_out:
+            self._said_left_out = True
+            self.log.warn(
+                "{leader}, which leads and brought {id} the log, knows no member of that id: if it was removed, stop "
+                "this node. To have it back as a new member, move the directory {directory} away and start it with "
+                "--join",
+                leader=leader,
+                id=self.config.id,
+                directory=self.config.raftdir,
+            )
 
     def admits(self, server_id: str, incarnation: str) -> bool:
         current = self.node.configuration

@@ -2,7 +2,7 @@
 
 import pytest
 from twisted.internet.defer import Deferred
-from twisted.logger import globalLogPublisher
+from twisted.logger import formatEvent, globalLogPublisher
 
 from leto.errors import OutcomeUnknown, Overloaded, StorageError
 from leto.keyspace.replies import OK
@@ -73,6 +73,32 @@ def test_a_member_that_hears_its_leader_does_not_believe_a_laggard_that_it_was_r
     cluster.advance(3)
     node.replica.removed_by(laggard.name, node.replica.node.member_at + 10)
     assert node.removed  # no leader speaks against it
+
+
+def test_one_that_was_removed_while_it_was_brought_the_log_says_what_to_do():
+    cluster = Cluster(3)
+    node, leader = cluster.add("id4"), cluster.leader
+    node.incarnation = "new"
+    node.introduce()
+    added = Outcome(leader.replica.add_member("id4", str(node.config.raftbind), voter=True, incarnation="new"))
+    cluster.until(lambda: added.done)
+    cluster.network.partition(["id4"], ["id1", "id2", "id3"])  # what it hears is given to it by hand
+    node.start()
+    node.replica.peer_message(AppendEntries(leader.name, "id4", leader.replica.node.term, 0, 0, 0))
+    cluster.advance(3)
+    assert (node.replica.node.leader_id, node.replica.node.member_at) == (leader.name, -1)
+    logged = []
+    globalLogPublisher.addObserver(logged.append)
+    try:
+        node.replica.removed_by(leader.name, node.replica.node.last_index)  # a leader that lags itself, perhaps
+        assert logged == []
+        for _ in range(2):
+            node.replica.removed_by(leader.name, leader.replica.node.last_index)
+    finally:
+        globalLogPublisher.removeObserver(logged.append)
+    (line,) = [formatEvent(event) for event in logged if event["log_namespace"].startswith("leto")]
+    assert "knows no member of that id: if it was removed, stop this node" in line
+    assert not node.removed
 
 
 def test_a_lost_membership_change_does_not_hold_up_the_next_one():
