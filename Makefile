@@ -21,7 +21,7 @@ help:
 	@echo 'make clean   remove what the other targets made, but not ./data'
 
 run: .venv/run.stamp
-	@exec $(BIN)/python -m leto.localcluster
+	@exec $(BIN)/python -m leto.process.localcluster
 
 test: lint types unit
 

@@ -145,7 +145,7 @@ class Config:
     timeout: int = 0  # seconds after which a client that asks nothing is closed, 0: never
     tcp_keepalive: int = 300  # seconds of silence after which the kernel asks whether a client is there, 0: never
     max_bulk_bytes: int = 512 << 20
-    # What clients may make a node keep: see leto.resp.flow.
+    # What clients may make a node keep: see leto.clients.flow.
     client_output_limits: OutputLimits = OutputLimits()
     client_query_buffer_limit: int = 1 << 30  # a client that makes it keep more of its requests is closed
     client_pending_bytes: int = 16 << 20  # a client that waits for this node with more than that is not read from

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from leto.signals import hold_standard_descriptors, take_signals_early
+from leto.process.signals import hold_standard_descriptors, take_signals_early
 
 
 def main(argv: Sequence[str] | None = None) -> int:

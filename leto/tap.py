@@ -14,10 +14,10 @@ from twisted.python import usage
 from leto import __version__
 from leto.errors import EX_CONFIG, CannotListen, ConfigError, ForeignDirectory, LetoError
 from leto.options import OPTIONS, double_dashes, gathered, help_text, load
-from leto.signals import hold_standard_descriptors, last_words, take_signals_early
+from leto.process.signals import hold_standard_descriptors, last_words, take_signals_early
 
 if TYPE_CHECKING:
-    from leto.service import LetoService
+    from leto.process.service import LetoService
 
 
 class Refused(SystemExit):
@@ -92,7 +92,7 @@ def makeService(options: Options, environment: Mapping[str, str] = os.environ, r
             log_file=config.log_file and os.path.join(base, config.log_file),
         )
         # Only a process that serves pays for these imports; `twistd --help` imports this module too.
-        from leto.service import LetoService
+        from leto.process.service import LetoService
 
         if reactor is None:
             from twisted.internet import reactor

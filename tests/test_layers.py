@@ -9,59 +9,33 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-LEAVES = {
-    "errors",
-    "checksums",
-    "config",
-    "interfaces",
-    "requests",
-    "readers",
-    "stalls",
-    "notices",
-    "descriptors",
-    "places",
-}
+LEAVES = {"errors", "checksums", "config", "interfaces", "reactor"}
 
 # room (or module directly under leto/) -> what it may import besides itself. "raft.messages" allows that module only.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "config": {"errors"},
-    "interfaces": {"raft.configuration", "raft.messages", "raft.reader", "keyspace.replies", "keyspace.steps"},
-    "requests": set(),
-    "readers": set(),
     "checksums": set(),
-    "stalls": set(),
+    "config": {"errors"},
+    "options": {"errors", "config"},
+    "reactor": {"errors", "config"},
+    "interfaces": {"raft.configuration", "raft.messages", "raft.reader", "keyspace.replies", "keyspace.steps"},
     "raft": {"errors"},
     "keyspace": {"errors", "checksums"},
     "storage": LEAVES | {"raft.configuration", "raft.messages", "raft.reader"},
-    "peer": LEAVES | {"listening", "raft.configuration", "raft.messages", "keyspace.replies"},
-    "replica": LEAVES | {"forming", "raft", "keyspace", "peer.requests", "peer.origins", "status"},
-    "memory": LEAVES | {"raft.configuration", "raft.messages", "keyspace", "status"},
-    "resp": LEAVES | {"keyspace", "options", "raft.configuration", "raft.messages", "status"},
+    "peer": LEAVES | {"raft.configuration", "raft.messages", "keyspace.replies"},
+    "replica": LEAVES | {"raft", "keyspace", "peer.requests", "peer.origins", "status"},
+    "resp": {"errors", "config", "keyspace"},
+    "clients": LEAVES | {"keyspace", "resp"},
+    "commands": LEAVES | {"clients", "keyspace", "options", "raft.configuration", "raft.messages", "resp", "status"},
     "status": LEAVES | {"raft.configuration"},
     "admin": LEAVES | {"status"},
-    "ctl": {"errors", "config", "status", "keyspace", "resp"},  # its reference prints the commands' table
+    "ctl": {"errors", "config", "status", "keyspace", "commands"},  # its reference prints the commands' table
     "bench": {"errors", "config"},
-    "notices": set(),
-    "places": set(),
-    "descriptors": {"errors"},
-    "accepting": {"descriptors", "notices"},
-    "listening": {"errors", "config", "descriptors", "accepting"},
-    "logs": {"errors", "config", "journal"},
-    "journal": set(),
-    "monotonic": set(),
-    "notify": set(),
-    "signals": {"journal"},
-    "waiting": set(),
-    "forming": set(),
-    "entrance": {"config", "interfaces", "listening", "peer", "replica", "waiting"},
-    "service": LEAVES
-    | {"keyspace", "storage", "peer", "replica", "resp", "admin"}
-    | {"entrance", "listening", "logs", "monotonic", "notify", "signals"},
-    "options": {"errors", "config"},
-    "tap": {"errors", "options", "service", "signals"},
-    "main": {"tap", "ctl", "bench", "signals"},
-    "localcluster": {"errors", "config", "listening"},
+    "twins": LEAVES
+    | {"keyspace", "peer", "raft.configuration", "raft.messages", "replica.deferred", "status", "storage"},
+    "process": LEAVES | {"admin", "clients", "commands", "keyspace", "options", "peer", "replica", "storage"},
+    "tap": {"errors", "options", "process"},
+    "main": {"tap", "ctl", "bench", "process.signals"},
 }
 
 
@@ -124,9 +98,9 @@ def test_the_plugin_folders_are_no_packages(folder: str) -> None:
         ("peer/transport.py", "from leto.raft.node import Node"),
         ("replica/replica.py", "from leto.peer.transport import TcpTransport"),
         ("replica/replica.py", "from leto.storage import FileStore"),
-        ("resp/session.py", "import leto.service"),
-        ("admin/site.py", "from leto.resp.protocol import RespFactory"),
-        ("service.py", "from leto.tap import Options"),
+        ("clients/session.py", "import leto.process.service"),
+        ("admin/site.py", "from leto.clients.protocol import RespFactory"),
+        ("process/service.py", "from leto.tap import Options"),
         ("__init__.py", "import twisted"),
     ],
 )
@@ -140,7 +114,7 @@ def test_a_bad_import_is_found(path: str, source: str) -> None:
         ("raft/election.py", "from leto.raft.messages import Entry\nfrom collections import deque"),
         ("replica/replica.py", "from leto.raft.node import Node\nimport time"),
         ("tap.py", "from leto import __version__"),
-        ("service.py", "from leto.resp.protocol import RespFactory"),
+        ("process/service.py", "from leto.clients.protocol import RespFactory"),
     ],
 )
 def test_a_good_import_passes(path: str, source: str) -> None:

@@ -17,10 +17,10 @@ from leto.admin.hosts import is_answered_to, refusal
 from leto.admin.metrics import LetoCollector
 from leto.admin.pages import NOT_FOUND, Answer, Page, error_answer, json_answer
 from leto.config import Address, Config
-from leto.descriptors import ADMIN
 from leto.errors import LetoError
 from leto.interfaces import Replica
-from leto.stalls import StallMeter
+from leto.reactor.descriptors import ADMIN
+from leto.reactor.stalls import StallMeter
 from leto.status import cluster_report
 
 MOST_CONNECTIONS: Final = ADMIN

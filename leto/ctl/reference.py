@@ -7,10 +7,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-import leto.keyspace.table
-import leto.resp.protocol  # noqa: F401 - registers the connection's commands
+import leto.keyspace.table  # noqa: F401 - registers the keyspace's commands
+from leto.commands import CONNECTION
 from leto.keyspace.commands import KEYSPACE, Command
-from leto.resp.table import CONNECTION
 
 BEGIN = "<!-- commands: made by `python -m leto.ctl.reference README.md`; a test keeps it true -->"
 END = "<!-- end of commands -->"

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from leto.resp.info import human
+from leto.commands.info import human
 from leto.status import as_seconds, cluster_leader, cluster_members, cluster_problems, losses_survived
 
 COLUMNS = (

@@ -21,7 +21,7 @@ from leto.peer.frames import Assembler, FrameReader, Kind
 from leto.peer.greetings import Hello, Refusal, Vouch, Vouched
 from leto.peer.handshake import Session
 from leto.peer.lanes import Lanes
-from leto.readers import SocketReaders, is_plain
+from leto.reactor.sockets import SocketReaders, is_plain
 
 BURST_BYTES: Final = 256 * 1024  # what is handed to the kernel at once
 _BURSTS_A_TURN: Final = 4

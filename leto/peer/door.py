@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from leto.interfaces import Identity
-from leto.listening import Listener
 from leto.peer.transport import TcpTransport
+from leto.reactor.listening import Listener
 
 
 class Door:

@@ -14,10 +14,10 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from leto.config import Address
-from leto.notices import Notices
 from leto.peer.dialled import DialledConnection
 from leto.peer.greetings import Refusal, RefusalCode
 from leto.peer.origins import dialable, is_ipv4, is_ipv6
+from leto.reactor.notices import Notices
 
 _FIRST_DELAY: Final = 0.02  # seconds before the second attempt, doubled up to the cap
 _STUBBORN_CAP: Final = 5.0  # seconds between attempts after a refusal that only an operator can lift

@@ -1,4 +1,4 @@
-"""What the log is told of connections between nodes, one line a matter (leto.notices)."""
+"""What the log is told of connections between nodes, one line a matter (leto.reactor.notices)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable
 from twisted.python.failure import Failure
 
 from leto.errors import ProtocolError
-from leto.notices import Notices
 from leto.peer.accepted import AcceptedConnection
 from leto.peer.connection import PeerConnection
 from leto.peer.dialled import DialledConnection
 from leto.peer.greetings import Refusal, describe
 from leto.peer.origins import plain
-from leto.places import place_of
+from leto.reactor.notices import Notices
+from leto.reactor.places import place_of
 
 
 class Reports:

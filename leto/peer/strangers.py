@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from leto.peer.origins import plain
-from leto.places import place_of
+from leto.reactor.places import place_of
 
 T = TypeVar("T", bound=Hashable)
 

@@ -16,11 +16,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from leto.config import Address
-from leto.descriptors import STRANGERS
 from leto.errors import ProtocolError
 from leto.interfaces import Claim, Identity, PeerListener
-from leto.listening import Listener
-from leto.notices import Notices
 from leto.peer.accepted import AcceptedConnection, AcceptorFactory
 from leto.peer.connection import Limits, PeerConnection
 from leto.peer.dialled import DialledConnection
@@ -42,7 +39,10 @@ from leto.peer.reports import Reports
 from leto.peer.strangers import Strangers
 from leto.peer.vouching import Vouching
 from leto.raft.messages import InstallSnapshot, Message
-from leto.readers import SocketReaders
+from leto.reactor.descriptors import STRANGERS
+from leto.reactor.listening import Listener
+from leto.reactor.notices import Notices
+from leto.reactor.sockets import SocketReaders
 
 _ACCEPTS: Final = 16  # connections taken in one turn: so that each can say who it is before too many others come
 _STOP_SECONDS: Final = 1.0  # how long stop() waits for connections to close in order

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from leto.errors import NoRoom, NothingToSnapshot, Stopping
 from leto.interfaces import Flusher, SnapshotSink, SnapshotWriter, StateMachine, Store
 from leto.raft.messages import SnapshotMeta
-from leto.stalls import StallMeter
+from leto.reactor.stalls import StallMeter
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from leto.interfaces import StateMachine
-from leto.stalls import StallMeter
+from leto.reactor.stalls import StallMeter
 
 SLICE_SECONDS = 0.001
 REST_SECONDS = 0.004  # between two slices: a request's way takes several turns, and each may meet one

@@ -21,7 +21,7 @@ from leto.interfaces import Flusher, SnapshotSource, StateMachine, Store, Transp
 from leto.raft.messages import Entry, InstallSnapshot, Message, SnapshotMeta
 from leto.raft.node import Node
 from leto.raft.ready import ReadState, Ready
-from leto.stalls import StallMeter
+from leto.reactor.stalls import StallMeter
 
 APPLY_SECONDS = 0.004  # how long one turn may apply entries before others have theirs
 RESTORE_CHUNK = 1 << 20

@@ -17,13 +17,13 @@ from twisted.logger import Logger
 from txredisapi import ResponseError
 
 from leto.config import Address, Config
-from leto.forming import Waiting, judge
 from leto.interfaces import Identity, Store
 from leto.keyspace.machine import understood
 from leto.raft.configuration import Configuration, Member, encode
 from leto.raft.messages import Entry, EntryKind, HardState
 from leto.replica.addresses import advertised, advertised_client
 from leto.replica.asking import UNREACHABLE, Asked, named_leader
+from leto.replica.forming import Waiting, judge
 
 RETRY_SECONDS = 0.5
 MOST_REFERRALS = 4  # from one member to another that it names as the leader
@@ -54,7 +54,7 @@ def bootstrap(store: Store, config: Config, new_cluster_id: Callable[[], str]) -
 
 class Joiner:
     """Asks the members at config.join, and whom they name as the leader, until the cluster has taken this node, or it
-    is to found one together with others that wait alike (leto.forming)."""
+    is to found one together with others that wait alike (leto.replica.forming)."""
 
     log = Logger()
 

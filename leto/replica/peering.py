@@ -32,10 +32,10 @@ from leto.keyspace import batch
 from leto.keyspace.admission import checking
 from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.long_strings import plain
-from leto.notices import Notices
 from leto.peer import requests
 from leto.peer.requests import ForwardReply, Outcome, StatusQuery, StatusReply
 from leto.raft.messages import InstallSnapshot
+from leto.reactor.notices import Notices
 from leto.replica.catchup import SnapshotHasNoRoom, SnapshotReceiver, SnapshotSender
 from leto.replica.compaction import run_on
 from leto.status import status_data

@@ -35,9 +35,11 @@ from leto.raft.node import Node
 from leto.raft.ready import ReadState
 from leto.raft.settings import Settings
 from leto.raft.state import Role
+from leto.reactor.stalls import StallMeter
 from leto.replica.addresses import AddressBook, check_members
 from leto.replica.clockwatch import ClockWatch
 from leto.replica.compaction import Compaction, staggered
+from leto.replica.deferred import DeferredRead, DeferredWrite
 from leto.replica.dialling import Dialling
 from leto.replica.disposal import Disposal
 from leto.replica.driver import Driver
@@ -55,8 +57,6 @@ from leto.replica.status import describe
 from leto.replica.timers import LazyTimer
 from leto.replica.transfer import Handover
 from leto.replica.vigil import Vigil
-from leto.requests import DeferredRead, DeferredWrite
-from leto.stalls import StallMeter
 
 CONFIGURATION = int(EntryKind.CONFIGURATION)
 LEADER = Role.LEADER  # asked for with each request: a look into the class takes five times as long

@@ -1,6 +1,6 @@
 """The few operations on files that storage is made of: an interface, and its implementation by the operating system.
 
-`leto.storage.simulated` is the twin that forgets what was not synced. Every operation raises OSError with the
+`leto.twins.disk` is the twin that forgets what was not synced. Every operation raises OSError with the
 path in `filename`; nothing here retries, and nothing is durable before `File.sync` (or `sync_directory`, for the
 names in a directory) has returned.
 """

@@ -3,7 +3,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from admin_http import Admin
+
+from tests.admin.admin_http import Admin
 
 
 @pytest.fixture

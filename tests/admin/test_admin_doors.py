@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from admin_http import Admin, ScriptedReplica, parse_answer
 from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -20,9 +19,10 @@ from leto.admin.hosts import is_answered_to
 from leto.admin.site import MOST_CONNECTIONS, answered_names
 from leto.config import Address, Config
 from leto.errors import ConfigError
-from leto.listening import Listener
 from leto.options import load
-from leto.service import LetoService
+from leto.process.service import LetoService
+from leto.reactor.listening import Listener
+from tests.admin.admin_http import Admin, ScriptedReplica, parse_answer
 
 NAMES = frozenset({"leto.example"})
 
@@ -188,7 +188,7 @@ def test_a_node_answers_while_it_opens_its_directory(tmp_path: Path, monkeypatch
         heard.append(ask(port, "/readyz"))
         raise ConfigError("that is far enough")
 
-    monkeypatch.setattr("leto.service._open_store", reads_its_data)
+    monkeypatch.setattr("leto.process.service._open_store", reads_its_data)
     config = Config(id="a", raftdir=str(tmp_path), admin_listen=Address("127.0.0.1", port))
     with pytest.raises(ConfigError, match="that is far enough"):
         LetoService.open(config, Clock())

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from admin_http import Admin, ScriptedReplica, status_of
 from prometheus_client.parser import text_string_to_metric_families
 
-from leto.stalls import StallMeter
+from leto.reactor.stalls import StallMeter
+from tests.admin.admin_http import Admin, ScriptedReplica, status_of
 
 
 class CountingFactory:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import pytest_twisted
 import treq
-from admin_http import ScriptedReplica, cluster_of, status_of
 from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.protocol import Factory, Protocol
@@ -18,6 +17,7 @@ from leto.admin.site import AdminSite
 from leto.config import Address, Config
 from leto.ctl.admin_client import ask
 from leto.ctl.resp_client import AskFailed
+from tests.admin.admin_http import ScriptedReplica, cluster_of, status_of
 
 WHOLE = cluster_of(status_of("id1"), status_of("id2"), status_of("id3"))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from admin_http import Admin, cluster_of, parse_answer, status_of
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.testing import StringTransport
@@ -16,6 +15,7 @@ from leto.admin.site import bind_address
 from leto.config import Address
 from leto.errors import Stopping
 from leto.raft.configuration import Configuration
+from tests.admin.admin_http import Admin, cluster_of, parse_answer, status_of
 
 PATHS = ("/", "/status", "/livez", "/readyz", "/metrics")
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import wire
 
 from leto.options import load
+from tests.contract import wire
 from tests.integration.cluster import ROOT, Node, member_ids, wait_for
 
 LETO = [sys.executable, "-m", "leto.main"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-import wire
 
+from tests.contract import wire
 from tests.integration.cluster import Cluster, Node, member_ids
 from tests.integration.peer_stand_in import PeerStandIn
 

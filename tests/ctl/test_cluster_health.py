@@ -6,11 +6,11 @@ import io
 from typing import Any
 
 import pytest
-from cluster_views import cluster_view, healthy_cluster, node_view
 from rich.console import Console
 
 from leto.ctl.table import COLUMNS, member_rows, print_cluster, tolerance
 from leto.status import LAG_LIMIT, cluster_leader, cluster_members, cluster_problems, losses_survived
+from tests.ctl.cluster_views import cluster_view, healthy_cluster, node_view
 
 LOST = cluster_view(node_view("id1"), node_view("id2"), unreachable={"id3": "connection refused"})
 NO_LEADER = cluster_view(*(node_view(i, leader="", role="follower", leader_id="") for i in ("id1", "id2", "id3")))

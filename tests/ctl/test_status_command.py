@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster_views import IDS, cluster_view, healthy_cluster, node_view
-from scripted_node import HELLO, ScriptedNode, bulk, resp3
 
 from leto.ctl.cli import main
+from tests.ctl.cluster_views import IDS, cluster_view, healthy_cluster, node_view
+from tests.ctl.scripted_node import HELLO, ScriptedNode, bulk, resp3
 
 DEGRADED = cluster_view(node_view("id1"), node_view("id2"), unreachable={"id3": "connection refused"})
 

@@ -7,11 +7,11 @@ import socket
 import sys
 from pathlib import Path
 
-import processes
 import pytest
-from processes import ask, node, wait_for
 
-from leto.descriptors import RESERVED
+from leto.reactor.descriptors import RESERVED
+from tests.daemon import processes
+from tests.daemon.processes import ask, node, wait_for
 
 LIMIT = RESERVED + 100
 # Lowers the limit for good: without CAP_SYS_RESOURCE (24) even the superuser cannot raise it again.

@@ -8,7 +8,7 @@ import pytest
 
 from leto.config import Address
 from leto.errors import ConfigError
-from leto.listening import Listener
+from leto.reactor.listening import Listener
 
 
 def connects(host: str, port: int) -> bool:

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import PATIENCE, ROOT, ask, environment, free_port, is_alive, wait_for
 
 from leto.config import Address
 from leto.errors import ConfigError
-from leto.listening import Listener
-from leto.localcluster import LocalNode
+from leto.process.localcluster import LocalNode
+from leto.reactor.listening import Listener
+from tests.daemon.processes import PATIENCE, ROOT, ask, environment, free_port, is_alive, wait_for
 
 
 def three_ports() -> list[int]:
@@ -42,7 +42,15 @@ class LocalCluster:
         self._said = directory / "said"
         self._file = self._said.open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "leto.localcluster", "--data", str(directory / "data"), "--ports", *map(str, ports)],
+            [
+                sys.executable,
+                "-m",
+                "leto.process.localcluster",
+                "--data",
+                str(directory / "data"),
+                "--ports",
+                *map(str, ports),
+            ],
             cwd=ROOT,
             env=environment(),
             stdin=subprocess.DEVNULL,

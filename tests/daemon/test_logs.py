@@ -12,10 +12,10 @@ import pytest
 from twisted.logger import Logger, LogLevel, LogPublisher
 from twisted.python.failure import Failure
 
-from leto import journal
 from leto.config import Config
 from leto.errors import ConfigError
-from leto.logs import LogSink, json_line, observer, text_line
+from leto.process import journal
+from leto.process.logs import LogSink, json_line, observer, text_line
 
 WHEN = 1_700_000_000.25
 

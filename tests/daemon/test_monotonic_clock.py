@@ -9,7 +9,7 @@ import time
 import pytest
 from twisted.internet.selectreactor import SelectReactor
 
-from leto.monotonic import use_monotonic_clock
+from leto.reactor.monotonic import use_monotonic_clock
 
 # A whole process, since a reactor runs once: the wall clock jumps while the timers wait.
 JUMP = """
@@ -24,7 +24,7 @@ ReactorBase.seconds = staticmethod(lambda: time.time())
 from twisted.internet import reactor
 from twisted.internet.task import LoopingCall
 if {monotonic}:
-    from leto.monotonic import use_monotonic_clock
+    from leto.reactor.monotonic import use_monotonic_clock
     use_monotonic_clock(reactor)
 fired = []
 def jump():
@@ -60,7 +60,7 @@ def test_timers_keep_their_time_when_the_wall_clock_jumps(jump: float) -> None:
 
 @pytest.mark.parametrize("jump", [3600.0, -3600.0])
 def test_twisteds_own_clock_does_not(jump: float) -> None:
-    assert outcome(False, jump).startswith("wrong")  # if this fails, leto.monotonic is needed no more
+    assert outcome(False, jump).startswith("wrong")  # if this fails, leto.reactor.monotonic is needed no more
 
 
 def test_delayed_calls_count_by_the_monotonic_clock() -> None:

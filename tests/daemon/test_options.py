@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from processes import ROOT
 
 from leto import tap
 from leto.config import Address, Config, OutputLimit, OutputLimits
 from leto.errors import ConfigError
 from leto.options import OPTIONS, double_dashes, format_size, help_text, load, parse_size
+from tests.daemon.processes import ROOT
 
 
 def config_of(*argv: str, environment: dict[str, str] | None = None) -> Config:

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import WAYS, refused
 
 from leto.config import Address
 from leto.interfaces import Identity
-from leto.listening import Listener
 from leto.raft.messages import Entry, EntryKind, HardState
+from leto.reactor.listening import Listener
 from leto.storage.store import FileStore
+from tests.daemon.processes import WAYS, refused
 
 PORTS = ("--listen", "127.0.0.1:0", "--raftbind", "127.0.0.1:0")
 NODE = ("--id", "a", "--raftdir", "d", *PORTS)

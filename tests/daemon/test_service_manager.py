@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 
-from leto.notify import Notifier
+from leto.process.notify import Notifier
 
 UNIT = Path(__file__).resolve().parents[2] / "systemd" / "leto@.service"
 

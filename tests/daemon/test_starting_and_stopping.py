@@ -12,9 +12,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from processes import PATIENCE, WAYS, Node, ask, free_port, node, refused, wait_for
 
 from leto.storage.faultpoints import EXIT_STATUS
+from tests.daemon.processes import PATIENCE, WAYS, Node, ask, free_port, node, refused, wait_for
 
 every_way = pytest.mark.parametrize("way", WAYS)
 PORTS = ("--listen", "127.0.0.1:0", "--raftbind", "127.0.0.1:0")

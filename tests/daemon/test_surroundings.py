@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import PATIENCE, ROOT, Node, command, environment, node, wait_for
 
 from leto.storage.store import FileStore
+from tests.daemon.processes import PATIENCE, ROOT, Node, command, environment, node, wait_for
 
 
 @pytest.mark.parametrize("closed", ["0<&-", ">&-", "2>&-", "0<&- >&- 2>&-"])
@@ -29,7 +29,7 @@ def test_a_log_without_a_stderr_goes_into_no_file_of_the_nodes(tmp_path: Path) -
     running = Node.__new__(Node)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "processes.command",
+            "tests.daemon.processes.command",
             lambda *given, **more: ["sh", "-c", 'exec "$@" >&- 2>&- 0<&-', "sh", *command(*given, **more)],
         )
         running.__init__("leto", tmp_path, "--raftdir", "d")  # type: ignore[misc]

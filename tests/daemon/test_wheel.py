@@ -58,7 +58,7 @@ def test_the_wheel_holds_every_module_and_the_plugin(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     copied = wheel.parent / "sources"
     sources = {path.relative_to(copied).as_posix() for path in (copied / "leto").rglob("*.py")}
-    assert "leto/service.py" in sources
+    assert "leto/process/service.py" in sources
     assert sources <= names
     assert {"twisted/plugins/leto_plugin.py", "leto/py.typed"} <= names
     assert not {"twisted/__init__.py", "twisted/plugins/__init__.py"} & names
@@ -85,6 +85,6 @@ def test_the_script_is_installed_and_comes_from_the_wheel(environment: Path) -> 
 def test_the_command_line_loads_no_reactor_before_it_serves(environment: Path) -> None:
     code = (
         "import sys\nfrom leto.tap import Options\nOptions().parseOptions(['--id', 'a'])\n"
-        "print('twisted.internet.reactor' in sys.modules, 'leto.service' in sys.modules)"
+        "print('twisted.internet.reactor' in sys.modules, 'leto.process.service' in sys.modules)"
     )
     assert run([environment / "bin" / "python", "-c", code], environment) == "False False\n"

@@ -13,7 +13,7 @@ from leto.resp.strict import StrictReader
 from tests.fuzz.source import cut_source
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "resp"))
-from conversation import Node
+from tests.clients.conversation import Node
 
 LIMIT = 1 << 20
 CUTS = bytes(10)

@@ -12,13 +12,14 @@ from leto.errors import CorruptStorage, StorageError
 from leto.keyspace.machine import Machine
 from leto.storage import hard_state, identity, records, watermark
 from leto.storage.segments import HEADER_BYTES, decode_header, scan
-from leto.storage.simulated import SimulatedDisk
 from leto.storage.snapshot_file import SnapshotReader, keep_whole_frames, read_header
+from leto.twins.disk import SimulatedDisk
 from tests.fuzz.source import Source
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "storage"))
 from directories import HARD_STATE, IDENTITY_FILE, WATERMARK, changed, log_of, open_store
-from whole_directory import Original, build
+
+from tests.storage.whole_directory import Original, build
 
 NAMES = {"hard state": HARD_STATE, "watermark": WATERMARK, "identity": IDENTITY_FILE}
 

@@ -8,13 +8,13 @@ import types
 from pathlib import Path
 
 import pytest
-from batches import NOW, Bench
-from cases import STRINGS
 
 from leto.keyspace import commands, machine, strings, values
 from leto.keyspace.commands import KEYSPACE, Registry
 from leto.keyspace.replies import OK, WRONG_TYPE, Status
 from leto.keyspace.values import Value, size
+from tests.keyspace.batches import NOW, Bench
+from tests.keyspace.cases import STRINGS
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "adding-a-command.md").read_text()
 COMMAND, TYPE = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)

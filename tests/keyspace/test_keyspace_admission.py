@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from batches import Bench, pack
-from cases import EXPIRY, KEYS, STRINGS, scripts
 
 from leto.errors import RequestRefused
 from leto.keyspace.admission import check_requests, checking
@@ -12,6 +10,8 @@ from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.levels import BASE
 from leto.keyspace.replies import Error
 from leto.keyspace.steps import exhaust
+from tests.keyspace.batches import Bench, pack
+from tests.keyspace.cases import EXPIRY, KEYS, STRINGS, scripts
 
 
 def admit(requests, count=1, longest=1000):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from batches import NOW, Bench
-
 from leto.keyspace.ages import SAMPLES, Ages
 from leto.keyspace.machine import Machine
+from tests.keyspace.batches import NOW, Bench
 
 
 def test_idle_time_counts_from_the_last_write():

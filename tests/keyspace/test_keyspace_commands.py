@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from batches import Bench
-from cases import EXPIRY, KEYS, STRINGS, scripts
-from tally import Tally
 
 from leto.keyspace import strings
 from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.replies import Error, Status
+from tests.keyspace.batches import Bench
+from tests.keyspace.cases import EXPIRY, KEYS, STRINGS, scripts
+from tests.keyspace.tally import Tally
 
 SCRIPTS = [pytest.param(steps, id=title) for text in (STRINGS, KEYS, EXPIRY) for title, steps in scripts(text)]
 

@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 PROGRAM = """
 import random, sys, zlib
 sys.path[:0] = [{here!r}, {root!r}]
-from batches import NOW, Bench
+from tests.keyspace.batches import NOW, Bench
 bench = Bench(random=random.Random().random)
 rnd = random.Random(11)
 key = lambda: b"key:%d" % rnd.randrange(60)

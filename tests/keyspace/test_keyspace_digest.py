@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from batches import Bench
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from tally import Tally
 
 from leto.keyspace.values import LONG_STRING, MASK, checksum, content_sum, size
+from tests.keyspace.batches import Bench
+from tests.keyspace.tally import Tally
 
 
 def digest(*requests):

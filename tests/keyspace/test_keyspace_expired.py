@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hiredis
 import pytest
-from batches import NOW, Bench
 
 from leto.keyspace.deadlines import PASSES, SLACK
+from tests.keyspace.batches import NOW, Bench
 
 
 def keys_of(packed):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from glob_by_the_book import by_the_book
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leto.keyspace import glob
 from leto.keyspace.glob import PatternTooLong, compile_pattern, matches
+from tests.keyspace.glob_by_the_book import by_the_book
 
 CASES = [
     (b"*", b"", True),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from batches import Bench
 from hypothesis import given
 from hypothesis import strategies as st
 
 from leto.keyspace import lcs
 from leto.keyspace.replies import Error
+from tests.keyspace.batches import Bench
 
 TEXTS = st.lists(st.sampled_from(b"abc"), max_size=20).map(bytes)
 

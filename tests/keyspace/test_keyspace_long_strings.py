@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from batches import Bench
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from leto.keyspace import long_strings
 from leto.keyspace.long_strings import LONG_STRING, PART, LongString, plain
 from leto.keyspace.replies import NOT_A_FLOAT, NOT_AN_INTEGER
 from leto.keyspace.values import Record, content_sum
+from tests.keyspace.batches import Bench
 
 ROUND_PARTS = [0, 1, PART - 1, PART, PART + 1, 2 * PART - 1, 2 * PART, 3 * PART + 5]
 PLACES = st.one_of(st.sampled_from(ROUND_PARTS), st.integers(0, 4 * PART))

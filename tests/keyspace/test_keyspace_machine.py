@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from batches import NOW, Bench, entry, pack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +10,7 @@ from leto.errors import UnknownEntry
 from leto.keyspace import batch, machine
 from leto.keyspace.replies import NULL_ARRAY, OK, Error
 from leto.raft.messages import Entry, EntryKind
+from tests.keyspace.batches import NOW, Bench, entry, pack
 
 HEAD = batch.SET_HEADS[b"SET"]
 

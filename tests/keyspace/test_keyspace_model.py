@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from batches import NOW, Bench
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leto.keyspace.replies import NO_SUCH_KEY, NOT_AN_INTEGER, OK
 from leto.keyspace.values import checksum
+from tests.keyspace.batches import NOW, Bench
 
 KEYS = st.sampled_from([b"a", b"b", b"c"])
 VALUES = st.sampled_from([b"", b"1", b"-7", b"abc", b"x" * 40])

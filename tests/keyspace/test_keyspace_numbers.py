@@ -5,12 +5,12 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from batches import Bench
 from hypothesis import given
 from hypothesis import strategies as st
 
 from leto.keyspace.numbers import LongDouble, integer, long_double, parse_integer
 from leto.keyspace.replies import Error
+from tests.keyspace.batches import Bench
 
 NOT_A_FLOAT = Error(b"ERR value is not a valid float")
 NOT_FINITE = Error(b"ERR increment would produce NaN or Infinity")

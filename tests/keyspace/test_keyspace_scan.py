@@ -9,12 +9,12 @@ from random import Random
 from zlib import crc32
 
 import pytest
-from batches import Bench
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leto.keyspace.index import BUCKETS, KeyIndex, bucket_of
 from leto.keyspace.replies import Error
+from tests.keyspace.batches import Bench
 
 CHANGES = st.lists(
     st.one_of(

@@ -7,15 +7,15 @@ from zlib import adler32, crc32
 
 import msgspec
 import pytest
-from batches import NOW, Bench
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tally import Tally
 
 from leto.errors import CorruptStorage
 from leto.keyspace import snapshot
 from leto.keyspace.machine import Machine
 from leto.keyspace.values import checksum, encode
+from tests.keyspace.batches import NOW, Bench
+from tests.keyspace.tally import Tally
 
 KEYS = st.sampled_from([b"%d" % n for n in range(12)])
 VALUES = st.sampled_from([b"", b"1", b"v" * 40, b"w" * 300])

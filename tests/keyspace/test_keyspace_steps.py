@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from batches import Bench, entry, pack
 
 from leto.keyspace import batch, glob, lcs
 from leto.keyspace.machine import Machine
 from leto.keyspace.replies import OK
 from leto.keyspace.steps import LONG, STEP, exhaust, timed
+from tests.keyspace.batches import Bench, entry, pack
 
 MANY = 6_000
 WORK = 3 * LONG  # keys that one step may touch at most

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from batches import Bench
-
 from leto.keyspace.database import WORTHWHILE
 from leto.keyspace.machine import Machine
 from leto.keyspace.waste import Waste
+from tests.keyspace.batches import Bench
 
 
 def full(keys: int) -> Bench:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from batches import Bench
 
 from leto.keyspace import database
 from leto.keyspace.replies import NULL_ARRAY, OK
+from tests.keyspace.batches import Bench
 
 
 def aborts(bench, key, index):

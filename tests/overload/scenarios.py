@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from leto.bench.loop import preload
+from leto.clients.readers import LEAST_BYTES, ROUND_BYTES
 from leto.config import Address
 from leto.replica.proposals import CONGESTED_REQUESTS
-from leto.resp.readers import LEAST_BYTES, ROUND_BYTES
 from tests.integration.cluster import Node, wait_for
 from tests.overload.flood import Flood
 from tests.overload.report import Report

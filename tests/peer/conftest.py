@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 import pytest_twisted
-from peer_fixtures import TcpWorld
 from twisted.internet import reactor
 from twisted.logger import globalLogPublisher
+
+from tests.peer.peer_fixtures import TcpWorld
 
 
 @pytest_twisted.async_yield_fixture

@@ -11,8 +11,8 @@ from twisted.internet.task import Clock, deferLater
 from leto.config import Address
 from leto.errors import LetoError
 from leto.interfaces import Identity
-from leto.peer.memory import MemoryNetwork, MemoryTransport
 from leto.peer.transport import TcpTransport
+from leto.twins.transport import MemoryNetwork, MemoryTransport
 
 CLUSTER = "c" * 32
 DEADLINE = 8.0

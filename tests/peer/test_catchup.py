@@ -5,13 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
-from peer_fixtures import CLUSTER, Recorder
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from leto.errors import ProtocolError, StorageError
 from leto.interfaces import Identity
-from leto.peer.memory import MemoryNetwork, MemoryTransport
 from leto.peer.requests import (
     SnapshotChunk,
     SnapshotFinish,
@@ -23,6 +21,8 @@ from leto.peer.requests import (
 from leto.raft.configuration import Configuration, Member
 from leto.raft.messages import InstallSnapshot, SnapshotMeta
 from leto.replica.catchup import SnapshotReceiver, SnapshotRefused, SnapshotSender, SnapshotUndelivered
+from leto.twins.transport import MemoryNetwork, MemoryTransport
+from tests.peer.peer_fixtures import CLUSTER, Recorder
 
 CONFIGURATION = Configuration((Member("f", "h:2", True), Member("l", "h:1", True)))
 

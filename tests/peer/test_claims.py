@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import pytest_twisted
-from peer_fixtures import TcpWorld
-from test_peer_tcp import Raw, hello
 
 from leto.interfaces import Claim
 from leto.peer.frames import Kind, frame
 from leto.peer.greetings import RefusalCode, Refused, decode, encode
+from tests.peer.peer_fixtures import TcpWorld
+from tests.peer.test_peer_tcp import Raw, hello
 
 OTHER = "d" * 32
 

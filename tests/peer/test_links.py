@@ -9,9 +9,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import EventLoggingObserver
 from twisted.logger import Logger
 
-from leto.notices import Notices
 from leto.peer.greetings import Refusal, RefusalCode
 from leto.peer.links import Link
+from leto.reactor.notices import Notices
 
 DELAY_CAP = 0.4
 

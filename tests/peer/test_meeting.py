@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import pytest_twisted
-from peer_fixtures import TcpWorld
 from twisted.internet import reactor
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 
 from leto.peer.frames import Kind, frame
 from leto.peer.greetings import Refusal, RefusalCode, encode
+from tests.peer.peer_fixtures import TcpWorld
 
 
 @pytest_twisted.async_yield_fixture

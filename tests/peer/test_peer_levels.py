@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import msgspec
 import pytest_twisted
-from test_peer_handshake import A, B, shake, sides
 
 from leto.peer.frames import Kind
 from leto.peer.greetings import Hello, RefusalCode, decode
 from leto.peer.handshake import Refusal, Session, level_refusal
+from tests.peer.test_peer_handshake import A, B, shake, sides
 
 
 def test_both_sides_tell_what_they_understand():

@@ -13,7 +13,6 @@ import weakref
 import msgspec
 import pytest
 import pytest_twisted
-from peer_fixtures import CLUSTER, Recorder
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
@@ -26,6 +25,7 @@ from leto.peer.greetings import Challenge, Hello, Proof, RefusalCode, Refused, d
 from leto.peer.transport import TcpTransport
 from leto.peer.wire_messages import encode_message
 from leto.raft.messages import AppendEntries, Entry, RequestVote
+from tests.peer.peer_fixtures import CLUSTER, Recorder
 
 
 class Raw:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import pytest_twisted
-from peer_fixtures import MemoryWorld, TcpWorld
 
 from leto.raft.configuration import Configuration
 from leto.raft.messages import AppendEntries, Entry, InstallSnapshot, RequestVote, SnapshotMeta, TimeoutNow
+from tests.peer.peer_fixtures import MemoryWorld, TcpWorld
 
 pytestmark = pytest.mark.usefixtures("lines")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leto.peer.strangers import Strangers
-from leto.places import place_of
+from leto.reactor.places import place_of
 
 MEMBERS = {"10.0.0.1", "10.0.0.2"}
 

@@ -6,13 +6,13 @@ import socket
 
 import pytest
 import pytest_twisted
-from peer_fixtures import CLUSTER
-from test_peer_tcp import Raw, hello, vote
 from twisted.internet import reactor
 from twisted.internet.protocol import Factory, Protocol
 
 from leto.peer.frames import FrameReader, Kind, frame
 from leto.peer.greetings import Proof, RefusalCode, Refused, Vouch, Vouched, decode, encode
+from tests.peer.peer_fixtures import CLUSTER
+from tests.peer.test_peer_tcp import Raw, hello, vote
 
 ASKS = {"confirm_peers": True}
 

@@ -12,12 +12,12 @@ from twisted.internet.task import Clock
 from leto.config import Address, Config
 from leto.interfaces import Identity
 from leto.keyspace.machine import Machine
-from leto.peer.memory import MemoryNetwork, MemoryTransport
 from leto.raft.messages import Message
 from leto.replica import Replica
 from leto.replica.joining import bootstrap
 from leto.storage.flush import InlineFlusher
-from leto.storage.memory import MemoryFlusher, MemoryStore
+from leto.twins.store import MemoryFlusher, MemoryStore
+from leto.twins.transport import MemoryNetwork, MemoryTransport
 
 CLUSTER_ID = "c" * 32
 

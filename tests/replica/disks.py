@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from cluster import Cluster, Node, Outcome, packed
-
-from leto.storage.simulated import SimulatedDisk
 from leto.storage.store import FileStore
+from leto.twins.disk import SimulatedDisk
+from tests.replica.cluster import Cluster, Node, Outcome, packed
 
 
 class DiskNode(Node):

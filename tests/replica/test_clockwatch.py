@@ -9,7 +9,7 @@ import pytest
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
 
 from leto.admin.metrics import PEER_GAUGES, STATUS_GAUGES
-from leto.resp.info import raft_fields
+from leto.commands.info import raft_fields
 from leto.status import status_data
 from tests.replica.cluster import Cluster
 

@@ -18,7 +18,7 @@ from leto.raft.configuration import Configuration
 from leto.raft.messages import SnapshotMeta
 from leto.replica.compaction import FIRST_PAUSE, PIECE_BYTES, SLICE_BYTES, WRITE_BYTES, Compaction, staggered
 from leto.storage.flush import InlineFlusher
-from leto.storage.memory import MemoryStore
+from leto.twins.store import MemoryStore
 
 
 def compaction(snapshot_bytes: int = 0) -> Compaction:

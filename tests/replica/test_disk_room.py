@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from cluster import Outcome, packed
-from disks import DiskCluster, DiskNode, written
 from twisted.logger import globalLogPublisher
 
 from leto.errors import DiskFull, NoRoom, Overloaded
 from leto.keyspace.admission import may_grow
 from leto.keyspace.commands import KEYSPACE
 from leto.replica.room import ASK_SECONDS, LOOK_SECONDS
+from tests.replica.cluster import Outcome, packed
+from tests.replica.disks import DiskCluster, DiskNode, written
 
 KB = 1 << 10
 MIN_FREE = 200 * KB

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from cluster import Outcome
-from disks import DiskCluster, written
+
+from tests.replica.cluster import Outcome
+from tests.replica.disks import DiskCluster, written
 
 KB = 1 << 10
 OPTIONS = {"snapshot_bytes": 256 * KB, "trailing_bytes": 128 * KB, "segment_bytes": 64 * KB}

@@ -6,8 +6,8 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
+from leto.reactor.stalls import StallMeter
 from leto.replica.disposal import REST_SECONDS, SLICE_SECONDS, STEP, WAIT_SECONDS, Disposal
-from leto.stalls import StallMeter
 
 
 class Slow:

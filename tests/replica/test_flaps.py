@@ -8,9 +8,9 @@ from twisted.internet.task import Clock
 
 from leto.errors import ConfigurationRefused, OutcomeUnknown
 from leto.raft.messages import AppendEntriesReply, Message, RequestVote
+from leto.replica.deferred import DeferredWrite
 from leto.replica.fate import Fate
 from leto.replica.proposals import CONGESTED_REQUESTS
-from leto.requests import DeferredWrite
 from tests.replica.cluster import Cluster, Node, Outcome, packed
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hiredis
 import pytest
-from cluster import Cluster
 
 from leto.errors import NothingToSnapshot, RequestRefused
 from leto.keyspace.steps import LONG
 from leto.replica.driver import APPLY_SECONDS
+from tests.replica.cluster import Cluster
 
 MANY = 20 * LONG
 

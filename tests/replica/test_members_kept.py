@@ -9,8 +9,8 @@ import pytest
 from leto.config import Address
 from leto.errors import ConfigurationRefused, UnknownMember
 from leto.interfaces import Identity
-from leto.peer.memory import MemoryTransport
 from leto.raft.configuration import Member
+from leto.twins.transport import MemoryTransport
 from tests.replica.cluster import CLUSTER_ID, Cluster, Node, Outcome
 
 

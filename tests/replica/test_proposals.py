@@ -5,8 +5,8 @@ from twisted.internet.defer import Deferred
 
 from leto.errors import LetoError, NotLeader, OutcomeUnknown, Overloaded
 from leto.raft.messages import Entry
+from leto.replica.deferred import DeferredWrite
 from leto.replica.proposals import CONGESTED_REQUESTS, Proposals
-from leto.requests import DeferredWrite
 
 
 def submit(proposals: Proposals, payload: bytes, count: int) -> Deferred:

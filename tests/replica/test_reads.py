@@ -4,8 +4,8 @@ from twisted.internet.defer import Deferred
 
 from leto.errors import NoQuorum, Stopping
 from leto.raft.ready import ReadState
+from leto.replica.deferred import DeferredRead
 from leto.replica.reads import Reads
-from leto.requests import DeferredRead
 
 
 def submit(reads: Reads, now: float) -> Deferred:

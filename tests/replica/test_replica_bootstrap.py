@@ -6,7 +6,7 @@ from leto.config import Address, Config
 from leto.interfaces import Identity
 from leto.replica.joining import bootstrap, needs_bootstrap
 from leto.storage import FileStore
-from leto.storage.simulated import PowerLost, SimulatedDisk
+from leto.twins.disk import PowerLost, SimulatedDisk
 
 CONFIG = Config(id="id1")
 CLUSTER = "0123456789abcdef" * 2

@@ -8,7 +8,7 @@ import pytest
 
 from leto.errors import NoRoom, Stopping
 from leto.raft.messages import InstallSnapshot
-from leto.storage.memory import MemoryFlusher
+from leto.twins.store import MemoryFlusher
 from tests.replica.cluster import Cluster, Node, Outcome
 
 

@@ -1,14 +1,5 @@
 from __future__ import annotations
 
-import pytest
-from conversation import Client, Node
+from tests.clients.conftest import client, node
 
-
-@pytest.fixture
-def node() -> Node:
-    return Node()
-
-
-@pytest.fixture
-def client(node: Node) -> Client:
-    return node.client()
+__all__ = ["client", "node"]

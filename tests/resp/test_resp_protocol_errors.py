@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from conversation import Node
+
+from tests.clients.conversation import Node
 
 LONG = b"1" * 65_540
 PREFIX = b"SET k v\r\nGET k\r\n"  # what comes before is answered
 
-# The words are those of redis-server 7.0.15: `python -m tests.resp.against_redis` compares.
+# The words are those of redis-server 7.0.15: `python -m tests.clients.against_redis` compares.
 CASES = [
     (b"*x\r\n", "invalid multibulk length"),
     (b"*\r\n", "invalid multibulk length"),

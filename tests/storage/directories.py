@@ -8,7 +8,7 @@ from leto.interfaces import Identity
 from leto.raft.configuration import Configuration, Member, encode
 from leto.raft.messages import Entry, EntryKind, HardState, SnapshotMeta
 from leto.storage import FileStore
-from leto.storage.simulated import SimulatedDisk
+from leto.twins.disk import SimulatedDisk
 
 IDENTITY = Identity("00112233445566778899aabbccddeeff", "id1")
 CONFIGURATION = Configuration((Member("id1", "host:1", True),))

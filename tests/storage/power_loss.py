@@ -18,7 +18,7 @@ from leto.interfaces import Identity
 from leto.raft.configuration import Configuration, Member
 from leto.raft.messages import Entry, HardState, SnapshotMeta
 from leto.storage import FileStore
-from leto.storage.simulated import PowerLost, SimulatedDisk
+from leto.twins.disk import PowerLost, SimulatedDisk
 
 IDENTITY = Identity("00112233445566778899aabbccddeeff", "id1")
 CONFIGURATION = Configuration((Member("id1", "host:1", True),))

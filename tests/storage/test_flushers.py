@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from leto.errors import Stopping
-from leto.storage import AdaptiveFlusher, InlineFlusher, MemoryFlusher, ThreadFlusher
+from leto.storage import AdaptiveFlusher, InlineFlusher, ThreadFlusher
 from leto.storage.flush import (
     BESIDE_SECONDS,
     CONTRARY_JOBS,
@@ -19,6 +19,7 @@ from leto.storage.flush import (
     QUICK_SECONDS,
     REST_SECONDS,
 )
+from leto.twins.store import MemoryFlusher
 
 
 class Reactor:

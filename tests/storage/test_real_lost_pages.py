@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from directories import IDENTITY, commands, log_of
 
 from leto.errors import StorageError
 from leto.raft.messages import HardState
 from leto.storage import FileStore, recovery
 from leto.storage.segments import name_of
+from tests.storage.directories import IDENTITY, commands, log_of
 from tests.storage.mounts import LossyDisk, lossy_disk
 
 WRITTEN = commands(1, 6)

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from directories import (
+
+from leto.errors import CorruptStorage, ForeignDirectory, StorageError
+from leto.interfaces import Identity
+from leto.raft.messages import Entry, HardState
+from leto.storage import FileStore
+from leto.storage.records import HEADER_BYTES as RECORD_HEADER
+from leto.storage.segments import HEADER_BYTES
+from leto.twins.disk import SimulatedDisk
+from tests.storage.directories import (
     HARD_STATE,
     IDENTITY,
     IDENTITY_FILE,
@@ -21,14 +29,6 @@ from directories import (
     stopped,
     take,
 )
-
-from leto.errors import CorruptStorage, ForeignDirectory, StorageError
-from leto.interfaces import Identity
-from leto.raft.messages import Entry, HardState
-from leto.storage import FileStore
-from leto.storage.records import HEADER_BYTES as RECORD_HEADER
-from leto.storage.segments import HEADER_BYTES
-from leto.storage.simulated import SimulatedDisk
 
 ENTRIES = [configuration_entry(1), *commands(2, 6), *commands(6, 9, term=2)]
 

@@ -7,12 +7,12 @@ import subprocess
 import sys
 
 import pytest
-from directories import configuration_entry, meta
 
 from leto.interfaces import Identity
 from leto.raft.messages import Entry, HardState
 from leto.storage import FileStore
 from leto.storage.dump import main
+from tests.storage.directories import configuration_entry, meta
 
 SET = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$3\r\n\x00\xffv\r\n"
 BATCH = b"\x01" + (1_700_000_000_000).to_bytes(8, "big") + (2).to_bytes(4, "big") + SET * 2

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from whole_directory import Original, build, cuts, flips
+
+from tests.storage.whole_directory import Original, build, cuts, flips
 
 DIRECTORIES = {
     "stopped": {"clean": True, "compacted": 0, "waiting": "received"},

@@ -7,14 +7,14 @@ import os
 import threading
 
 import pytest
-from directories import IDENTITY, commands, log_of, meta, new_store, open_store, segment, take
 
 from leto.errors import CorruptStorage, StorageError
 from leto.raft.messages import HardState
 from leto.storage import recovery
 from leto.storage.log import Log
-from leto.storage.simulated import PowerLost, SimulatedDisk
 from leto.storage.store import FileStore
+from leto.twins.disk import PowerLost, SimulatedDisk
+from tests.storage.directories import IDENTITY, commands, log_of, meta, new_store, open_store, segment, take
 from tests.storage.test_storage_killed_then_power import durable
 
 EIO = os.strerror(errno.EIO)

@@ -6,11 +6,11 @@ import errno
 import os
 
 import pytest
-from directories import commands, log_of, meta, new_store, open_store, take
 
 from leto.errors import NoRoom, StorageError
 from leto.raft.messages import HardState
-from leto.storage.simulated import SimulatedDisk
+from leto.twins.disk import SimulatedDisk
+from tests.storage.directories import commands, log_of, meta, new_store, open_store, take
 
 
 class Failing:

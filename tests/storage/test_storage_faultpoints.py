@@ -7,10 +7,11 @@ import subprocess
 import sys
 
 import pytest
-from directories import CONFIGURATION, IDENTITY, commands, configuration_entry
 
 from leto.raft.messages import HardState, SnapshotMeta
-from leto.storage import FileStore, MemoryStore, faultpoints, snapshot_file
+from leto.storage import FileStore, faultpoints, snapshot_file
+from leto.twins.store import MemoryStore
+from tests.storage.directories import CONFIGURATION, IDENTITY, commands, configuration_entry
 
 
 def meta(index, term):

@@ -5,7 +5,15 @@ from __future__ import annotations
 import zlib
 
 import pytest
-from directories import (
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leto.errors import CorruptStorage
+from leto.interfaces import Identity
+from leto.raft.messages import Entry, HardState, SnapshotMeta
+from leto.storage import identity, records
+from leto.twins.disk import SimulatedDisk
+from tests.storage.directories import (
     CONFIGURATION,
     HARD_STATE,
     IDENTITY_FILE,
@@ -17,14 +25,6 @@ from directories import (
     snapshot,
     take,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
-from leto.errors import CorruptStorage
-from leto.interfaces import Identity
-from leto.raft.messages import Entry, HardState, SnapshotMeta
-from leto.storage import identity, records
-from leto.storage.simulated import SimulatedDisk
 
 CLUSTER = "00112233445566778899aabbccddeeff"
 SERVER = "f3436f50b2f7f161"  # the beginning of SHA-256("id1")

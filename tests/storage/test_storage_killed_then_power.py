@@ -4,7 +4,7 @@ must be durable before it does."""
 import pytest
 
 from leto.raft.messages import HardState
-from leto.storage.simulated import PowerLost, SimulatedDisk
+from leto.twins.disk import PowerLost, SimulatedDisk
 from tests.storage.directories import DIRECTORY, IDENTITY, commands, log_of, open_store, take
 
 

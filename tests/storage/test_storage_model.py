@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from directories import CONFIGURATION, IDENTITY, open_store
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from leto.errors import LetoError
 from leto.raft.messages import Entry, HardState, SnapshotMeta
-from leto.storage import MemoryStore
-from leto.storage.simulated import SimulatedDisk
+from leto.twins.disk import SimulatedDisk
+from leto.twins.store import MemoryStore
+from tests.storage.directories import CONFIGURATION, IDENTITY, open_store
 
 INDEX = st.integers(0, 30)
 TERM = st.integers(0, 6)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from power_loss import Machine
 
 from leto.errors import StorageError
 from leto.storage import hard_state, recovery
+from tests.storage.power_loss import Machine
 
 
 @pytest.mark.parametrize("seed", [0, 1, pytest.param(2, marks=pytest.mark.soak)])

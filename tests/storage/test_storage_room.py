@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from directories import commands, meta, new_store, take
 
 from leto.errors import NoRoom
 from leto.interfaces import DiskSpace
 from leto.raft.messages import HardState
-from leto.storage.simulated import SimulatedDisk
 from leto.storage.store import FileStore
+from leto.twins.disk import SimulatedDisk
+from tests.storage.directories import commands, meta, new_store, take
 
 KEPT = 100_000
 

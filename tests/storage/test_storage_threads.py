@@ -8,14 +8,14 @@ import threading
 import time
 
 import pytest
-from directories import commands, meta, new_store, open_store, take
 
 from leto.errors import Compacted, StorageError
 from leto.interfaces import Identity
 from leto.raft.messages import HardState
 from leto.storage import FileStore
 from leto.storage.everysec import EverySecond
-from leto.storage.simulated import SimulatedDisk
+from leto.twins.disk import SimulatedDisk
+from tests.storage.directories import commands, meta, new_store, open_store, take
 
 
 def test_readers_see_whole_entries_while_the_writer_appends_replaces_and_drops(ram_path):

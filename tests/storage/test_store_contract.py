@@ -8,7 +8,8 @@ from leto.errors import Compacted, ForeignDirectory, NothingToSnapshot, StorageE
 from leto.interfaces import Identity, Store
 from leto.raft.configuration import Configuration, Member
 from leto.raft.messages import Entry, EntryKind, HardState, SnapshotMeta
-from leto.storage import FileStore, MemoryStore
+from leto.storage import FileStore
+from leto.twins.store import MemoryStore
 
 IDENTITY = Identity("0123456789abcdef0123456789abcdef", "id1")
 CONFIGURATION = Configuration((Member("id1", "host:1", True),))

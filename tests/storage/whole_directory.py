@@ -6,7 +6,13 @@ import os.path
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from directories import (
+from leto.errors import StorageError
+from leto.interfaces import Identity
+from leto.raft.messages import Entry, HardState, SnapshotMeta
+from leto.storage import FileStore, records, watermark
+from leto.storage.segments import SUFFIX, decode_header, scan
+from leto.twins.disk import SimulatedDisk
+from tests.storage.directories import (
     Files,
     changed,
     commands,
@@ -18,13 +24,6 @@ from directories import (
     open_store,
     take,
 )
-
-from leto.errors import StorageError
-from leto.interfaces import Identity
-from leto.raft.messages import Entry, HardState, SnapshotMeta
-from leto.storage import FileStore, records, watermark
-from leto.storage.segments import SUFFIX, decode_header, scan
-from leto.storage.simulated import SimulatedDisk
 
 RECEIVED = b"received " * 20
 PARTIAL_AT, COMPLETE_AT = 90, 80

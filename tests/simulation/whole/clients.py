@@ -24,7 +24,7 @@ from leto.errors import (
     Stopping,
 )
 from leto.keyspace.replies import NULL_ARRAY, OK
-from leto.storage.simulated import PowerLost
+from leto.twins.disk import PowerLost
 from tests.simulation.whole.linearizability import NEVER, UNKNOWN, Event, Model
 from tests.simulation.whole.versions import PUT
 

@@ -26,8 +26,8 @@ from leto.keyspace.machine import Machine, understood
 from leto.replica import Replica
 from leto.replica.driver import APPLY_SECONDS
 from leto.replica.joining import bootstrap, needs_bootstrap
-from leto.storage.simulated import PowerLost, SimulatedDisk
 from leto.storage.store import FileStore
+from leto.twins.disk import PowerLost, SimulatedDisk
 from tests.simulation.whole.process import Process, SlowFlusher
 from tests.simulation.whole.versions import LATER, LEVEL
 from tests.simulation.whole.wires import Transport
@@ -297,7 +297,7 @@ class Host:
             asked = named
 
     def _shut_out(self, process: Process) -> None:
-        """As leto.service: ask again."""
+        """As leto.process.service: ask again."""
         if process.alive and not process.stopping and not self.joining:
             self.joining = True
             self.world.record("shut", f"{self.name} asks again")

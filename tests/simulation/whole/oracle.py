@@ -27,8 +27,8 @@ from leto.raft.messages import (
     RequestVoteReply,
 )
 from leto.raft.state import Role, State
-from leto.storage.simulated import SimulatedDisk
 from leto.storage.store import FileStore
+from leto.twins.disk import SimulatedDisk
 from tests.simulation.whole.recovered import last_configuration, opened, recover
 
 if TYPE_CHECKING:

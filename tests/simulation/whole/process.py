@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from leto.errors import NoRoom, NothingToSnapshot, ProtocolError, Stopping, StorageError
 from leto.interfaces import PeerListener
-from leto.storage.simulated import PowerLost
+from leto.twins.disk import PowerLost
 from tests.simulation.whole.timeline import Call, ProcessClock
 
 FATAL_WITHIN = 1.0  # seconds from a failed job's report to the process's end

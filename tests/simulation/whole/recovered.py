@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from leto.raft.configuration import Configuration, decode
-from leto.storage.simulated import SimulatedDisk
 from leto.storage.store import FileStore
+from leto.twins.disk import SimulatedDisk
 
 
 def last_configuration(store: FileStore) -> Configuration | None:

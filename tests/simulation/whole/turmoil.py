@@ -20,7 +20,7 @@ from leto.errors import (
     StorageError,
     TransferFailed,
 )
-from leto.storage.simulated import PowerLost
+from leto.twins.disk import PowerLost
 from tests.simulation.whole.deadlines import Deadlines, Order
 from tests.simulation.whole.host import Host
 from tests.simulation.whole.oracle import Oracle

@@ -1,4 +1,4 @@
-"""The simulated network: leto.peer.memory's, among processes that stand still or die, in weather."""
+"""The simulated network: leto.twins.transport's, among processes that stand still or die, in weather."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from leto.interfaces import Identity, PeerListener
-from leto.peer.memory import MemoryNetwork, MemoryTransport
 from leto.raft.messages import Message
+from leto.twins.transport import MemoryNetwork, MemoryTransport
 from tests.simulation.whole.process import Gate, Process
 from tests.simulation.whole.timeline import Timeline
 

@@ -21,8 +21,8 @@ from leto.keyspace.machine import Machine
 from leto.raft.configuration import Configuration, Member, encode
 from leto.raft.messages import Entry, EntryKind, HardState, Message
 from leto.replica import compaction, peering
-from leto.storage.simulated import PowerLost
 from leto.storage.store import FileStore
+from leto.twins.disk import PowerLost
 from tests.simulation.plan import Outcome, Plan, SimulationFailed, Trace
 from tests.simulation.whole.clients import (
     GROUP_OPERATIONS,

@@ -1,0 +1,1 @@
+"""One client's way through a node: its connection, its session, its queue of requests, its replies."""

@@ -1,0 +1,270 @@
+"""The queue of one client's runs: what may start when, and what is sent when. A session is one of these.
+
+- Replies leave in the order of the requests: `_pending` holds the runs (leto.clients.runs), and is flushed from its
+  head; one write to the output for all that is answered within a reactor turn.
+- Writes are handed to the replica as they come; reads wait until the writes before them are resolved, a write waits
+  until the reads before it are evaluated.
+- When the client is read from, and what is kept of it, is leto.clients.flow's.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+
+from leto.clients.flow import Flow
+from leto.clients.output import Output
+from leto.clients.runs import MixedRun, ReadRun, Run, Task, WriteRun
+from leto.keyspace.replies import Reply
+from leto.resp.codec import Request, encode
+
+if TYPE_CHECKING:
+    from leto.clients.state import ServerState
+
+log = Logger()
+
+
+def _ignore(is_reading: bool) -> None:
+    """There is nobody to read from any more."""
+
+
+class RunQueue(Flow):
+    """`reading` are the runs under way that read, in order; `writing` counts the write runs under way.
+    `silent`: the request at hand gets no reply (CLIENT REPLY)."""
+
+    # More attributes than the interpreter keeps in an object without a dictionary of its own (30): each look at one of
+    # them, and each call of a method, would go through that.
+    __slots__ = (
+        "_backlog",
+        "_flush_planned",
+        "_pending",
+        "_proceeding",
+        "_receiving",
+        "_unstarted",
+        "prompt_until",
+        "reading",
+        "resp3",
+        "silent",
+        "writing",
+    )
+
+    def __init__(self, state: ServerState, output: Output, set_reading: Callable[[bool], None]) -> None:
+        super().__init__(state, output, set_reading)
+        self.resp3 = False
+        self.silent = False
+        self.writing = 0
+        self.prompt_until = 0.0  # a request that comes by then follows the last reply at once
+        self.reading: deque[ReadRun | MixedRun] = deque()
+        self._pending: deque[Run] = deque()
+        self._unstarted: deque[Run] = deque()
+        self._backlog: deque[Request] = deque()  # requests behind a blocking one
+        self._receiving = False  # in the middle of a chunk: all its answers leave together
+        self._proceeding = False
+        self._flush_planned = False
+
+    def answer(self, reply: Reply) -> None:
+        """Queue a reply that is known already."""
+        run = Run(0, b"" if self.silent else encode(reply, self.resp3))
+        run.size += len(run.output or b"")
+        self.pending_bytes += run.size
+        self._pending.append(run)
+
+    def _add(self, run: Run) -> None:
+        pending = self._pending
+        self.pending_bytes += run.size
+        if pending:
+            pending.append(run)
+            if type(run) is not Task:
+                self._unstarted.append(run)
+            return
+        pending.append(run)
+        if type(run) is not Task:
+            try:
+                run.start()  # nothing is before it
+            except Exception:  # noqa: BLE001 - as in proceed()
+                self.fault()
+
+    def proceed(self) -> None:
+        """Start what may start, evaluate what may be evaluated, send what is answered. Called whenever a run ends.
+        A fault of ours is logged, and ends this connection only."""
+        if self._proceeding or self.closed:
+            return
+        unstarted, reading = self._unstarted, self.reading
+        if unstarted or reading:
+            turns, seconds = self.state.turns, self.state.seconds
+            self._proceeding = True
+            try:
+                while True:
+                    if reading and reading[0].ready:
+                        if self.is_full and reading[0].may_wait:
+                            break  # until drained()
+                        if turns.is_over:
+                            turns.wait(self)
+                            break
+                        began = seconds()
+                        whole = reading[0].evaluate()  # type: ignore[union-attr]  # a MixedRun is never ready
+                        turns.spent(seconds() - began)
+                        if not whole:
+                            if not self.is_full or not reading[0].may_wait:
+                                turns.wait(self)
+                            break  # else until drained()
+                        reading.popleft()
+                    elif unstarted and not (reading if unstarted[0].is_write else self.writing):
+                        unstarted.popleft().start()
+                    else:
+                        break
+            except Exception:  # noqa: BLE001 - see above
+                self.fault()
+            finally:
+                self._proceeding = False
+        if self.blocked == "exec" and (not self._pending or self._pending[-1].output is not None):
+            self.resume("exec")
+        elif not self._receiving:
+            self._flush()
+
+    def has_started_writes_after(self, run: Run) -> bool:
+        """Whether a write that came after `run`, which is not answered, was handed to the replica."""
+        pending = self._pending
+        waiting = set(map(id, self._unstarted))
+        later = islice(pending, pending.index(run) + 1, None)
+        return any(after.is_write and id(after) not in waiting for after in later)
+
+    def is_alone(self, run: Run) -> bool:
+        """Whether that run, which is answered now, is all that the client waits for: its reply may be sent at once."""
+        pending = self._pending
+        return (
+            len(pending) == 1
+            and pending[0] is run
+            and not (self._receiving or self._proceeding or self.closing or self.half_closed or self.blocked)
+            and not self._backlog
+            and self._takes
+            and not self.output.unsent
+        )
+
+    def is_next(self, run: Run) -> bool:
+        """Whether every run before it has been sent its reply."""
+        return bool(self._pending) and self._pending[0] is run
+
+    def answer_alone(self, run: ReadRun | WriteRun, output: bytes) -> None:
+        """Send the reply of a run that is_alone(): what proceed() comes to for it."""
+        self._pending.popleft()
+        self.pending_bytes -= run.size
+        if not run.silent:
+            self.state.output_total += len(output)
+            self.output.write(output)
+            if self.output.unsent:
+                self._mind_limits()
+
+    def _flush(self) -> None:
+        pending = self._pending
+        if len(pending) > 1 and pending[-1].output is None and pending[0].output is not None:
+            # More is under way and may be answered in this very turn: one write for all of it.
+            if not self._flush_planned:
+                self._flush_planned = True
+                self.state.soon(self._flush_as_planned)
+            return
+        self._flush_now()
+
+    def _flush_as_planned(self) -> None:
+        if self._flush_planned and not self.closed:
+            self._flush_now()
+
+    def _flush_now(self) -> None:
+        self._flush_planned = False
+        pending = self._pending
+        if pending and pending[0].output is not None:
+            run = pending.popleft()
+            self.pending_bytes -= run.size
+            data: bytes = run.output  # type: ignore[assignment]
+            if pending and pending[0].output is not None:
+                outputs = [data]
+                while pending and pending[0].output is not None:
+                    run = pending.popleft()
+                    self.pending_bytes -= run.size
+                    outputs.append(run.output)  # type: ignore[arg-type]
+                data = b"".join(outputs)
+            if data:
+                self.state.output_total += len(data)
+                self.output.write(data)
+        if (
+            not pending
+            and not self.closed
+            and (self.closing or (self.half_closed and not (self._backlog or self._held)))
+        ):
+            self.closing = True
+            self.output.close()
+        self._mind_limits()
+
+    def send_early(self, run: Run, data: bytes, value: bytes | None = None) -> None:
+        """Part of the reply of `run`, which is being evaluated: every run before it is answered.
+
+        `value` follows `data` and is ended by CRLF. It is not copied: all clients that wait for it share it.
+        """
+        pending = self._pending
+        while pending and pending[0] is not run:
+            before = pending.popleft()
+            self.pending_bytes -= before.size
+            data = (before.output or b"") + data
+        self.state.output_total += len(data)
+        self.output.write(data)
+        if value is not None:
+            self.state.output_total += len(value) + 2
+            self.output.write(value)
+            self.output.write(b"\r\n")
+        self._mind_limits()
+
+    def drained(self) -> None:
+        """The client has taken everything."""
+        self._end_soft_limit()
+        self.proceed()
+
+    # the end -----------------------------------------------------------------------------------------
+
+    @property
+    def unanswered(self) -> bool:
+        return bool(self._pending or self._backlog or self._held)
+
+    def end_of_input(self) -> None:
+        """The client closed its half: what it asked for is answered, then the connection closes."""
+        self.half_closed = True
+        self.proceed()
+
+    def close(self) -> None:
+        """The node stops: send what is answered, then close."""
+        self.closing = True
+        self._flush_now()
+        self.output.close()
+
+    def kill(self) -> None:
+        """Close at once; what waits is dropped."""
+        self.closing = True
+        self.drop_held()
+        self.output.abort()
+
+    def fault(self) -> None:
+        """A bug of ours while answering: the exception at hand is logged. The client must not wait for ever."""
+        log.failure("answering {client} failed: its connection is closed", client=self.peer)
+        self.kill()
+
+    def lost(self) -> None:
+        """The connection is gone. What is in the log goes its way; nothing more is started."""
+        self.closed = self.closing = True
+        state = self.state
+        state.sessions.pop(self.id, None)
+        state.memory.forget(self._as_session)
+        state.pump.discard(self)
+        self._flush_planned = False
+        self._end_soft_limit()
+        self.drop_held()
+        self._pending.clear()
+        self._unstarted.clear()
+        self._backlog.clear()
+        for run in self.reading:
+            run.drop()
+        self.reading.clear()
+        self._set_reading = _ignore
+        self.output.detach()

@@ -1,0 +1,17 @@
+"""The commands that are not the keyspace's: about the connection, the server, the cluster.
+
+A file of commands registers itself by standing in this folder.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+import leto.clients.transaction  # noqa: F401 - MULTI and what belongs to it
+from leto.clients.table import CONNECTION
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["CONNECTION"]

@@ -1,0 +1,273 @@
+"""CONFIG: the node's settings by Redis's names where Redis has one, else by Leto's options' names.
+
+GET shows all but secrets of the cluster; SET changes what can change while the node runs, on this node only and
+until it restarts. See https://redis.io/commands/config/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from leto.clients.state import ServerState
+from leto.clients.table import command, container
+from leto.commands.inert_settings import INERT, Unacceptable, number, size, switch
+from leto.config import LONGEST_PASSWORD, OutputLimits
+from leto.errors import ConfigError
+from leto.keyspace.glob import PatternTooLong, compile_pattern
+from leto.keyspace.replies import OK, SYNTAX_ERROR, Error, Reply
+from leto.options import OPTIONS, parse_output_limits
+from leto.reactor import descriptors
+from leto.resp.codec import Request
+
+if TYPE_CHECKING:
+    from leto.clients.session import Session
+
+_ADMIN = "admin noscript loading stale"
+_EACH = "O(N) when N is the number of configuration parameters provided"
+
+container(
+    "CONFIG",
+    group="server",
+    since="2.0.0",
+    summary="A container for server configuration commands",
+    help=(
+        "GET <pattern>",
+        "    Return parameters matching the glob-like <pattern> and their values.",
+        "SET <directive> <value>",
+        "    Set the configuration <directive> to <value>.",
+        "RESETSTAT",
+        "    Reset statistics reported by the INFO command.",
+        "REWRITE",
+        "    Rewrite the configuration file.",
+    ),
+)
+
+
+# What can be read ------------------------------------------------------------------------------
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def parameters(state: ServerState) -> dict[str, Any]:
+    """Every parameter's value now, by name."""
+    config = state.config
+    shown: dict[str, Any] = {
+        # Redis's names
+        "appendfsync": config.fsync,
+        "bind": config.listen.host or "* -::*",
+        "client-output-buffer-limit": state.output_limits,
+        "client-query-buffer-limit": state.query_buffer_limit,
+        "cluster-enabled": _yes(config.on_follower == "moved"),
+        "databases": 1,
+        "dir": config.raftdir,
+        "latency-monitor-threshold": _milliseconds(state.meter.threshold),
+        "logfile": config.log_file or "",
+        "loglevel": {"info": "notice", "warn": "warning", "error": "warning"}.get(config.log_level, config.log_level),
+        "maxclients": state.maxclients,
+        "maxmemory-clients": state.memory.limit,
+        "port": config.listen.port,
+        "protected-mode": _yes(state.protected_mode),
+        "proto-max-bulk-len": config.max_bulk_bytes,
+        "requirepass": (state.password or b"").decode("utf-8", "surrogateescape"),
+        "slowlog-log-slower-than": state.slowlog.threshold,
+        "slowlog-max-len": state.slowlog.length,
+        "tcp-keepalive": state.tcp_keepalive,
+        "timeout": state.idle.timeout,
+        # Leto's: what CONFIG SET may have changed
+        "client-pending-bytes": state.pending_bytes,
+    }
+    for name, inert in INERT.items():
+        shown[name] = state.inert_settings.get(inert.name, inert.default)
+    for name, option in OPTIONS.items():
+        if name not in shown:
+            value = getattr(config, option.field)
+            shown[name] = "" if value is None else option.show(value)
+    return shown
+
+
+# What can be set -----------------------------------------------------------------------------------
+
+
+def _set(attribute: str) -> Callable[[ServerState, Any], None]:
+    return lambda state, value: setattr(state, attribute, value)
+
+
+def _set_threshold(state: ServerState, value: int) -> None:
+    state.slowlog.threshold = value
+
+
+def _set_latency_threshold(state: ServerState, milliseconds: int) -> None:
+    state.meter.threshold = milliseconds / 1000
+
+
+def _output_limits(text: bytes) -> Callable[[OutputLimits], OutputLimits]:
+    """What becomes of the limits by that: classes that it does not name keep theirs."""
+    words = text.decode("latin-1")
+    try:
+        parse_output_limits(words)
+    except ValueError as error:
+        raise Unacceptable(str(error)) from None
+    return lambda limits: parse_output_limits(words, limits)
+
+
+def _set_output_limits(state: ServerState, change: Callable[[OutputLimits], OutputLimits]) -> None:
+    state.output_limits = change(state.output_limits)
+
+
+def _clients_memory(text: bytes) -> int:
+    if text.endswith(b"%"):
+        raise Unacceptable("Leto holds no memory limit for its data that this could be a share of: give bytes")
+    return size(0)(text)
+
+
+def _set_password(state: ServerState, value: bytes | None) -> None:
+    """From now on; who is connected stays, and without a password all are welcome."""
+    state.password = value
+    if value is None:
+        for session in state.sessions.values():
+            session.reader.authenticated = True
+
+
+def _password(text: bytes) -> bytes | None:
+    if len(text) > LONGEST_PASSWORD:
+        raise Unacceptable(f"a password is {LONGEST_PASSWORD} bytes at most: AUTH takes no longer one")
+    return text or None
+
+
+def _clients_there_is_room_for(text: bytes) -> int:
+    wanted = number(1, (1 << 32) - 1)(text)
+    try:
+        room = descriptors.adjust(wanted).maxclients
+    except ConfigError:
+        room = 0
+    if room < wanted:
+        raise Unacceptable(
+            f"The operating system is not able to handle the specified number of clients, try with {room}"
+        )
+    return wanted
+
+
+_INT32 = (1 << 31) - 1
+_INT64 = (1 << 63) - 1
+SETTABLE: dict[str, tuple[Callable[[bytes], Any], Callable[[ServerState, Any], None]]] = {
+    "client-output-buffer-limit": (_output_limits, _set_output_limits),
+    "client-query-buffer-limit": (size(1 << 20), _set("query_buffer_limit")),
+    "client-pending-bytes": (size(1 << 16), _set("pending_bytes")),
+    "latency-monitor-threshold": (number(0, _INT64), _set_latency_threshold),
+    "maxclients": (_clients_there_is_room_for, _set("maxclients")),
+    "maxmemory-clients": (_clients_memory, lambda state, value: setattr(state.memory, "limit", value)),
+    "protected-mode": (switch, _set("protected_mode")),
+    "requirepass": (_password, _set_password),
+    "slowlog-log-slower-than": (number(-1, _INT64), _set_threshold),
+    "slowlog-max-len": (number(0, _INT64), lambda state, value: state.slowlog.resize(value)),
+    "tcp-keepalive": (number(0, _INT32), _set("tcp_keepalive")),
+    "timeout": (number(0, _INT32), lambda state, value: setattr(state.idle, "timeout", value)),
+}
+
+
+@command(
+    "GET",
+    -3,
+    _ADMIN,
+    group="server",
+    parent="CONFIG",
+    since="2.0.0",
+    summary="Get the values of configuration parameters",
+    complexity=_EACH,
+    syntax="parameter [parameter ...]",
+)
+def get(session: Session, argv: Request) -> Reply:
+    try:
+        wanted = [compile_pattern(pattern, nocase=True).match for pattern in argv[2:]]
+    except PatternTooLong as error:
+        return Error(f"ERR {error}".encode())
+    return {
+        name.encode(): str(value).encode("utf-8", "surrogateescape")  # names of files are any bytes
+        for name, value in parameters(session.state).items()
+        if any(matches(name.encode()) for matches in wanted)
+    }
+
+
+@command(
+    "SET",
+    -4,
+    _ADMIN,
+    group="server",
+    parent="CONFIG",
+    since="2.0.0",
+    summary="Set configuration parameters to the given values",
+    complexity=_EACH,
+    syntax="parameter value [parameter value ...]",
+    tips="request_policy:all_nodes response_policy:all_succeeded",
+)
+def set_(session: Session, argv: Request) -> Reply:
+    """All of them or none."""
+    if len(argv) % 2:
+        return SYNTAX_ERROR
+    state = session.state
+    known = parameters(state)
+    names: set[str] = set()
+    changes: dict[str, Any] = {}
+    for given, value in zip(argv[2::2], argv[3::2], strict=True):
+        name = given.decode("latin-1").lower()
+        if name not in known:
+            return Error(b"ERR Unknown option or number of arguments for CONFIG SET - '%b'" % given)
+        inert = INERT.get(name)
+        if name in names:
+            return _failed(name, "duplicate parameter")
+        if inert is None and name not in SETTABLE:
+            return _failed(name, "can't set immutable config")
+        names.add(name)
+        try:
+            if inert is not None:
+                changes[inert.name] = inert.parse(value)
+            else:
+                changes[name] = SETTABLE[name][0](value)
+        except Unacceptable as reason:
+            return _failed(name, str(reason))
+    for name, value in changes.items():
+        if name in INERT:
+            state.inert_settings[name] = str(value)
+        else:
+            SETTABLE[name][1](state, value)
+    return OK
+
+
+def _failed(name: str, reason: str) -> Error:
+    return Error(f"ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}".encode())
+
+
+@command(
+    "RESETSTAT",
+    2,
+    _ADMIN,
+    group="server",
+    parent="CONFIG",
+    since="2.0.0",
+    summary="Reset the stats returned by INFO",
+)
+def resetstat(session: Session, argv: Request) -> Reply:
+    session.state.reset_statistics()
+    return OK
+
+
+@command(
+    "REWRITE",
+    2,
+    _ADMIN,
+    group="server",
+    parent="CONFIG",
+    since="2.8.0",
+    summary="Rewrite the configuration file with the in memory configuration",
+)
+def rewrite(session: Session, argv: Request) -> Reply:
+    if session.state.config.config_file is None:
+        return Error(b"ERR The server is running without a config file")
+    return Error(b"ERR Rewriting config file: Leto never writes to its config file; edit it and restart the node")

@@ -1,0 +1,251 @@
+"""LATENCY and MEMORY: what of Redis's diagnostics has a meaning in a node of Leto.
+
+See https://redis.io/commands/latency/ and https://redis.io/commands/memory/.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+
+from leto.clients.table import command, container
+from leto.commands.info import peak_bytes, resident_bytes
+from leto.keyspace.numbers import parse_integer
+from leto.keyspace.replies import NOT_AN_INTEGER, SYNTAX_ERROR, Error, Reply, Verbatim
+from leto.keyspace.values import size
+from leto.reactor.stalls import Event
+from leto.resp.codec import Request
+
+if TYPE_CHECKING:
+    from leto.clients.session import Session
+
+_ADMIN = "admin noscript loading stale"
+GRAPH_COLUMNS = 60
+
+container(
+    "LATENCY",
+    group="server",
+    since="2.8.13",
+    summary="A container for latency diagnostics commands",
+    help=(
+        "DOCTOR",
+        "    Return a human readable latency analysis report.",
+        "GRAPH <event>",
+        "    Return an ASCII latency graph for the <event> class.",
+        "HISTORY <event>",
+        "    Return time-latency samples for the <event> class.",
+        "LATEST",
+        "    Return the latest latency samples for all events.",
+        "RESET [<event> ...]",
+        "    Reset latency data of one or more <event> classes.",
+        "    (default: reset all data for all event classes)",
+        "HISTOGRAM [COMMAND ...]",
+        "    Return a cumulative distribution of latencies in the format of a histogram for the specified"
+        " command names.",
+        "    If no commands are specified then all histograms are replied.",
+    ),
+)
+
+
+_DIAGNOSIS = "nondeterministic_output request_policy:all_nodes response_policy:special"
+
+
+def _latency(name: str, arity: int, since: str, summary: str, syntax: str = "", tips: str = _DIAGNOSIS) -> Any:
+    return command(
+        name, arity, _ADMIN, group="server", parent="LATENCY", since=since, summary=summary, syntax=syntax, tips=tips
+    )
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+@_latency("LATEST", 2, "2.8.13", "Return the latest latency samples for all events.")
+def latency_latest(session: Session, argv: Request) -> Reply:
+    """Event, when it last took long, how long then, the longest of all; milliseconds, as Redis has it."""
+    return [
+        [name.encode(), event.samples[-1][0], _ms(event.samples[-1][1]), _ms(event.longest)]
+        for name, event in session.state.meter.events.items()
+    ]
+
+
+@_latency("HISTORY", 3, "2.8.13", "Return timestamp-latency samples for the event.", "event")
+def latency_history(session: Session, argv: Request) -> Reply:
+    event = _event(session, argv[2])
+    return [[at, _ms(seconds)] for at, seconds in event.samples] if event is not None else []
+
+
+def _event(session: Session, name: bytes) -> Event | None:
+    return session.state.meter.events.get(name.decode("utf-8", "replace"))
+
+
+@_latency("RESET", -2, "2.8.13", "Reset latency data for one or more events.", "[event [event ...]]")
+def latency_reset(session: Session, argv: Request) -> Reply:
+    """How many events there were. Without names the meter of INFO stalls begins anew as well."""
+    meter = session.state.meter
+    if len(argv) > 2:
+        return meter.reset_events(name.decode("utf-8", "replace") for name in argv[2:])
+    count = meter.reset_events()
+    meter.reset()
+    return count
+
+
+@_latency("DOCTOR", 2, "2.8.13", "Return a human readable latency analysis report.")
+def latency_doctor(session: Session, argv: Request) -> Reply:
+    meter = session.state.meter
+    lines = [
+        f"The reactor was away from its sockets and timers for at most {meter.longest * 1000:.1f} ms, and "
+        f"{meter.stalls} times for more than 20 ms, since the start or LATENCY RESET. INFO stalls has the worst.",
+        *(
+            f"- {name}: {len(event.samples)} seconds with one of at least {_ms(meter.threshold)} ms, the longest "
+            f"{_ms(event.longest)} ms"
+            for name, event in meter.events.items()
+        ),
+        "See also SLOWLOG GET and INFO commandstats.",
+    ]
+    return Verbatim("".join(f"{line}\n" for line in lines).encode())
+
+
+@_latency("GRAPH", 3, "2.8.13", "Return a latency graph for the event.", "event")
+def latency_graph(session: Session, argv: Request) -> Reply:
+    """A bar a sample, the oldest first."""
+    event = _event(session, argv[2])
+    if event is None:
+        return Error(b"ERR No samples available for event '%b'" % argv[2])
+    now = int(session.state.wall_clock())
+    lines = [f"{argv[2].decode()} - high {_ms(event.longest)} ms, low {_ms(min(s for _, s in event.samples))} ms"]
+    for at, seconds in event.samples:
+        bar = "#" * max(1, round(seconds / event.longest * GRAPH_COLUMNS))
+        lines.append(f"{now - at:>7} s ago {_ms(seconds):>6} ms {bar}")
+    return Verbatim("".join(f"{line}\n" for line in lines).encode())
+
+
+@_latency(
+    "HISTOGRAM",
+    -2,
+    "7.0.0",
+    "Return the cumulative distribution of latencies of a subset of commands or all.",
+    "[command [command ...]]",
+)
+def latency_histogram(session: Session, argv: Request) -> Reply:
+    """Calls by the time they took, cumulative: bounds are powers of two, in microseconds. What was quicker than
+    table.QUICK is one bucket: a clock finer than that would cost quick commands a part of their speed. CONFIG RESETSTAT
+    begins anew."""
+    table = session.state.table
+    asked = list(table.all())
+    if len(argv) > 2:
+        found = [known for name in argv[2:] if (known := table.find_path(name.lower())) is not None]
+        asked = [each for known in found for each in (known, *known.subcommands.values())]
+    return {
+        known.full_name.encode(): {b"calls": known.calls, b"histogram_usec": dict(known.histogram())}
+        for known in asked
+        if known.calls
+    }
+
+
+container(
+    "MEMORY",
+    group="server",
+    since="4.0.0",
+    summary="A container for memory diagnostics commands",
+    help=(
+        "DOCTOR",
+        "    Return memory problems reports.",
+        "STATS",
+        "    Return information about the memory usage of the server.",
+        "USAGE <key> [SAMPLES <count>]",
+        "    Return memory in bytes used by <key> and its value. Nested values are",
+        "    sampled up to <count> times (default: 5, 0 means sample all).",
+    ),
+)
+
+
+def _memory_usage_at_exec(session: Session, argv: Request) -> Reply:
+    return _wrong_usage(argv) or _size_of(session, argv[2])
+
+
+def _wrong_usage(argv: Request) -> Error | None:
+    if len(argv) not in (3, 5):
+        return SYNTAX_ERROR
+    if len(argv) == 5:
+        if argv[3].upper() != b"SAMPLES":
+            return SYNTAX_ERROR
+        samples = parse_integer(argv[4])
+        if samples is None:
+            return NOT_AN_INTEGER
+        if samples < 0:
+            return SYNTAX_ERROR
+    return None
+
+
+def _size_of(session: Session, key: bytes) -> int | None:
+    record = session.state.replica.machine.database.find(key)  # type: ignore[attr-defined]
+    return None if record is None else size(key, record)
+
+
+@command(
+    "USAGE",
+    -3,
+    "readonly",
+    takes_time=True,
+    at_exec=_memory_usage_at_exec,
+    keys=(2, 2, 1),
+    key_flags="RO",
+    group="server",
+    parent="MEMORY",
+    since="4.0.0",
+    summary="Estimate the memory usage of a key",
+    complexity="O(N) where N is the number of samples.",
+    syntax="key [SAMPLES count]",
+    categories="read",
+)
+def memory_usage(session: Session, argv: Request) -> Reply | Deferred[Reply]:
+    """An estimate; SAMPLES is checked and has no effect, since every size is known."""
+    wrong = _wrong_usage(argv)
+    if wrong is not None:
+        return wrong
+    machine: Any = session.state.replica.machine
+
+    def look(clock_ms: int) -> Reply:
+        machine.database.now = max(clock_ms, machine.time_ms)
+        return _size_of(session, argv[2])
+
+    return session.state.replica.read().addCallback(look)
+
+
+@command(
+    "DOCTOR",
+    2,
+    "",
+    group="server",
+    parent="MEMORY",
+    since="4.0.0",
+    summary="Outputs memory problems report",
+    tips="nondeterministic_output request_policy:all_shards response_policy:special",
+)
+def memory_doctor(session: Session, argv: Request) -> Reply:
+    return Verbatim(b"Sam, I can't find any memory issue in this node: Leto leaves memory to Python and the kernel.\n")
+
+
+@command(
+    "STATS",
+    2,
+    "",
+    group="server",
+    parent="MEMORY",
+    since="4.0.0",
+    summary="Show memory usage details",
+    tips="nondeterministic_output request_policy:all_shards response_policy:special",
+)
+def memory_stats(session: Session, argv: Request) -> Reply:
+    sessions = session.state.sessions.values()
+    keys = session.state.replica.machine.query((b"DBSIZE",), 0)
+    used = resident_bytes()
+    return {
+        b"peak.allocated": max(peak_bytes(), used),
+        b"total.allocated": used,
+        b"clients.normal": sum(other.kept_bytes for other in sessions),
+        b"keys.count": keys,
+        b"keys.bytes-per-key": used // keys if keys else 0,
+    }
