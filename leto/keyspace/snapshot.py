@@ -198,6 +198,9 @@ class Writer:
             self._bucket, self._waiting = found[0] + 1, iter(found[1])
 
 
+REJOIN = "move the data directory away and start the node with --join: it joins its cluster anew"
+
+
 def read(
     chunks: Iterable[bytes], index: int, random: Callable[[], float]
 ) -> Generator[None, None, tuple[Database, int]]:
@@ -211,7 +214,7 @@ def read(
         if database.index != index:
             raise ValueError(f"it holds the state at entry {database.index}, not {index}")
     except (ValueError, msgspec.MsgspecError) as error:
-        raise CorruptStorage(f"keyspace snapshot is damaged: {error}") from error
+        raise CorruptStorage(f"keyspace snapshot is damaged: {error}; {REJOIN}") from error
     return database, time_ms
 
 

@@ -79,7 +79,7 @@ class Node:
         if self.store.identity is None:
             self.store.identify(identity)
         source = random.Random(f"{self.cluster.seed} {self.name}")
-        machine = Machine(random=source.random, commands=self.commands)
+        machine = Machine(random=source.random, **({} if self.commands is None else {"commands": self.commands}))
         address = self.raft_address or str(self.config.raftbind)
         self.transport = MemoryTransport(network, identity, address, str(self.config.listen), machine.understands)
         self.flusher = MemoryFlusher() if slow_disk else InlineFlusher()
