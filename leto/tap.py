@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from twisted.python import usage
 
 from leto import __version__
+from leto.config.settings import OPTIONS
+from leto.config.sources import double_dashes, gathered, help_text, load
 from leto.errors import EX_CONFIG, CannotListen, ConfigError, ForeignDirectory, LetoError
-from leto.options import OPTIONS, double_dashes, gathered, help_text, load
 from leto.process.signals import hold_standard_descriptors, last_words, take_signals_early
 
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ def refuse(reason: object, status: int = EX_CONFIG) -> NoReturn:
 
 
 class Options(usage.Options):
-    """The options of `leto.options`, as Twisted parses them; takes Go's single dashes too."""
+    """The options of `leto.config.sources`, as Twisted parses them; takes Go's single dashes too."""
 
-    optParameters = [[option.name, None, None, option.help] for option in OPTIONS.values()]
+    optParameters = [[option.name, None, None, option.of.help] for option in OPTIONS.values()]
 
     def getUsage(self, width: int | None = None) -> str:
         return help_text("leto" if self.parent is None else "twistd [options of twistd] leto")

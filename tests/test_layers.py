@@ -16,7 +16,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "checksums": set(),
     "config": {"errors"},
-    "options": {"errors", "config"},
     "reactor": {"errors", "config"},
     "interfaces": {"raft.configuration", "raft.messages", "raft.reader", "keyspace.replies", "keyspace.steps"},
     "raft": {"errors"},
@@ -26,15 +25,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "replica": LEAVES | {"raft", "keyspace", "peer.requests", "peer.origins", "status"},
     "resp": {"errors", "config", "keyspace"},
     "clients": LEAVES | {"keyspace", "resp"},
-    "commands": LEAVES | {"clients", "keyspace", "options", "raft.configuration", "raft.messages", "resp", "status"},
+    "commands": LEAVES | {"clients", "keyspace", "raft.configuration", "raft.messages", "resp", "status"},
     "status": LEAVES | {"raft.configuration"},
     "admin": LEAVES | {"status"},
     "ctl": {"errors", "config", "status", "keyspace", "commands"},  # its reference prints the commands' table
     "bench": {"errors", "config"},
     "twins": LEAVES
     | {"keyspace", "peer", "raft.configuration", "raft.messages", "replica.deferred", "status", "storage"},
-    "process": LEAVES | {"admin", "clients", "commands", "keyspace", "options", "peer", "replica", "storage"},
-    "tap": {"errors", "options", "process"},
+    "process": LEAVES | {"admin", "clients", "commands", "keyspace", "peer", "replica", "storage"},
+    "tap": {"config", "errors", "process"},
     "main": {"tap", "ctl", "bench", "process.signals"},
 }
 

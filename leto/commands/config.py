@@ -7,16 +7,19 @@ until it restarts. See https://redis.io/commands/config/.
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from leto.clients.state import ServerState
 from leto.clients.table import command, container
 from leto.commands.inert_settings import INERT, Unacceptable, number, size, switch
 from leto.config import LONGEST_PASSWORD, OutputLimits
+from leto.config.kinds import Setting
+from leto.config.limits import parse_output_limits
+from leto.config.settings import OPTIONS, Option
 from leto.errors import ConfigError
 from leto.keyspace.glob import PatternTooLong, compile_pattern
 from leto.keyspace.replies import OK, SYNTAX_ERROR, Error, Reply
-from leto.options import OPTIONS, parse_output_limits
 from leto.reactor import descriptors
 from leto.resp.codec import Request
 
@@ -59,44 +62,57 @@ def parameters(state: ServerState) -> dict[str, Any]:
     """Every parameter's value now, by name."""
     config = state.config
     shown: dict[str, Any] = {
-        # Redis's names
-        "appendfsync": config.fsync,
         "bind": config.listen.host or "* -::*",
-        "client-output-buffer-limit": state.output_limits,
-        "client-query-buffer-limit": state.query_buffer_limit,
         "cluster-enabled": _yes(config.on_follower == "moved"),
         "databases": 1,
-        "dir": config.raftdir,
         "latency-monitor-threshold": _milliseconds(state.meter.threshold),
-        "logfile": config.log_file or "",
         "loglevel": {"info": "notice", "warn": "warning", "error": "warning"}.get(config.log_level, config.log_level),
-        "maxclients": state.maxclients,
-        "maxmemory-clients": state.memory.limit,
         "port": config.listen.port,
-        "protected-mode": _yes(state.protected_mode),
-        "proto-max-bulk-len": config.max_bulk_bytes,
         "requirepass": (state.password or b"").decode("utf-8", "surrogateescape"),
         "slowlog-log-slower-than": state.slowlog.threshold,
         "slowlog-max-len": state.slowlog.length,
-        "tcp-keepalive": state.tcp_keepalive,
-        "timeout": state.idle.timeout,
-        # Leto's: what CONFIG SET may have changed
-        "client-pending-bytes": state.pending_bytes,
     }
     for name, inert in INERT.items():
         shown[name] = state.inert_settings.get(inert.name, inert.default)
     for name, option in OPTIONS.items():
         if name not in shown:
-            value = getattr(config, option.field)
-            shown[name] = "" if value is None else option.show(value)
+            shown[name] = shown[option.of.redis or name] = _shown(option, state)
     return shown
+
+
+def _shown(option: Option, state: ServerState) -> str:
+    """Sizes in bytes, as Redis shows them; the rest as it is written."""
+    value = attrgetter(_where(option))(state) if option.of.settable else getattr(state.config, option.field)
+    if value is None:
+        return ""
+    return str(value) if option.of.kind == "size" or isinstance(value, OutputLimits) else option.of.show(value)
 
 
 # What can be set -----------------------------------------------------------------------------------
 
 
-def _set(attribute: str) -> Callable[[ServerState, Any], None]:
-    return lambda state, value: setattr(state, attribute, value)
+_HELD_IN = {
+    "client-output-buffer-limit": "output_limits",
+    "client-pending-bytes": "pending_bytes",
+    "client-query-buffer-limit": "query_buffer_limit",
+    "maxmemory-clients": "memory.limit",
+    "timeout": "idle.timeout",
+}
+"""Where the running node keeps what CONFIG SET may change: attributes of its ServerState, the others by their name."""
+
+
+def _where(option: Option) -> str:
+    return _HELD_IN.get(option.name, option.field)
+
+
+def _set(path: str) -> Callable[[ServerState, Any], None]:
+    owner, _, attribute = path.rpartition(".")
+    return lambda state, value: setattr(attrgetter(owner)(state) if owner else state, attribute, value)
+
+
+def _parser(of: Setting) -> Callable[[bytes], Any]:
+    low, high = int(of.least), int(of.most)
+    return {"count": number(low, high), "size": size(low, high), "switch": switch}[of.kind]
 
 
 def _set_threshold(state: ServerState, value: int) -> None:
@@ -154,21 +170,22 @@ def _clients_there_is_room_for(text: bytes) -> int:
     return wanted
 
 
-_INT32 = (1 << 31) - 1
 _INT64 = (1 << 63) - 1
+_PARSERS = {
+    "client-output-buffer-limit": _output_limits,  # not of one of the kinds
+    "maxclients": _clients_there_is_room_for,
+    "maxmemory-clients": _clients_memory,
+}
 SETTABLE: dict[str, tuple[Callable[[bytes], Any], Callable[[ServerState, Any], None]]] = {
+    name: (_PARSERS.get(name) or _parser(option.of), _set(_where(option)))
+    for name, option in OPTIONS.items()
+    if option.of.settable
+} | {
     "client-output-buffer-limit": (_output_limits, _set_output_limits),
-    "client-query-buffer-limit": (size(1 << 20), _set("query_buffer_limit")),
-    "client-pending-bytes": (size(1 << 16), _set("pending_bytes")),
     "latency-monitor-threshold": (number(0, _INT64), _set_latency_threshold),
-    "maxclients": (_clients_there_is_room_for, _set("maxclients")),
-    "maxmemory-clients": (_clients_memory, lambda state, value: setattr(state.memory, "limit", value)),
-    "protected-mode": (switch, _set("protected_mode")),
     "requirepass": (_password, _set_password),
     "slowlog-log-slower-than": (number(-1, _INT64), _set_threshold),
     "slowlog-max-len": (number(0, _INT64), lambda state, value: state.slowlog.resize(value)),
-    "tcp-keepalive": (number(0, _INT32), _set("tcp_keepalive")),
-    "timeout": (number(0, _INT32), lambda state, value: setattr(state.idle, "timeout", value)),
 }
 
 

@@ -18,8 +18,8 @@ from leto.admin.early import LOADING, EarlyAnswers, answer
 from leto.admin.hosts import is_answered_to
 from leto.admin.site import MOST_CONNECTIONS, answered_names
 from leto.config import Address, Config
+from leto.config.sources import load
 from leto.errors import ConfigError
-from leto.options import load
 from leto.process.service import LetoService
 from leto.reactor.listening import Listener
 from tests.admin.admin_http import Admin, ScriptedReplica, parse_answer

@@ -7,7 +7,7 @@ import pytest
 from leto.commands.inert_settings import POLICIES
 from leto.commands.info import human
 from leto.config import Address
-from leto.options import OPTIONS
+from leto.config.settings import OPTIONS
 from leto.raft.configuration import Member
 from tests.clients.conversation import Client, Node, error
 
@@ -147,7 +147,7 @@ def test_config_get_shows_every_option_but_the_secrets(client: Client) -> None:
     found = config(client, "*")
     assert set(OPTIONS) <= set(found)
     assert found["log-format"] == "text"
-    assert found["snapshot-bytes"] == "64mb"
+    assert found["snapshot-bytes"] == str(64 << 20)
     assert found["cluster-secret-file"] == ""
 
 

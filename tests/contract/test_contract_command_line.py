@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from leto.options import load
+from leto.config.sources import load
 from tests.contract import wire
 from tests.integration.cluster import ROOT, Node, member_ids, wait_for
 

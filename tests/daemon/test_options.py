@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from leto import tap
 from leto.config import Address, Config, OutputLimit, OutputLimits
+from leto.config.kinds import format_size, parse_size
+from leto.config.settings import OPTIONS
+from leto.config.sources import double_dashes, help_text, load
 from leto.errors import ConfigError
-from leto.options import OPTIONS, double_dashes, format_size, help_text, load, parse_size
 from tests.daemon.processes import ROOT
 
 
@@ -71,7 +73,7 @@ def test_every_default_can_be_typed(name: str) -> None:
     option = OPTIONS[name]
     default = option.default()
     if default:
-        assert option.parse(default) == next(f.default for f in fields(Config) if f.name == option.field)
+        assert option.of.parse(default) == next(f.default for f in fields(Config) if f.name == option.field)
 
 
 @pytest.mark.parametrize(
