@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -209,13 +210,18 @@ class Waker:
     def __init__(self, readers: SocketReaders) -> None:
         self._readers = readers
         self._calls: deque[Callable[[], object]] = deque()
+        self._lock = threading.Lock()
+        self._is_open = True
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         readers.watch(self._fd, self._run)
 
     def wake(self, call: Callable[[], object]) -> None:
-        """Have it called in the reactor's thread, in the order asked for. From any thread."""
+        """Have it called in the reactor's thread, in the order asked for. From any thread, which may be late: by the
+        time that it writes, an earlier caller's turn may have made the call, the last one before the process ends."""
         self._calls.append(call)
-        os.eventfd_write(self._fd, 1)
+        with self._lock:  # else the descriptor may be closed, and another's, when it is written to
+            if self._is_open:
+                os.eventfd_write(self._fd, 1)
 
     def _run(self) -> None:
         os.eventfd_read(self._fd)
@@ -230,4 +236,6 @@ class Waker:
     def close(self) -> None:
         """Nobody calls any more."""
         self._readers.unwatch(self._fd)
-        os.close(self._fd)
+        with self._lock:
+            self._is_open = False
+            os.close(self._fd)

@@ -278,3 +278,17 @@ def test_what_comes_while_the_sockets_are_served_is_served_before_the_reactor_go
     three[0].theirs.send(b"a")
     readers.doRead()
     assert three[2].heard == [b"c"]
+
+
+def test_a_thread_that_wakes_too_late_writes_to_no_descriptor_of_others(readers: SocketReaders) -> None:
+    waker = Waker(readers)
+    number = waker._fd
+    waker.close()
+    reused = os.eventfd(0, os.EFD_NONBLOCK)  # the lowest free number: the one just closed
+    try:
+        waker.wake(lambda: None)
+        assert reused == number
+        with pytest.raises(BlockingIOError):
+            os.eventfd_read(reused)
+    finally:
+        os.close(reused)
