@@ -114,7 +114,8 @@ class Node(NodeView):
         if isinstance(message, RequestVote):
             if message.pre:
                 return True
-            if election.withholds_vote(s) and not message.transfer:
+            wished = message.transfer and message.sender in s.configuration.ids()  # a wish may outlast a membership
+            if election.withholds_vote(s) and not wished:
                 return False  # a live leader stands against it (dissertation 4.2.3)
             election.become_follower(s, message.term, "")
             return True

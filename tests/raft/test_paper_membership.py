@@ -11,6 +11,7 @@ from leto.raft.messages import (
     AppendEntriesReply,
     Entry,
     EntryKind,
+    RequestVote,
     RequestVoteReply,
     TimeoutNow,
 )
@@ -183,6 +184,18 @@ def test_a_removed_follower_is_told():
     cluster.run(20)
     assert cluster["d"].node.role == Role.FOLLOWER and cluster["d"].node.term == 2
     assert cluster.leader() is cluster["a"] and "d" not in cluster["a"].node.progress
+
+
+def test_a_removed_server_moves_nobody_by_a_wish_from_before_its_removal():
+    """4.2.3: a vote that the leader wished for disregards that it is alive; not if the candidate was removed since."""
+    subject = Subject(voters="abc").leads()
+    request = RequestVote("c", "a", 3, 9, 2, transfer=True)
+    subject.does(subject.node.propose_configuration, without_member(subject.configuration, "c"), subject.now)
+    subject.receives(request)
+    assert (subject.node.role, subject.node.term) == (Role.LEADER, 2)
+    member_still = Subject(voters="abc").leads()
+    member_still.receives(request)
+    assert member_still.node.term == 3
 
 
 def test_messages_of_an_unknown_sender_with_a_current_term_do_not_count():
