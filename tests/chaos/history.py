@@ -14,7 +14,8 @@ from tests.chaos.linearizability import UNKNOWN, Answer, Operation, Verdict, che
 from tests.chaos.specification import ABORTED, EMPTY, Action, append_only, is_passive, is_read, step
 
 # Error replies after which the request was never carried out, and never will be.
-REFUSALS = ("not leader", "BUSY ", "NOQUORUM ", "SHUTDOWN ", "MOVED ", "LOADING ")
+REFUSALS = ("not leader", "BUSY ", "NOQUORUM ", "SHUTDOWN ", "MOVED ", "LOADING ", "MISCONF ")
+IN_EXEC = "EXECABORT Transaction discarded because of: "  # of a whole transaction: what follows is one of these
 UNCERTAIN = "UNCERTAIN "
 
 
@@ -92,6 +93,7 @@ class History:
 
     def failed(self, asked: Asked, error: str) -> None:
         """An error reply instead."""
+        error = error.removeprefix(IN_EXEC)
         if error.startswith(REFUSALS):
             self._count(asked, "refused: " + error.split(" ")[0] if error != "not leader" else "refused: not leader")
         elif error.startswith(UNCERTAIN):

@@ -26,7 +26,16 @@ def answer(history: History, group: KeyGroup, action: Action, *replies: object) 
 
 @pytest.mark.parametrize(
     "error",
-    ["not leader", "BUSY too much", "NOQUORUM none", "SHUTDOWN now", "MOVED 7 127.0.0.1:1", "LOADING wait"],
+    [
+        "not leader",
+        "BUSY too much",
+        "NOQUORUM none",
+        "SHUTDOWN now",
+        "MOVED 7 127.0.0.1:1",
+        "LOADING wait",
+        "MISCONF full",
+        "EXECABORT Transaction discarded because of: MISCONF full",
+    ],
 )
 def test_a_refused_write_must_never_be_read(error: str) -> None:
     history = History()
