@@ -199,10 +199,10 @@ class Transport(Protocol):
         """Send `body` and fire with the peer's answer. Errbacks with NotSent (never left),
         ConnectionError or TimeoutError; never retried."""
 
-    def meet(self, server_id: str, address: str, incarnation: str | None, timeout: float) -> Deferred[None]:
+    def meet(self, server_id: str, address: str, incarnation: str | None, timeout: float) -> Deferred[int]:
         """Dial `address` and have it proved that the node `server_id` of this cluster answers there, on the data
-        directory of that incarnation (None: any); nothing else is said. Errbacks with ConnectionError or TimeoutError,
-        whose words say what is wrong."""
+        directory of that incarnation (None: any); nothing else is said. Fires with the level that it understands.
+        Errbacks with ConnectionError or TimeoutError, whose words say what is wrong."""
 
     def is_connected(self, server_id: str) -> bool: ...
 

@@ -159,6 +159,11 @@ class DiallerHandshake:
         )
         return b""
 
+    @property
+    def peer_level(self) -> int:
+        """The level that the peer has told; 0 before it has."""
+        return 0 if self._challenge is None else self._challenge.level
+
     def _take_refusal(self, refused: Refused) -> None:
         transcript = self._transcript
         if self._secret is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeoutError
@@ -27,9 +27,9 @@ def meet(
     handshake: DiallerHandshake,
     incarnation: str | None,
     timeout: float,
-) -> Deferred[None]:
-    """Fires once the node that the handshake dials has proved that it is at `address`, on the data directory of
-    `incarnation` (None: any). Errbacks with ConnectionError or TimeoutError, whose words say what is wrong."""
+) -> Deferred[int]:
+    """Fires with the level that the node understands once it has proved that it is at `address`, on the data directory
+    of `incarnation` (None: any). Errbacks with ConnectionError or TimeoutError, whose words say what is wrong."""
     met = Deferred.fromCoroutine(_meet(connector, address, handshake, incarnation, timeout))
     met.addTimeout(timeout, reactor)
     return met.addErrback(_in_words)
@@ -37,7 +37,7 @@ def meet(
 
 async def _meet(
     connector: Connector, address: Address, handshake: DiallerHandshake, incarnation: str | None, timeout: float
-) -> None:
+) -> int:
     factory = Factory.forProtocol(lambda: Meeting(handshake))
     factory.noisy = False
     meeting: Meeting = await connector(address.host, address.port, timeout).connect(factory)
@@ -49,14 +49,16 @@ async def _meet(
         raise ConnectionError(f"it refuses ({describe(result.code)}): {result.reason}")
     if incarnation is not None and not handshake.is_incarnation(incarnation):
         raise ConnectionError(ANOTHER_DIRECTORY)
+    return handshake.peer_level
 
 
-def _in_words(failure: Failure) -> None:
+def _in_words(failure: Failure) -> NoReturn:
     if failure.check(TimeoutError, DeferredTimeoutError, CancelledError, ConnectingCancelledError):
         raise TimeoutError("no answer") from None
     if failure.check(ConnectError, ConnectionClosed, OSError):
         raise ConnectionError(reason_of(failure)) from None
     failure.raiseException()
+    raise AssertionError
 
 
 class Meeting(Protocol):

@@ -197,7 +197,7 @@ class TcpTransport:
             return fail(ConnectionError(f"no connection to {server_id}"))
         return link.connection.request(body, timeout)
 
-    def meet(self, server_id: str, address: str, incarnation: str | None, timeout: float) -> Deferred[None]:
+    def meet(self, server_id: str, address: str, incarnation: str | None, timeout: float) -> Deferred[int]:
         """See leto.interfaces.Transport."""
         handshake = DiallerHandshake(self._introduction(), server_id, self._secret, self._nonce(32), only_asks=True)
         return meet(self._reactor, self._connector, Address.parse(address), handshake, incarnation, timeout)

@@ -18,7 +18,7 @@ from leto.replica.addresses import UNSPECIFIED, advertised, differs, is_loopback
 
 MEET_SECONDS = 3.0  # how long the leader tries to reach a node that is to be taken in
 MOST_MEETINGS = 16  # at a time: each is a connection, and any client may ask for one
-Meet = Callable[[str, str, str | None, float], Deferred[None]]
+Meet = Callable[[str, str, str | None, float], Deferred[int]]
 UNKNOWN = "the membership change was appended, but leadership was lost before it committed: it may or may not happen"
 
 
@@ -52,7 +52,7 @@ class Membership:
         self._meet = meet
         self._lock = DeferredLock()
         self._waiting: list[tuple[int, int, Deferred[None]]] = []  # (index, term, who waits)
-        self._meetings: list[Deferred[None]] = []  # under way, the oldest first
+        self._meetings: list[Deferred[int]] = []  # under way, the oldest first
 
     @property
     def is_empty(self) -> bool:
@@ -98,8 +98,21 @@ class Membership:
 
         if voter is not None:
             return self.change(target)
+
+        def understanding(level: int | None) -> Callable[[Configuration], Configuration]:
+            def target_if_understood(configuration: Configuration) -> Configuration:
+                # Looked at when its turn comes: the level may have been raised since the node was met.
+                if level is not None and level < configuration.level:
+                    raise ConfigurationRefused(
+                        f"{server_id} understands level {level}, this cluster is at level {configuration.level}: "
+                        "start it with the version that the members run"
+                    )
+                return target(configuration)
+
+            return target_if_understood
+
         met = Deferred.fromCoroutine(self._met(server_id, address, incarnation))
-        return met.addCallback(lambda _: self.change(target))
+        return met.addCallback(lambda level: self.change(understanding(level)))
 
     def move(
         self, server_id: str, address: str, *, client_address: str = "", incarnation: str | None = None
@@ -124,9 +137,10 @@ class Membership:
 
         return Deferred.fromCoroutine(meet_and_move())
 
-    async def _met(self, server_id: str, address: str, incarnation: str) -> None:
+    async def _met(self, server_id: str, address: str, incarnation: str) -> int | None:
         """Reach the node where its peers are to dial it, before the cluster counts on that: one that cannot be reached
-        would be a member of no use. Raises NotLeader, ConfigurationRefused."""
+        would be a member of no use. The level that it understands; None where there was no need to ask. Raises
+        NotLeader, ConfigurationRefused."""
         node = self._node
         if node.role is not Role.LEADER:
             raise NotLeader()
@@ -134,7 +148,7 @@ class Membership:
         if known is not None and not incarnation:
             incarnation = known.incarnation  # it moves
         if known is not None and (known.address, known.incarnation) == (address, incarnation):
-            return
+            return None
         check_address(server_id, address)
         if server_id == node.id:
             own = advertised(self._config)
@@ -143,14 +157,14 @@ class Membership:
                     f"{server_id}, which leads, is at {own} by its own options, not at {address}: "
                     "start it there, or with --advertise"
                 )
-            return
+            return None
         expected = incarnation if incarnation or known is not None else None
         if len(self._meetings) >= MOST_MEETINGS:
             self._meetings[0].cancel()  # who is there answers at once
         meeting = self._meet(server_id, address, expected, MEET_SECONDS)
         self._meetings.append(meeting)
         try:
-            await meeting
+            return await meeting
         except (ConnectionError, TimeoutError) as error:
             raise ConfigurationRefused(
                 f"{node.id}, which leads, cannot reach {server_id} at {address}, its address for peers: {error}"

@@ -154,7 +154,7 @@ class MemoryTransport:
         """Answer who asks who is there, and nobody else, until start()."""
         self.network.add(self)
 
-    def meet(self, server_id: str, address: str, incarnation: str | None, timeout: float) -> Deferred[None]:
+    def meet(self, server_id: str, address: str, incarnation: str | None, timeout: float) -> Deferred[int]:
         """As TcpTransport's."""
         network = self.network
         other = network.find(address)
@@ -170,8 +170,9 @@ class MemoryTransport:
             error = ConnectionError(f"{other.server_id!r} answers there")
         elif incarnation is not None and other.identity.incarnation != incarnation:
             error = ConnectionError(ANOTHER_DIRECTORY)
-        answer: Deferred[None] = deferLater(network.reactor, delay)
-        return answer.addCallback(lambda _: fail(error) if error is not None else succeed(None))
+        level = 0 if other is None else other.level
+        answer: Deferred[Any] = deferLater(network.reactor, delay)
+        return answer.addCallback(lambda _: fail(error) if error is not None else succeed(level))
 
     def is_connected(self, server_id: str) -> bool:
         """As TcpTransport's."""

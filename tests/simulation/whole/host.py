@@ -198,9 +198,12 @@ class Host:
         """Its operator installs the later one, perhaps; for a new node surely, once the cluster is at its level."""
         world = self.world
         if not self.is_later and (world.versions.random() < chance or (not chance and world.level >= LEVEL)):
-            self.is_later = True
-            world.counts["upgraded"] += 1
-            world.record("upgrade", self.name)
+            self._install_later()
+
+    def _install_later(self) -> None:
+        self.is_later = True
+        self.world.counts["upgraded"] += 1
+        self.world.record("upgrade", self.name)
 
     def _open(self, process: Process, source: Random) -> FileStore:
         return FileStore.open(
@@ -287,7 +290,11 @@ class Host:
                     await self.world.call(self, asked, lambda replica: self._ask(replica, incarnation))
                 except NotLeader as error:
                     named = self.world.hosts.get(error.leader_id or "")
-                except (ConfigurationRefused, OutcomeUnknown, Stopping, ConnectionError):
+                except ConfigurationRefused as refused:
+                    if "understands level" in str(refused):  # its operator does what it says
+                        self._install_later()
+                        process.transport.level = understood(LATER)
+                except (OutcomeUnknown, Stopping, ConnectionError):
                     pass  # asked again below
                 else:
                     break
