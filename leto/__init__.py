@@ -1,3 +1,3 @@
 """Leto: a strongly consistent key-value store that speaks the Redis protocol."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import leto
 from leto.storage.faultpoints import EXIT_STATUS
 from tests.daemon.processes import PATIENCE, WAYS, Node, ask, free_port, node, refused, wait_for
 
@@ -94,7 +95,7 @@ def test_one_line_says_what_started_and_no_line_what_was_asked(way: str, tmp_pat
         running.stop()
         log = (tmp_path / "twistd.log").read_text() if way == "twistd" else running.output()
     (start,) = [line for line in log.splitlines() if f"clients on 127.0.0.1:{running.port}" in line]
-    assert "leto 0.1.0 id1: " in start
+    assert f"leto {leto.__version__} id1: " in start
     assert f"data in {tmp_path}/d" in start
     assert "SET" not in log
     assert "Traceback" not in log
