@@ -271,6 +271,7 @@ class GoodClient:
 
     def __enter__(self) -> GoodClient:
         self._thread.start()
+        self.wait_more(1, 30)  # it is connected before anything else happens
         return self
 
     def __exit__(self, *_: object) -> None:

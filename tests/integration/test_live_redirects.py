@@ -17,7 +17,8 @@ SLOT_OF_A = 15495  # CRC16 of "a" modulo 16384, as CLUSTER KEYSLOT tells
 @pytest.fixture(scope="module")
 def module_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with logs_forgotten_afterwards():
-        cluster = Cluster(tmp_path_factory.mktemp("redirects"), 3)
+        # On a machine whose cores are busy a node may be away for longer than the default timeout.
+        cluster = Cluster(tmp_path_factory.mktemp("redirects"), 3, "--election-timeout-ms", "3000")
         for node in cluster:
             node.options += ["--on-follower", POLICIES[node.id]]
         with cluster:

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 
 from leto.config import Address, Config
 from leto.interfaces import Identity
-from leto.keyspace.machine import Machine
+from leto.keyspace.machine import Machine, understood
 from leto.raft.messages import Message
 from leto.replica import Replica
 from leto.replica.joining import bootstrap
@@ -69,7 +69,8 @@ class Node:
     def introduce(self, incarnation: str = "") -> None:
         """Answer on the peers' port who asks who is there, as a node that wants to be taken does."""
         identity = Identity(CLUSTER_ID, self.name, incarnation or self.incarnation)
-        MemoryTransport(self.cluster.network, identity, str(self.config.raftbind)).introduce()
+        level = understood() if self.commands is None else understood(self.commands)
+        MemoryTransport(self.cluster.network, identity, str(self.config.raftbind), level=level).introduce()
 
     def start(self, *, slow_disk: bool = False, slow_snapshots: bool = False) -> Replica:
         """What is slow waits until the test runs the jobs of `flusher`, or of `snapshot_flusher`."""
