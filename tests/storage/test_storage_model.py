@@ -49,7 +49,8 @@ class SameStore(RuleBasedStateMachine):
             Entry(index + n, term, kind, data)
             for n, (term, data) in enumerate(zip(sorted(terms), payloads, strict=False))
         ]
-        self.both(lambda store: store.write(None, entries, sync))
+        if index > self.memory.hard_state.commit:  # what is committed is never overwritten
+            self.both(lambda store: store.write(None, entries, sync))
 
     @rule(count=st.integers(1, 8), size=st.integers(0, 1500))
     def append(self, count, size):
@@ -81,6 +82,7 @@ class SameStore(RuleBasedStateMachine):
             if install:
                 store.install_snapshot(meta)
 
+        install = install and index >= self.memory.hard_state.commit  # the core takes none below its commit index
         if index > (self.memory.snapshot.index if self.memory.snapshot else 0):
             self.both(call)
 
