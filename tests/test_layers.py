@@ -89,7 +89,7 @@ def test_the_plugin_folders_are_no_packages(folder: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("keyspace/strings.py", "from leto.config import Config"),
+        ("keyspace/commands/strings.py", "from leto.config import Config"),
         ("raft/node.py", "from leto.storage.store import FileStore"),
         ("raft/node.py", "from leto import storage"),
         ("keyspace/machine.py", "from leto.raft.node import Node"),

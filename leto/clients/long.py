@@ -7,9 +7,9 @@ from itertools import chain
 from typing import Any, Final
 
 from leto.interfaces import Replica
-from leto.keyspace.long_strings import LongString
 from leto.keyspace.replies import Reply, Set
 from leto.keyspace.steps import Steps
+from leto.keyspace.types.long_string import LongString
 from leto.resp.codec import encode
 
 MANY: Final = 512  # elements of a reply that are encoded in one go

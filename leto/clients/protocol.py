@@ -24,7 +24,7 @@ from leto.clients.session import Session
 from leto.clients.state import ServerState
 from leto.config import Config
 from leto.interfaces import Replica
-from leto.keyspace.commands import Registry
+from leto.keyspace.registry import Registry
 from leto.reactor.sockets import SocketReaders
 from leto.reactor.stalls import StallMeter
 

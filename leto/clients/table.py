@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from leto.keyspace.commands import Command, Registry, above_level, wrong_arity
 from leto.keyspace.levels import BASE
+from leto.keyspace.registry import Command, Registry, above_level, wrong_arity
 from leto.keyspace.replies import Error, Reply, Status
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from leto.clients.table import Known, command, help_command
 from leto.commands.syntax import Argument, parse
-from leto.keyspace.commands import Command
 from leto.keyspace.glob import PatternTooLong, compile_pattern
+from leto.keyspace.registry import Command
 from leto.keyspace.replies import SYNTAX_ERROR, Error, Reply, Set, Status
 from leto.resp.codec import Request
 

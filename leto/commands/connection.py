@@ -14,8 +14,8 @@ from twisted.internet.defer import Deferred
 
 from leto.clients.table import CONNECTION, command
 from leto.clients.transaction import Watch
-from leto.keyspace.commands import wrong_arity
 from leto.keyspace.numbers import parse_integer
+from leto.keyspace.registry import wrong_arity
 from leto.keyspace.replies import NOT_AN_INTEGER, OK, PONG, SYNTAX_ERROR, Error, Reply, Status
 from leto.resp.codec import Request
 

@@ -13,7 +13,7 @@ from leto.clients.table import command, container
 from leto.commands.info import peak_bytes, resident_bytes
 from leto.keyspace.numbers import parse_integer
 from leto.keyspace.replies import NOT_AN_INTEGER, SYNTAX_ERROR, Error, Reply, Verbatim
-from leto.keyspace.values import size
+from leto.keyspace.types.value import size
 from leto.reactor.stalls import Event
 from leto.resp.codec import Request
 

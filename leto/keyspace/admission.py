@@ -11,9 +11,9 @@ from collections.abc import Callable, Generator
 
 from leto.errors import InapplicableEntry, RequestRefused
 from leto.keyspace import batch
-from leto.keyspace.commands import Command, Registry, above_level
 from leto.keyspace.costs import WEIGHED
 from leto.keyspace.parsing import grouping
+from leto.keyspace.registry import Command, Registry, above_level
 from leto.keyspace.replies import Error
 from leto.keyspace.steps import LONG, exhaust
 

@@ -20,10 +20,10 @@ from leto.keyspace.ages import Ages
 from leto.keyspace.deadlines import Deadlines
 from leto.keyspace.index import KeyIndex
 from leto.keyspace.levels import BASE
-from leto.keyspace.long_strings import LongString
 from leto.keyspace.records import LAST, Records
 from leto.keyspace.replies import WRONG_TYPE, Error
-from leto.keyspace.values import KEY_OFFSET, LONG_STRING, Expiring, Record, Value, content_sum
+from leto.keyspace.types.long_string import LongString
+from leto.keyspace.types.value import KEY_OFFSET, LONG_STRING, Expiring, Record, Value, content_sum
 from leto.keyspace.waste import Waste
 
 WORTHWHILE = 1 << 12  # records and what belongs to them that are not freed in one go

@@ -14,16 +14,16 @@ from typing import Protocol
 
 import hiredis
 
-import leto.keyspace.table  # noqa: F401 - registers every command
+import leto.keyspace.commands  # noqa: F401 - registers every command
 from leto.errors import InapplicableEntry, UnknownEntry
 from leto.keyspace import batch, costs, snapshot
-from leto.keyspace.commands import KEYSPACE, Command, Registry
 from leto.keyspace.database import Database, Refused
 from leto.keyspace.levels import highest
 from leto.keyspace.parsing import Request, Watched, group, grouping, parse, parse_pairs, parsing
+from leto.keyspace.registry import KEYSPACE, Command, Registry
 from leto.keyspace.replies import NULL_ARRAY, OK, Error, Reply
 from leto.keyspace.steps import LONG, Steps, exhaust, pieces, timed
-from leto.keyspace.values import MASK
+from leto.keyspace.types.value import MASK
 
 COMMAND = 1  # leto.raft.messages.EntryKind.COMMAND
 UNBOUNDED = 1 << 62

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from leto.checksums import crc32
-from leto.keyspace.values import Record
+from leto.keyspace.types.value import Record
 from leto.keyspace.waste import Waste
 
 LAST = 63  # the highest number of a dictionary; its bits are those of the CRC-32 that choose

@@ -13,7 +13,7 @@ The payload is a sequence of frames:
 
 `index`, `time_ms`: the last entry applied and the log's time at the instant. `floor`, the tombstones and the
 records' versions are what WATCH needs (leto.keyspace.database). `expire_at` is in milliseconds since the epoch,
-0 for never; type code 0 is a string, whose value is its bytes; the others are leto.keyspace.values' types.
+0 for never; type code 0 is a string, whose value is its bytes; the others are leto.keyspace.types.value' types.
 `check_sum` is the sum of the records' checksums, its lowest 64 bits; a reader computes it anew and refuses the
 snapshot if it, or the number of keys, differs. A record's checksum is
 
@@ -43,9 +43,9 @@ from leto.checksums import adler32, crc32
 from leto.errors import CorruptStorage
 from leto.keyspace.database import Database
 from leto.keyspace.index import bucket_of
-from leto.keyspace.long_strings import PART, LongString
 from leto.keyspace.records import LAST
-from leto.keyspace.values import (
+from leto.keyspace.types.long_string import PART, LongString
+from leto.keyspace.types.value import (
     KEY_OFFSET,
     LONG_STRING,
     MASK,

@@ -30,8 +30,8 @@ from leto.errors import (
 from leto.interfaces import Flusher, Store, Transport
 from leto.keyspace import batch
 from leto.keyspace.admission import checking
-from leto.keyspace.commands import KEYSPACE
-from leto.keyspace.long_strings import plain
+from leto.keyspace.registry import KEYSPACE
+from leto.keyspace.types.long_string import plain
 from leto.peer import requests
 from leto.peer.requests import ForwardReply, Outcome, StatusQuery, StatusReply
 from leto.raft.messages import InstallSnapshot

@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 from leto.errors import DiskFull, LetoError, StorageError
 from leto.interfaces import DiskSpace, Store
 from leto.keyspace.admission import may_grow
-from leto.keyspace.commands import KEYSPACE
+from leto.keyspace.registry import KEYSPACE
 from leto.raft.node import Node
 from leto.raft.quorum import agreed
 from leto.raft.state import Role

@@ -18,8 +18,8 @@ from typing import Any
 from hiredis import pack_command
 
 from leto.errors import ProtocolError
-from leto.keyspace.long_strings import LongString
 from leto.keyspace.replies import Error, NullArray, Push, Reply, Set, Status, Verbatim
+from leto.keyspace.types.long_string import LongString
 from leto.resp.strict import StrictReader
 
 Request = Sequence[bytes]

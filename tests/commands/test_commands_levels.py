@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from leto.clients.table import CONNECTION, CommandTable, Known
-from leto.keyspace.commands import KEYSPACE, Registry
+from leto.keyspace.registry import KEYSPACE, Registry
 from leto.keyspace.replies import OK, Error
 
 FACTS = {"group": "generic", "since": "9.0.0", "summary": "A toy of a later version"}

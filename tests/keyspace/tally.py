@@ -7,7 +7,7 @@ from zlib import crc32
 
 import msgspec
 
-from leto.keyspace.values import register
+from leto.keyspace.types.value import register
 
 
 @register(255)

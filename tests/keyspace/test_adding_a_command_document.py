@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from leto.keyspace import commands, machine, strings, values
-from leto.keyspace.commands import KEYSPACE, Registry
+from leto.keyspace import machine, registry
+from leto.keyspace.commands import strings
+from leto.keyspace.registry import KEYSPACE, Registry
 from leto.keyspace.replies import OK, WRONG_TYPE, Status
-from leto.keyspace.values import Value, size
+from leto.keyspace.types import value as values
+from leto.keyspace.types.value import Value, size
 from tests.keyspace.batches import NOW, Bench
 from tests.keyspace.cases import STRINGS
 
@@ -35,9 +37,9 @@ def test_the_session_shown_is_in_the_suite():
 @pytest.fixture
 def bags(monkeypatch):
     """The document's file of a data type, as if it were part of the package."""
-    registry = Registry(KEYSPACE)
-    monkeypatch.setattr(commands, "KEYSPACE", registry)
-    monkeypatch.setattr(machine, "KEYSPACE", registry)
+    commands = Registry(KEYSPACE)
+    monkeypatch.setattr(registry, "KEYSPACE", commands)
+    monkeypatch.setattr(machine, "KEYSPACE", commands)
     monkeypatch.setattr(values, "TYPES", dict(values.TYPES))
     module = types.ModuleType("bags")
     monkeypatch.setitem(sys.modules, "bags", module)

@@ -6,8 +6,8 @@ import pytest
 
 from leto.errors import RequestRefused
 from leto.keyspace.admission import check_requests, checking
-from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.levels import BASE
+from leto.keyspace.registry import KEYSPACE
 from leto.keyspace.replies import Error
 from leto.keyspace.steps import exhaust
 from tests.keyspace.batches import Bench, pack

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from leto.keyspace import strings
-from leto.keyspace.commands import KEYSPACE
+from leto.keyspace.commands import strings
+from leto.keyspace.registry import KEYSPACE
 from leto.keyspace.replies import Error, Status
 from tests.keyspace.batches import Bench
 from tests.keyspace.cases import EXPIRY, KEYS, STRINGS, scripts

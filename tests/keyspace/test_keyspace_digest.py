@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from leto.keyspace.values import LONG_STRING, MASK, checksum, content_sum, size
+from leto.keyspace.types.value import LONG_STRING, MASK, checksum, content_sum, size
 from tests.keyspace.batches import Bench
 from tests.keyspace.tally import Tally
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leto.keyspace import lcs
+from leto.keyspace.commands import lcs
 from leto.keyspace.replies import Error
 from tests.keyspace.batches import Bench
 

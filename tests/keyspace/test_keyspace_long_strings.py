@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leto.checksums import adler32
-from leto.keyspace import long_strings
-from leto.keyspace.long_strings import LONG_STRING, PART, LongString, plain
 from leto.keyspace.replies import NOT_A_FLOAT, NOT_AN_INTEGER
-from leto.keyspace.values import Record, content_sum
+from leto.keyspace.types import long_string
+from leto.keyspace.types.long_string import LONG_STRING, PART, LongString, plain
+from leto.keyspace.types.value import Record, content_sum
 from tests.keyspace.batches import Bench
 
 ROUND_PARTS = [0, 1, PART - 1, PART, PART + 1, 2 * PART - 1, 2 * PART, 3 * PART + 5]
@@ -97,9 +97,9 @@ def test_every_command_takes_it_as_the_string_it_is(monkeypatch):
     for bench in (one, other):
         bench.write("SET", "k", big(10 * PART))
     for command in COMMANDS:
-        monkeypatch.setattr("leto.keyspace.strings.LONG_STRING", LONG_STRING)
+        monkeypatch.setattr("leto.keyspace.commands.strings.LONG_STRING", LONG_STRING)
         reply = one.write(*command)
-        monkeypatch.setattr("leto.keyspace.strings.LONG_STRING", 1 << 62)
+        monkeypatch.setattr("leto.keyspace.commands.strings.LONG_STRING", 1 << 62)
         assert plain(reply) == plain(other.write(*command)), command
         assert one.machine.digest() == other.machine.digest(), command
         values = [one.read("STRLEN", key) for key in ("k", "copy", "r")]
@@ -131,7 +131,7 @@ def test_a_change_makes_no_more_than_the_parts_it_touches(monkeypatch, command, 
         summed.append(len(data))
         return adler32(data, start)
 
-    monkeypatch.setattr(long_strings, "adler32", counting)
+    monkeypatch.setattr(long_string, "adler32", counting)
     bench.write(*command)
     after = parts_of(bench)
     assert sum(old is not new for old, new in zip(before, after, strict=False)) <= most

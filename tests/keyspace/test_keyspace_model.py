@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leto.keyspace.replies import NO_SUCH_KEY, NOT_AN_INTEGER, OK
-from leto.keyspace.values import checksum
+from leto.keyspace.types.value import checksum
 from tests.keyspace.batches import NOW, Bench
 
 KEYS = st.sampled_from([b"a", b"b", b"c"])

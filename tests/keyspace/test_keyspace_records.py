@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leto.keyspace.records import LAST, Records
-from leto.keyspace.values import Record
+from leto.keyspace.types.value import Record
 from leto.keyspace.waste import Waste
 
 KEYS = st.binary(max_size=2)

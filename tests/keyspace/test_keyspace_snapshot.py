@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from leto.errors import CorruptStorage
 from leto.keyspace import snapshot
 from leto.keyspace.machine import Machine
-from leto.keyspace.values import checksum, encode
+from leto.keyspace.types.value import checksum, encode
 from tests.keyspace.batches import NOW, Bench
 from tests.keyspace.tally import Tally
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from leto.keyspace import batch, glob, lcs
+from leto.keyspace import batch, glob
+from leto.keyspace.commands import lcs
 from leto.keyspace.machine import Machine
 from leto.keyspace.replies import OK
 from leto.keyspace.steps import LONG, STEP, exhaust, timed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from leto.keyspace.commands import KEYSPACE, Registry
 from leto.keyspace.machine import INTERNAL
+from leto.keyspace.registry import KEYSPACE, Registry
 from leto.keyspace.replies import Error
 
 COMMANDS = [command for parent in KEYSPACE.values() for command in (parent, *parent.subcommands.values())]

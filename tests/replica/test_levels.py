@@ -4,9 +4,9 @@ import pytest
 
 from leto.errors import UnknownEntry
 from leto.keyspace import batch
-from leto.keyspace.commands import KEYSPACE, Registry
 from leto.keyspace.levels import BASE
 from leto.keyspace.machine import understood
+from leto.keyspace.registry import KEYSPACE, Registry
 from leto.keyspace.replies import OK, SYNTAX_ERROR
 from leto.peer import requests
 from leto.peer.requests import Forward

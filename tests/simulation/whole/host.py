@@ -21,8 +21,8 @@ from leto.errors import (
     StorageError,
 )
 from leto.interfaces import Identity
-from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.machine import Machine, understood
+from leto.keyspace.registry import KEYSPACE
 from leto.replica import Replica
 from leto.replica.driver import APPLY_SECONDS
 from leto.replica.joining import bootstrap, needs_bootstrap

@@ -15,7 +15,7 @@ from leto.keyspace.admission import checking
 from leto.keyspace.machine import Machine
 from leto.keyspace.replies import OK
 from leto.keyspace.snapshot import Writer
-from leto.keyspace.values import checksum
+from leto.keyspace.types.value import checksum
 from leto.raft import clock
 from leto.raft.messages import AppendEntriesReply, Entry, SnapshotMeta
 from leto.replica import intake, peering

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from leto.keyspace.commands import KEYSPACE, Registry
 from leto.keyspace.machine import understood
+from leto.keyspace.registry import KEYSPACE, Registry
 
 PUT = b"PUT"  # what SET does, by a name that older members do not know
 LEVEL = 2

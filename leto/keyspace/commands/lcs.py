@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.database import Database
-from leto.keyspace.long_strings import LongString
 from leto.keyspace.numbers import integer
+from leto.keyspace.registry import KEYSPACE
 from leto.keyspace.replies import SYNTAX_ERROR, Error, Reply
 from leto.keyspace.steps import Steps, exhaust
+from leto.keyspace.types.long_string import LongString
 
 MAX_CELLS = 1 << 29  # of the table: about 0.1 s of work and 64 MiB; a constant, so that nodes agree
 ROW_COST = 1024  # cells that a row costs beyond its own

@@ -14,7 +14,7 @@ from typing import ClassVar, Protocol, Self, TypeVar, runtime_checkable
 import msgspec
 
 from leto.checksums import adler32, crc32
-from leto.keyspace.long_strings import LongString
+from leto.keyspace.types.long_string import LongString
 
 STRING_CODE = 0
 MASK = (1 << 64) - 1  # what the sum of all checksums is cut to where it leaves the database

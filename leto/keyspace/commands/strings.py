@@ -6,14 +6,14 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from leto.checksums import crc32
-from leto.keyspace.commands import KEYSPACE, wrong_arity
 from leto.keyspace.database import Database, Refused
-from leto.keyspace.long_strings import LONG_STRING, LongString
 from leto.keyspace.numbers import INT64_MAX, integer
 from leto.keyspace.records import LAST
+from leto.keyspace.registry import KEYSPACE, wrong_arity
 from leto.keyspace.replies import OK, SYNTAX_ERROR, WRONG_TYPE, Error, Reply
 from leto.keyspace.steps import LONG, STEP, Steps
-from leto.keyspace.values import is_string
+from leto.keyspace.types.long_string import LONG_STRING, LongString
+from leto.keyspace.types.value import is_string
 
 MAX_STRING = 512 << 20  # bytes; a constant of the database, not a setting: nodes must agree
 TOO_LONG = Error(b"ERR string exceeds maximum allowed size (proto-max-bulk-len)")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.database import Database
 from leto.keyspace.numbers import INT64_MAX, INT64_MIN, Infinite, LongDouble, integer, long_double
+from leto.keyspace.registry import KEYSPACE
 from leto.keyspace.replies import Error, Reply
-from leto.keyspace.values import Record
+from leto.keyspace.types.value import Record
 
 OVERFLOW = Error(b"ERR increment or decrement would overflow")
 DECREMENT_OVERFLOW = Error(b"ERR decrement would overflow")

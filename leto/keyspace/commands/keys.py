@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 
-from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.database import Database
 from leto.keyspace.numbers import bounded_integer
+from leto.keyspace.registry import KEYSPACE
 from leto.keyspace.replies import NO_SUCH_KEY, OK, SYNTAX_ERROR, Error, Reply, Status
 from leto.keyspace.steps import LONG, STEP, Steps
-from leto.keyspace.values import copy as copy_value
-from leto.keyspace.values import type_name
+from leto.keyspace.types.value import copy as copy_value
+from leto.keyspace.types.value import type_name
 
 SAME_OBJECT = Error(b"ERR source and destination objects are the same")
 NO_SUCH_DATABASE = Error(b"ERR DB index is out of range")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.database import Database, Refused
 from leto.keyspace.numbers import INT64_MAX, INT64_MIN, integer
+from leto.keyspace.registry import KEYSPACE
 from leto.keyspace.replies import Error, Reply
 
 NX_WITH_OTHERS = Error(b"ERR NX and XX, GT or LT options at the same time are not compatible")

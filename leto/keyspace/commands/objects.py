@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from leto.keyspace.commands import KEYSPACE
 from leto.keyspace.database import Database
-from leto.keyspace.long_strings import LongString
 from leto.keyspace.numbers import parse_integer
+from leto.keyspace.registry import KEYSPACE
 from leto.keyspace.replies import Error, Reply, Status
+from leto.keyspace.types.long_string import LongString
 
 EMBEDDED = 44  # bytes up to which Redis embeds a string in its object
 NO_FREQUENCY = Error(

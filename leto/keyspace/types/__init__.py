@@ -1,0 +1,1 @@
+"""Data types: what a value is, a file each."""
