@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from leto.interfaces import PeerStatus, ReplicaStatus
+from leto.interfaces.replica import PeerStatus, ReplicaStatus
 from leto.raft.configuration import Configuration, Member
 
 LAG_LIMIT = 10_000  # entries behind the highest known commit index beyond which a node counts as lagging

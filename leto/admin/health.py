@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from leto.interfaces import Replica, ReplicaStatus
+from leto.interfaces.replica import Replica, ReplicaStatus
 
 CATCH_UP_WAIT = 1.0  # seconds that a readiness question waits for what was committed to be applied
 CATCH_UP_POLL = 0.02  # seconds between two looks

@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 
 import leto
 from leto.config import Config
-from leto.interfaces import PeerStatus, Replica, ReplicaStatus
+from leto.interfaces.replica import PeerStatus, Replica, ReplicaStatus
 from leto.reactor.stalls import StallMeter
 
 ROLES = ("leader", "candidate", "pre-candidate", "follower", "learner", "removed")

@@ -18,7 +18,7 @@ from leto.admin.metrics import LetoCollector
 from leto.admin.pages import NOT_FOUND, Answer, Page, error_answer, json_answer
 from leto.config import Address, Config
 from leto.errors import LetoError
-from leto.interfaces import Replica
+from leto.interfaces.replica import Replica
 from leto.reactor.descriptors import ADMIN
 from leto.reactor.stalls import StallMeter
 from leto.status import cluster_report

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from itertools import chain
 from typing import Any, Final
 
-from leto.interfaces import Replica
+from leto.interfaces.replica import Replica
 from leto.keyspace.replies import Reply, Set
 from leto.keyspace.steps import Steps
 from leto.keyspace.types.long_string import LongString

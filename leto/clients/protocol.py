@@ -23,7 +23,7 @@ from leto.clients.output import SocketOutput, output_for
 from leto.clients.session import Session
 from leto.clients.state import ServerState
 from leto.config import Config
-from leto.interfaces import Replica
+from leto.interfaces.replica import Replica
 from leto.keyspace.registry import Registry
 from leto.reactor.sockets import SocketReaders
 from leto.reactor.stalls import StallMeter

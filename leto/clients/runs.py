@@ -46,7 +46,7 @@ class Run:
 
 
 class WriteRun(Run):
-    """Requests that go to the log together: one leto.interfaces.WriteRequest."""
+    """Requests that go to the log together: one leto.interfaces.replica.WriteRequest."""
 
     __slots__ = ("commands", "count", "head", "payload", "resp3", "returns", "session", "silent", "tally")
     is_write = True
@@ -183,7 +183,7 @@ class MixedRun(WriteRun):
 
 
 class ReadRun(Run):
-    """Requests that only read: one leto.interfaces.ReadRequest, then one query each."""
+    """Requests that only read: one leto.interfaces.replica.ReadRequest, then one query each."""
 
     __slots__ = (
         "at",

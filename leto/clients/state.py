@@ -20,7 +20,7 @@ from leto.clients.slowlog import SlowLog
 from leto.clients.table import CommandTable
 from leto.clients.turns import Turns
 from leto.config import Config
-from leto.interfaces import Replica
+from leto.interfaces.replica import Replica
 from leto.keyspace.registry import KEYSPACE, Registry
 from leto.keyspace.replies import Error
 from leto.reactor.notices import Notices

@@ -17,7 +17,7 @@ import leto
 from leto.clients.table import command
 from leto.commands.connection import REDIS_VERSION
 from leto.config import Address
-from leto.interfaces import ReplicaStatus
+from leto.interfaces.replica import ReplicaStatus
 from leto.keyspace.replies import Reply, Verbatim
 from leto.resp.codec import Request
 

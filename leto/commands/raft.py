@@ -15,7 +15,7 @@ from leto.clients.outcomes import refusal
 from leto.clients.table import command, container
 from leto.config import Address, is_server_id
 from leto.errors import NothingToSnapshot, NotLeader, UnknownMember
-from leto.interfaces import PeerStatus
+from leto.interfaces.replica import PeerStatus
 from leto.keyspace.replies import OK, SYNTAX_ERROR, Error, Reply
 from leto.raft.messages import SnapshotMeta
 from leto.resp.codec import Request

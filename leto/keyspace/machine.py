@@ -94,7 +94,7 @@ def expired(db: Database, argv: list[bytes]) -> Reply:
 
 
 class Machine:
-    """The StateMachine of leto.interfaces."""
+    """The StateMachine of leto.interfaces.machine."""
 
     words_a_step = LONG  # of the commands that one step of an entry applies, about
 

@@ -95,7 +95,7 @@ def _record_frame(items: list[RecordItem]) -> Iterable[bytes | memoryview]:
 
 
 class Writer:
-    """A snapshot being taken: the SnapshotWriter of leto.interfaces, and the Database's Observer."""
+    """A snapshot being taken: the SnapshotWriter of leto.interfaces.machine, and the Database's Observer."""
 
     def __init__(self, database: Database, time_ms: int) -> None:
         self.index = database.index

@@ -10,7 +10,7 @@ from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 
 from leto.errors import LetoError, ProtocolError
-from leto.interfaces import Claim
+from leto.interfaces.transport import Claim
 from leto.peer.connection import Limits, Owner, PeerConnection
 from leto.peer.exchange import ANSWER, ANSWERED, FAILED, MAX_OUTSTANDING, NUMBER
 from leto.peer.frames import Kind, Lane, frame

@@ -16,7 +16,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from leto.errors import ProtocolError
-from leto.interfaces import PeerListener
+from leto.interfaces.transport import PeerListener
 from leto.peer.frames import Assembler, FrameReader, Kind
 from leto.peer.greetings import Hello, Refusal, Vouch, Vouched
 from leto.peer.handshake import Session

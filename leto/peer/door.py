@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.peer.transport import TcpTransport
 from leto.reactor.listening import Listener
 

@@ -17,7 +17,8 @@ from twisted.python.failure import Failure
 
 from leto.config import Address
 from leto.errors import ProtocolError
-from leto.interfaces import Claim, Identity, PeerListener
+from leto.interfaces.store import Identity
+from leto.interfaces.transport import Claim, PeerListener
 from leto.peer.accepted import AcceptedConnection, AcceptorFactory
 from leto.peer.connection import Limits, PeerConnection
 from leto.peer.dialled import DialledConnection
@@ -49,7 +50,7 @@ _STOP_SECONDS: Final = 1.0  # how long stop() waits for connections to close in 
 
 
 class TcpTransport:
-    """leto.interfaces.Transport over TCP. Durations are seconds, sizes are bytes.
+    """leto.interfaces.transport.Transport over TCP. Durations are seconds, sizes are bytes.
 
     `advertised` and `client_address` are asked at every handshake: what this node wants to be dialled at, host
     possibly empty ("where I come from"), and where its clients connect ("" when unknown). `confirm_peers`: without a
@@ -198,7 +199,7 @@ class TcpTransport:
         return link.connection.request(body, timeout)
 
     def meet(self, server_id: str, address: str, incarnation: str | None, timeout: float) -> Deferred[int]:
-        """See leto.interfaces.Transport."""
+        """See leto.interfaces.transport.Transport."""
         handshake = DiallerHandshake(self._introduction(), server_id, self._secret, self._nonce(32), only_asks=True)
         return meet(self._reactor, self._connector, Address.parse(address), handshake, incarnation, timeout)
 
@@ -208,7 +209,7 @@ class TcpTransport:
         return link is not None and link.connection is not None
 
     def reached_at(self, server_id: str) -> str:
-        """See leto.interfaces.Transport."""
+        """See leto.interfaces.transport.Transport."""
         link = self._links.get(server_id)
         return link.reached_at if link is not None and link.connection is not None else ""
 

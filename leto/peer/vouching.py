@@ -19,7 +19,8 @@ from twisted.python.failure import Failure
 
 from leto.config import Address
 from leto.errors import ProtocolError
-from leto.interfaces import Identity, PeerListener
+from leto.interfaces.store import Identity
+from leto.interfaces.transport import PeerListener
 from leto.peer.dialled import DialledConnection
 from leto.peer.frames import FrameReader, Kind, frame
 from leto.peer.greetings import PROTOCOL_VERSION, Hello, Vouch, Vouched, check_address, decode, encode

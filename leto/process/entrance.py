@@ -15,7 +15,8 @@ from typing import Any
 from twisted.internet.task import deferLater
 
 from leto.config import Config
-from leto.interfaces import Claim, Identity
+from leto.interfaces.store import Identity
+from leto.interfaces.transport import Claim
 from leto.peer.door import Door
 from leto.peer.transport import TcpTransport
 from leto.reactor.listening import Listener

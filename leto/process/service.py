@@ -24,7 +24,8 @@ from leto.clients.protocol import RespFactory
 from leto.commands import CONNECTION
 from leto.config import Address, Config, FsyncPolicy
 from leto.errors import EX_CONFIG, ConfigError, ForeignDirectory, LetoError
-from leto.interfaces import Claim, Flusher, Identity
+from leto.interfaces.store import Flusher, Identity
+from leto.interfaces.transport import Claim
 from leto.keyspace.machine import Machine, understood
 from leto.peer.transport import TcpTransport
 from leto.process.entrance import Entrance, claim_in_words

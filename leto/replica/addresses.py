@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from leto.config import Address, Config
-from leto.interfaces import Transport
+from leto.interfaces.transport import Transport
 from leto.raft.configuration import Configuration
 from leto.raft.node import Node
 

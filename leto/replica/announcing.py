@@ -17,7 +17,7 @@ from txredisapi import ResponseError
 
 from leto.config import Address, Config
 from leto.errors import LetoError
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.replica.addresses import UNSPECIFIED, advertised, advertised_client, differs
 from leto.replica.asking import UNREACHABLE, Asked, named_leader
 

@@ -18,7 +18,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from leto.errors import LetoError, NoRoom, ProtocolError
-from leto.interfaces import SnapshotSink, SnapshotSource, Transport
+from leto.interfaces.store import SnapshotSink, SnapshotSource
+from leto.interfaces.transport import Transport
 from leto.peer.requests import (
     SnapshotChunk,
     SnapshotFinish,

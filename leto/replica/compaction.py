@@ -11,7 +11,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from leto.errors import NoRoom, NothingToSnapshot, Stopping
-from leto.interfaces import Flusher, SnapshotSink, SnapshotWriter, StateMachine, Store
+from leto.interfaces.machine import SnapshotWriter, StateMachine
+from leto.interfaces.store import Flusher, SnapshotSink, Store
 from leto.raft.messages import SnapshotMeta
 from leto.reactor.stalls import StallMeter
 

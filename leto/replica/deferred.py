@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 
 class DeferredWrite:
-    """A leto.interfaces.WriteRequest; `done` fires with its replies."""
+    """A leto.interfaces.replica.WriteRequest; `done` fires with its replies."""
 
     __slots__ = ("count", "done", "head", "payload")
     returns = False
@@ -28,7 +28,7 @@ class DeferredWrite:
 
 
 class DeferredRead:
-    """A leto.interfaces.ReadRequest; `done` fires with clock_ms."""
+    """A leto.interfaces.replica.ReadRequest; `done` fires with clock_ms."""
 
     __slots__ = ("done",)
     returns = False

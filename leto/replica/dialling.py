@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from leto.interfaces import Transport
+from leto.interfaces.transport import Transport
 from leto.raft.configuration import Configuration
 
 FAREWELL_SECONDS = 3.0  # how long a removed peer stays connected, to hear of its removal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from leto.interfaces import StateMachine
+from leto.interfaces.machine import StateMachine
 from leto.reactor.stalls import StallMeter
 
 SLICE_SECONDS = 0.001

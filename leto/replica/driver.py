@@ -17,7 +17,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from leto.errors import InapplicableEntry, ProtocolError, StorageError, UnknownEntry
-from leto.interfaces import Flusher, SnapshotSource, StateMachine, Store, Transport
+from leto.interfaces.machine import StateMachine
+from leto.interfaces.store import Flusher, SnapshotSource, Store
+from leto.interfaces.transport import Transport
 from leto.raft.messages import Entry, InstallSnapshot, Message, SnapshotMeta
 from leto.raft.node import Node
 from leto.raft.ready import ReadState, Ready

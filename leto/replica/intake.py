@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from leto.errors import NotLeader, Overloaded
-from leto.interfaces import StateMachine, WriteRequest
+from leto.interfaces.machine import StateMachine
+from leto.interfaces.replica import WriteRequest
 from leto.keyspace import batch
 from leto.raft.node import Node
 from leto.raft.state import Role

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from txredisapi import ResponseError
 
 from leto.config import Address, Config
-from leto.interfaces import Identity, Store
+from leto.interfaces.store import Identity, Store
 from leto.keyspace.machine import understood
 from leto.raft.configuration import Configuration, Member, encode
 from leto.raft.messages import Entry, EntryKind, HardState

@@ -11,7 +11,7 @@ from typing import Any
 from twisted.python.failure import Failure
 
 from leto.errors import LetoError
-from leto.interfaces import Transport
+from leto.interfaces.transport import Transport
 from leto.raft.configuration import Configuration, with_level
 from leto.raft.node import Node
 from leto.raft.state import Role

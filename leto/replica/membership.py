@@ -41,7 +41,7 @@ class Membership:
     """One change at a time: the others wait for it, for at most the write timeout.
 
     `propose` appends a target configuration and gives (index, term); `node` is asked for what is in force, `meet` (of
-    leto.interfaces.Transport) whether a node is where it says.
+    leto.interfaces.transport.Transport) whether a node is where it says.
     """
 
     def __init__(self, clock: Any, config: Config, node: Node, wake: Callable[[], None], meet: Meet) -> None:

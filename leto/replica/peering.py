@@ -27,7 +27,8 @@ from leto.errors import (
     Stopping,
     StorageError,
 )
-from leto.interfaces import Flusher, Store, Transport
+from leto.interfaces.store import Flusher, Store
+from leto.interfaces.transport import Transport
 from leto.keyspace import batch
 from leto.keyspace.admission import checking
 from leto.keyspace.registry import KEYSPACE

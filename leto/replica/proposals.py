@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from leto.errors import LetoError, OutcomeUnknown
-from leto.interfaces import WriteRequest
+from leto.interfaces.replica import WriteRequest
 from leto.raft.messages import Entry
 
 CONGESTED_REQUESTS = 16_384  # enough to fill the largest batches; a fraction of a second's work

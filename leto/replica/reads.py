@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterator
 
 from leto.errors import LetoError, NoQuorum
-from leto.interfaces import ReadRequest
+from leto.interfaces.replica import ReadRequest
 from leto.raft.ready import ReadState
 
 

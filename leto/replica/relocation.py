@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from leto.config import Address
 from leto.errors import LetoError
-from leto.interfaces import Transport
+from leto.interfaces.transport import Transport
 from leto.peer.origins import is_ipv4, is_ipv6
 from leto.raft.configuration import Member
 from leto.raft.node import Node

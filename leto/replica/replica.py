@@ -27,7 +27,10 @@ from leto.errors import (
     Stopping,
     UnknownEntry,
 )
-from leto.interfaces import Flusher, ReadRequest, ReplicaStatus, StateMachine, Store, Transport, WriteRequest
+from leto.interfaces.machine import StateMachine
+from leto.interfaces.replica import ReadRequest, ReplicaStatus, WriteRequest
+from leto.interfaces.store import Flusher, Store
+from leto.interfaces.transport import Transport
 from leto.keyspace import batch
 from leto.raft.configuration import Configuration, decode
 from leto.raft.messages import Entry, EntryKind, InstallSnapshot, Message, SnapshotMeta
@@ -65,7 +68,7 @@ SLOW_DISK_BYTES_PER_SECOND = 8 << 20  # a disk at least so fast is not taken for
 
 
 class Replica:
-    """See leto.interfaces.Replica for what the edges may ask. Made with an open store that has an identity."""
+    """See leto.interfaces.replica.Replica for what the edges may ask. Made with an open store that has an identity."""
 
     log = Logger()
 

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from leto.errors import DiskFull, LetoError, StorageError
-from leto.interfaces import DiskSpace, Store
+from leto.interfaces.store import DiskSpace, Store
 from leto.keyspace.admission import may_grow
 from leto.keyspace.registry import KEYSPACE
 from leto.raft.node import Node

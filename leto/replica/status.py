@@ -6,7 +6,10 @@ import math
 from collections.abc import Callable, Mapping
 
 import leto
-from leto.interfaces import DiskSpace, PeerStatus, ReplicaStatus, StateMachine, Store, Transport
+from leto.interfaces.machine import StateMachine
+from leto.interfaces.replica import PeerStatus, ReplicaStatus
+from leto.interfaces.store import DiskSpace, Store
+from leto.interfaces.transport import Transport
 from leto.raft.configuration import Member
 from leto.raft.node import Node
 from leto.raft.state import Role

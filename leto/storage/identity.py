@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from leto.checksums import crc32
 from leto.errors import CorruptStorage, StorageError
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 
 NAME = "leto.identity"
 MAX_ID_BYTES = 256

@@ -165,7 +165,7 @@ class SnapshotWriter:
 
 
 class SnapshotReader:
-    """A complete snapshot's file, as leto.interfaces.SnapshotSource. Raises CorruptStorage, ForeignDirectory."""
+    """A complete snapshot's file, as leto.interfaces.store.SnapshotSource. Raises CorruptStorage, ForeignDirectory."""
 
     def __init__(self, file: File, cluster: bytes | None) -> None:
         self._file = file

@@ -72,7 +72,7 @@ def require_room(disk: Disk, path: str, needed: int, kept: int) -> None:
 
 
 class Sink:
-    """leto.interfaces.SnapshotSink over one file.
+    """leto.interfaces.store.SnapshotSink over one file.
 
     A full disk ends only this snapshot: its file is removed and NoRoom raised; so does one that would be fuller than
     `floor` says: what is free beyond is the log's. Any other failure is handed to `failed`, which poisons the store.

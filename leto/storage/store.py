@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 
 from leto.config import FsyncPolicy
 from leto.errors import CorruptStorage, DirectoryLocked, ForeignDirectory, StorageError
-from leto.interfaces import DiskSpace, Identity, SnapshotSink, SnapshotSource
+from leto.interfaces.store import DiskSpace, Identity, SnapshotSink, SnapshotSource
 from leto.raft.messages import Entry, HardState, SnapshotMeta
 from leto.storage import hard_state, identity, watermark
 from leto.storage.disk import Disk, File, Lock, RealDisk, Space, describe
@@ -49,7 +49,7 @@ def _random32() -> int:
 
 
 class FileStore:
-    """leto.interfaces.Store over files.
+    """leto.interfaces.store.Store over files.
 
     Every method raises StorageError. After a failed write or sync the store is poisoned: each later mutator raises
     the same error, because nothing is known any more about what the disk holds.

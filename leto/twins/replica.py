@@ -23,7 +23,8 @@ from leto.errors import (
     TransferFailed,
     UnknownMember,
 )
-from leto.interfaces import PeerStatus, ReadRequest, ReplicaStatus, StateMachine, WriteRequest
+from leto.interfaces.machine import StateMachine
+from leto.interfaces.replica import PeerStatus, ReadRequest, ReplicaStatus, WriteRequest
 from leto.keyspace import batch
 from leto.raft.configuration import Configuration, Member
 from leto.raft.messages import Entry, EntryKind, SnapshotMeta
@@ -37,7 +38,7 @@ TERM = 1
 
 
 class LoneReplica:
-    """Implements leto.interfaces.Replica over a state machine alone.
+    """Implements leto.interfaces.replica.Replica over a state machine alone.
 
     `wall_ms` is the clock that stamps entries and answers reads, `seconds` the one that times the applying.
     `is_leader`, `leader_address`, `refusal` (an error that every write and read gets), `prompt_until` may be set at any

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail
 
 from leto.checksums import crc32
 from leto.errors import Compacted, ForeignDirectory, NothingToSnapshot, Stopping, StorageError
-from leto.interfaces import DiskSpace, Identity, SnapshotSink, SnapshotSource
+from leto.interfaces.store import DiskSpace, Identity, SnapshotSink, SnapshotSource
 from leto.raft.messages import Entry, EntryKind, HardState, SnapshotMeta
 from leto.storage import identity as identities
 from leto.storage.log_index import LogIndex
@@ -40,7 +40,7 @@ class _Image:
 
 
 class MemorySource:
-    """leto.interfaces.SnapshotSource."""
+    """leto.interfaces.store.SnapshotSource."""
 
     def __init__(self, meta: SnapshotMeta, payload: bytes, token: int) -> None:
         self.meta = meta
@@ -58,7 +58,7 @@ class MemorySource:
 
 
 class MemorySink:
-    """leto.interfaces.SnapshotSink."""
+    """leto.interfaces.store.SnapshotSink."""
 
     def __init__(
         self,
@@ -100,8 +100,8 @@ class MemorySink:
 
 
 class MemoryStore:
-    """leto.interfaces.Store in memory. `reopened()` is what a stop and a start leave; `crashed()` a loss of power,
-    which forgets what was not synced."""
+    """leto.interfaces.store.Store in memory. `reopened()` is what a stop and a start leave; `crashed()` a loss of
+    power, which forgets what was not synced."""
 
     def __init__(self, image: _Image | None = None) -> None:
         self._image = image if image is not None else _Image()
@@ -323,7 +323,7 @@ class MemoryStore:
 
 
 class MemoryFlusher:
-    """leto.interfaces.Flusher whose jobs run when a test says so: a disk as slow as wanted."""
+    """leto.interfaces.store.Flusher whose jobs run when a test says so: a disk as slow as wanted."""
 
     def __init__(self) -> None:
         self._jobs: deque[tuple[Callable[[], None], Deferred[None]]] = deque()

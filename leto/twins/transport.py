@@ -14,7 +14,8 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from leto.errors import LetoError, NotSent, ProtocolError
-from leto.interfaces import Identity, PeerListener
+from leto.interfaces.store import Identity
+from leto.interfaces.transport import PeerListener
 from leto.peer.exchange import MAX_OUTSTANDING, RequestFailed
 from leto.peer.handshake import admission, level_refusal
 from leto.peer.meeting import ANOTHER_DIRECTORY
@@ -94,7 +95,8 @@ class MemoryNetwork:
 
 
 class MemoryTransport:
-    """leto.interfaces.Transport on a MemoryNetwork. `address` is both where it listens and what it advertises."""
+    """leto.interfaces.transport.Transport on a MemoryNetwork. `address` is both where it listens and what it
+    advertises."""
 
     def __init__(
         self, network: MemoryNetwork, identity: Identity, address: str, client_address: str = "", level: int = 1

@@ -13,7 +13,7 @@ from twisted.internet.testing import StringTransport
 
 from leto.admin.site import AdminSite
 from leto.config import Config
-from leto.interfaces import PeerStatus, ReplicaStatus
+from leto.interfaces.replica import PeerStatus, ReplicaStatus
 from leto.raft.configuration import Configuration, Member
 from leto.status import status_data
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leto.errors import NotLeader
-from leto.interfaces import WriteRequest
+from leto.interfaces.replica import WriteRequest
 from tests.clients.conversation import Node
 
 

@@ -8,7 +8,7 @@ from leto.clients import runs
 from leto.clients.flow import UNREAD_BYTES
 from leto.config import OutputLimit, OutputLimits
 from leto.errors import NoQuorum, OutcomeUnknown, Overloaded, Stopping
-from leto.interfaces import WriteRequest
+from leto.interfaces.replica import WriteRequest
 from tests.clients.conversation import Node, error
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from leto.interfaces import WriteRequest
+from leto.interfaces.replica import WriteRequest
 from leto.keyspace import batch
 from leto.raft.messages import Entry, EntryKind
 from tests.clients.conversation import Client, Node, error

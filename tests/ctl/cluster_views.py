@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from leto.interfaces import PeerStatus, ReplicaStatus
+from leto.interfaces.replica import PeerStatus, ReplicaStatus
 from leto.raft.configuration import Configuration, Member
 from leto.status import status_data
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from leto.config import Address
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.raft.messages import Entry, EntryKind, HardState
 from leto.reactor.listening import Listener
 from leto.storage.store import FileStore

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.storage import FileStore
 from tests.integration.cluster import Cluster, Node, member_ids, wait_for
 from tests.integration.load import Writers

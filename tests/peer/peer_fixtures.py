@@ -10,7 +10,7 @@ from twisted.internet.task import Clock, deferLater
 
 from leto.config import Address
 from leto.errors import LetoError
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.peer.transport import TcpTransport
 from leto.twins.transport import MemoryNetwork, MemoryTransport
 

@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.task import Clock
 
 from leto.errors import ProtocolError, StorageError
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.peer.requests import (
     SnapshotChunk,
     SnapshotFinish,

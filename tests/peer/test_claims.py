@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import pytest_twisted
 
-from leto.interfaces import Claim
+from leto.interfaces.transport import Claim
 from leto.peer.frames import Kind, frame
 from leto.peer.greetings import RefusalCode, Refused, decode, encode
 from tests.peer.peer_fixtures import TcpWorld

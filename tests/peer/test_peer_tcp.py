@@ -19,7 +19,7 @@ from twisted.internet.protocol import Factory, Protocol
 
 from leto.config import Address
 from leto.errors import ConfigError, ProtocolError
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.peer.frames import FRAGMENT_HEADER, FrameReader, Kind, Lane, frame
 from leto.peer.greetings import Challenge, Hello, Proof, RefusalCode, Refused, decode, encode
 from leto.peer.transport import TcpTransport

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from leto.config import Address, Config
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.keyspace.machine import Machine, understood
 from leto.raft.messages import Message
 from leto.replica import Replica

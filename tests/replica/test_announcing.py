@@ -9,7 +9,7 @@ from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 
 from leto.config import Address, Config
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.raft.configuration import Configuration, Member
 from leto.replica.announcing import Announcer
 from tests.replica.cluster import CLUSTER_ID

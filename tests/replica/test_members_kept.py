@@ -8,7 +8,7 @@ import pytest
 
 from leto.config import Address
 from leto.errors import ConfigurationRefused, UnknownMember
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.raft.configuration import Member
 from leto.twins.transport import MemoryTransport
 from tests.replica.cluster import CLUSTER_ID, Cluster, Node, Outcome

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from leto.config import Address, Config
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.replica.joining import bootstrap, needs_bootstrap
 from leto.storage import FileStore
 from leto.twins.disk import PowerLost, SimulatedDisk

@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.keyspace import batch
 from leto.keyspace.machine import Machine
 from leto.raft.configuration import Configuration, Member, encode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.raft.configuration import Configuration, Member, encode
 from leto.raft.messages import Entry, EntryKind, HardState, SnapshotMeta
 from leto.storage import FileStore

@@ -14,7 +14,7 @@ from random import Random
 from typing import NamedTuple
 
 from leto.errors import StorageError
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.raft.configuration import Configuration, Member
 from leto.raft.messages import Entry, HardState, SnapshotMeta
 from leto.storage import FileStore

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.raft.configuration import Configuration, Member, encode
 from leto.raft.messages import Entry, EntryKind, HardState, SnapshotMeta
 from leto.storage.store import FileStore

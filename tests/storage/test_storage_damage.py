@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leto.errors import CorruptStorage, ForeignDirectory, StorageError
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.raft.messages import Entry, HardState
 from leto.storage import FileStore
 from leto.storage.records import HEADER_BYTES as RECORD_HEADER

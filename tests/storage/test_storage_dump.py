@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.raft.messages import Entry, HardState
 from leto.storage import FileStore
 from leto.storage.dump import main

@@ -152,7 +152,7 @@ def test_the_environment_variable_arms_a_point(tmp_path):
     code = (
         "import sys\n"
         "from leto.storage import FileStore\n"
-        "from leto.interfaces import Identity\n"
+        "from leto.interfaces.store import Identity\n"
         "FileStore.open(sys.argv[1]).identify(Identity('0' * 32, 'a'))\n"
     )
     environment = {**os.environ, faultpoints.VARIABLE: "identify.done"}

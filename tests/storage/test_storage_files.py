@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from leto.errors import DirectoryLocked, StorageError
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.raft.messages import Entry, HardState
 from leto.storage import FileStore
 
@@ -218,7 +218,7 @@ def test_a_limit_on_file_sizes_is_an_error_like_a_full_disk(tmp_path):
         "import resource, signal, sys\n"
         "from leto.storage import FileStore\n"
         "from leto.errors import StorageError\n"
-        "from leto.interfaces import Identity\n"
+        "from leto.interfaces.store import Identity\n"
         "from leto.raft.messages import *\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "store = FileStore.open(sys.argv[1])\n"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leto.errors import CorruptStorage
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.raft.messages import Entry, HardState, SnapshotMeta
 from leto.storage import identity, records
 from leto.twins.disk import SimulatedDisk

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.raft.messages import Entry, EntryKind, HardState
 from leto.storage import FileStore
 

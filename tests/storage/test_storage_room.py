@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leto.errors import NoRoom
-from leto.interfaces import DiskSpace
+from leto.interfaces.store import DiskSpace
 from leto.raft.messages import HardState
 from leto.storage.store import FileStore
 from leto.twins.disk import SimulatedDisk

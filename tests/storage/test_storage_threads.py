@@ -10,7 +10,7 @@ import time
 import pytest
 
 from leto.errors import Compacted, StorageError
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.raft.messages import HardState
 from leto.storage import FileStore
 from leto.storage.everysec import EverySecond

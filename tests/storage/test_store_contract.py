@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leto.errors import Compacted, ForeignDirectory, NothingToSnapshot, StorageError, Unavailable
-from leto.interfaces import Identity, Store
+from leto.interfaces.store import Identity, Store
 from leto.raft.configuration import Configuration, Member
 from leto.raft.messages import Entry, EntryKind, HardState, SnapshotMeta
 from leto.storage import FileStore

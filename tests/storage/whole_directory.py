@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from leto.errors import StorageError
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.raft.messages import Entry, HardState, SnapshotMeta
 from leto.storage import FileStore, records, watermark
 from leto.storage.segments import SUFFIX, decode_header, scan

@@ -20,7 +20,7 @@ from leto.errors import (
     Stopping,
     StorageError,
 )
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.keyspace.machine import Machine, understood
 from leto.keyspace.registry import KEYSPACE
 from leto.replica import Replica

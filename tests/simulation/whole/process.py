@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 from leto.errors import NoRoom, NothingToSnapshot, ProtocolError, Stopping, StorageError
-from leto.interfaces import PeerListener
+from leto.interfaces.transport import PeerListener
 from leto.twins.disk import PowerLost
 from tests.simulation.whole.timeline import Call, ProcessClock
 
@@ -147,7 +147,7 @@ class Process:
 
 
 class SlowFlusher:
-    """leto.interfaces.Flusher whose jobs take the disk's time: done at some moment, reported at a later one."""
+    """leto.interfaces.store.Flusher whose jobs take the disk's time: done at some moment, reported at a later one."""
 
     def __init__(self, process: Process, delays: Callable[[], tuple[float, float]]) -> None:
         """`delays()`: until a job is done, and from then until its end is reported, in seconds."""
@@ -217,7 +217,7 @@ class SlowFlusher:
 
 
 class Gate:
-    """leto.interfaces.PeerListener in front of the replica: what arrives at a paused process waits."""
+    """leto.interfaces.transport.PeerListener in front of the replica: what arrives at a paused process waits."""
 
     def __init__(self, process: Process, listener: PeerListener) -> None:
         self._process = process

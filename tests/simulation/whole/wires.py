@@ -11,7 +11,8 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from leto.interfaces import Identity, PeerListener
+from leto.interfaces.store import Identity
+from leto.interfaces.transport import PeerListener
 from leto.raft.messages import Message
 from leto.twins.transport import MemoryNetwork, MemoryTransport
 from tests.simulation.whole.process import Gate, Process

@@ -16,7 +16,7 @@ from zlib import crc32
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.python.failure import Failure
 
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.keyspace.machine import Machine
 from leto.raft.configuration import Configuration, Member, encode
 from leto.raft.messages import Entry, EntryKind, HardState, Message
