@@ -48,19 +48,16 @@ class Run:
 class WriteRun(Run):
     """Requests that go to the log together: one leto.interfaces.replica.WriteRequest."""
 
-    __slots__ = ("commands", "count", "head", "payload", "resp3", "returns", "session", "silent", "tally")
+    __slots__ = ("commands", "count", "payload", "resp3", "returns", "session", "silent", "tally")
     is_write = True
 
-    def __init__(
-        self, session: Session, commands: Sequence[Request], payload: bytes, tally: Tally, head: bytes = b""
-    ) -> None:
+    def __init__(self, session: Session, commands: Sequence[Request], payload: bytes, tally: Tally) -> None:
         self.output = None
         self.session = session
         self.commands = commands
         count = self.count = len(commands)
         self.size = len(payload) + REQUEST_BYTES * count + _OVERHEAD
         self.payload = payload
-        self.head = head
         self.tally = tally
         self.resp3 = session.resp3
         self.silent = session.silent

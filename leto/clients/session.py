@@ -26,7 +26,6 @@ from leto.clients.table import LOCAL, NO_REPLY, QUICK, READ, WRITE, Known
 from leto.clients.transaction import ReadTransaction, Transaction, Watch, WriteTransaction
 from leto.clients.turns import SLICE_SECONDS
 from leto.errors import DiskFull
-from leto.keyspace.batch import SET_HEADS
 from leto.keyspace.replies import QUEUED, Error, Reply
 from leto.keyspace.steps import Steps
 from leto.resp.codec import Request, RequestReader, pack
@@ -197,17 +196,13 @@ class Session(RunQueue):
                 return
             kinds = known.kind
             tally = known.once
-            head = SET_HEADS.get(argv[0], b"") if len(argv) == 3 else b""
         else:
             names = list(map(_NAME, requests))
             sizes = list(map(len, requests))
             kinds = 0
-            head = b""
             shapes: Collection[tuple[bytes, int]]
             if names.count(names[0]) == count and sizes.count(sizes[0]) == count:
                 shapes = ((names[0], sizes[0]),)  # what most pipelines are
-                if sizes[0] == 3:
-                    head = SET_HEADS.get(names[0], b"")
             else:
                 shapes = set(zip(names, sizes, strict=True))
             for name, words in shapes:
@@ -226,7 +221,7 @@ class Session(RunQueue):
             else:
                 self._add(ReadRun(self, requests, len(raw) + REQUEST_BYTES * count, tally))
         elif kinds == WRITE:
-            self._add(WriteRun(self, requests, raw, tally, head))
+            self._add(WriteRun(self, requests, raw, tally))
         else:
             self._submit([(argv, spelled[argv[0]]) for argv in requests])
         self.last_command = tally[-1][0].full_name

@@ -88,10 +88,6 @@ class WriteRequest(Protocol):
     def count(self) -> int: ...
 
     @property
-    def head(self) -> bytes:
-        """Of leto.keyspace.batch.SET_HEADS, if each of the requests is a SET that begins with it; else empty."""
-
-    @property
     def returns(self) -> bool:
         """Whether its client asks again at once: it was answered just now, and has nothing under way."""
 

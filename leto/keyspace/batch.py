@@ -27,7 +27,8 @@ HEADER = struct.Struct(">BQI")
 REQUESTS, PAIRS = 1, 2  # formats
 LEVELS = {REQUESTS: BASE, PAIRS: BASE}  # since which level each is understood (leto.keyspace.levels)
 LEAST_BYTES = {REQUESTS: len(b"*1\r\n$0\r\n\r\n"), PAIRS: 2 * len(b"$0\r\n\r\n")}  # of a request
-SET_HEADS = {b"SET": b"*3\r\n$3\r\nSET\r\n", b"set": b"*3\r\n$3\r\nset\r\n"}  # what such a SET begins with, by its name
+SET_HEADS = frozenset((b"*3\r\n$3\r\nSET\r\n", b"*3\r\n$3\r\nset\r\n"))  # what a SET of a key and a value begins with
+_HEAD_BYTES = len(b"*3\r\n$3\r\nSET\r\n")
 SHORT = 4096  # bytes; for longer requests what is left out is not worth a copy of the rest
 LARGE = 1 << 18  # bytes of a batch from which it is taken apart in steps, and its arguments are taken to be long
 LATEST = 1 << 62  # ms; no clock says so, and what is added to it stays a 64-bit number
@@ -35,19 +36,25 @@ _STAR, _DOLLAR = b"*$"
 _NUMBER = re.compile(rb"0|[1-9][0-9]{0,9}").fullmatch
 
 
-def set_head(requests: bytes, count: int) -> bytes:
-    """The one of SET_HEADS that a single request, canonical RESP, begins with. Empty for another command, and for more
-    than one, of which the first tells nothing."""
-    return next((head for head in SET_HEADS.values() if requests.startswith(head)), b"") if count == 1 else b""
-
-
-def encode(time_ms: int, count: int, requests: bytes, head: bytes = b"") -> bytes:
-    """Frame `requests` (canonical RESP holding `count` requests) for the log. `head`: the one of SET_HEADS that each of
-    them begins with, if all are a SET of a key and a value."""
-    # Where it is found no more often than that, it is nowhere but at their beginnings.
-    if head and len(requests) < SHORT * count and requests.count(head) == count:
-        return HEADER.pack(PAIRS, time_ms, count) + requests.replace(head, b"")
+def encode(time_ms: int, count: int, requests: bytes) -> bytes:
+    """Frame `requests` (canonical RESP holding `count` requests) for the log, in the shorter format where that may be
+    used and is worth it."""
+    head = requests[:_HEAD_BYTES]
+    if head in SET_HEADS and len(requests) < SHORT * count:
+        if count == 1:
+            return HEADER.pack(PAIRS, time_ms, 1) + requests[_HEAD_BYTES:]
+        if requests.count(head) == count:
+            pairs = requests.replace(head, b"")
+            # Every request begins with a star. If all stars were those of the heads, every request began with one.
+            if b"*" not in pairs or _are_headed(requests, head, count):
+                return HEADER.pack(PAIRS, time_ms, count) + pairs
     return HEADER.pack(REQUESTS, time_ms, count) + requests
+
+
+def _are_headed(requests: bytes, head: bytes, count: int) -> bool:
+    """Whether `count` requests, the first of which begins with `head`, all do. It tells by the lines that begin with a
+    star: those of the requests, if there are no more than requests. Where a value holds such a line it is False."""
+    return requests.count(b"\r\n*") == requests.count(b"\r\n" + head) == count - 1
 
 
 def check_format(payload: bytes) -> None:

@@ -11,13 +11,12 @@ from twisted.internet.defer import Deferred
 class DeferredWrite:
     """A leto.interfaces.replica.WriteRequest; `done` fires with its replies."""
 
-    __slots__ = ("count", "done", "head", "payload")
+    __slots__ = ("count", "done", "payload")
     returns = False
 
-    def __init__(self, payload: bytes, count: int, head: bytes = b"") -> None:
+    def __init__(self, payload: bytes, count: int) -> None:
         self.payload = payload
         self.count = count
-        self.head = head
         self.done: Deferred[list[Any]] = Deferred()
 
     def applied(self, replies: Sequence[Any], start: int, microseconds: float) -> None:

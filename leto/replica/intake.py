@@ -7,7 +7,6 @@ from typing import Any
 
 from leto.errors import NotLeader, Overloaded
 from leto.interfaces.machine import StateMachine
-from leto.interfaces.replica import WriteRequest
 from leto.keyspace import batch
 from leto.raft.node import Node
 from leto.raft.state import Role
@@ -79,7 +78,7 @@ class Intake:
             clock_ms = node.cluster_clock(self._driver.wall_ms(), self._clock.seconds())
             stamp = max(clock_ms, self._machine.time_ms)
             try:
-                index = node.propose(batch.encode(stamp, count, requests, _common_head(waiting)), now)
+                index = node.propose(batch.encode(stamp, count, requests), now)
             except (NotLeader, Overloaded) as error:
                 self._proposals.refuse(waiting, lambda error=error: error)  # type: ignore[misc]
                 continue
@@ -101,9 +100,3 @@ class Intake:
     def stop(self) -> None:
         """Nothing that is held will be handed over by itself."""
         self._timer.cancel()
-
-
-def _common_head(waiting: list[WriteRequest]) -> bytes:
-    """What all the requests of all of them begin with, if it is the same."""
-    head = waiting[0].head
-    return head if head and [request.head for request in waiting].count(head) == len(waiting) else b""

@@ -285,7 +285,7 @@ class Replica:
         return self._proposals.is_congested if self.is_leader else self.peering.is_congested  # a lost leader only waits
 
     def write(self, payload: bytes, count: int) -> Deferred[list[Any]]:
-        request = DeferredWrite(payload, count, batch.set_head(payload, count))
+        request = DeferredWrite(payload, count)
         self.submit_write(request)
         return request.done
 

@@ -80,7 +80,7 @@ class LoneReplica:
     # What the edges ask -------------------------------------------------------------------------
 
     def write(self, payload: bytes, count: int) -> Deferred[list[Reply]]:
-        request = DeferredWrite(payload, count, batch.set_head(payload, count))
+        request = DeferredWrite(payload, count)
         self.submit_write(request)
         return request.done
 
@@ -248,7 +248,7 @@ class LoneReplica:
 
     def _apply(self, request: WriteRequest) -> None:
         self._index += 1
-        payload = batch.encode(self.wall_ms(), request.count, request.payload, request.head)
+        payload = batch.encode(self.wall_ms(), request.count, request.payload)
         started = self.seconds()
         replies = self.machine.apply(Entry(self._index, TERM, EntryKind.COMMAND, payload))
         request.applied(replies, 0, (self.seconds() - started) * 1e6 / request.count)

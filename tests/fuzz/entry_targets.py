@@ -54,7 +54,7 @@ def forwarded(data: bytes) -> None:
     machine = _machine()
     faults: list[object] = []
     machine.on_fault = lambda name, error: faults.append(error)
-    payload = batch.encode(NOW, count, requests, batch.set_head(requests, count))
+    payload = batch.encode(NOW, count, requests)
     assert len(machine.apply(Entry(2, 1, EntryKind.COMMAND, payload))) == count
     assert not faults
 
@@ -103,7 +103,7 @@ FORWARDED_SEEDS = [
 ]
 ENTRY_SEEDS = [
     bytes([255]) + batch.encode(NOW, 1, _packed(b"SET", b"a", b"b")),
-    bytes([255]) + batch.encode(NOW, 1, _packed(b"SET", b"a", b"b"), batch.SET_HEADS[b"SET"]),
+    bytes([255]) + batch.encode(NOW, 1, _packed(b"SET", b"a", b"b", b"NX")),
     bytes([255]) + batch.encode(NOW, 1, _packed(b"MULTI") + _packed(b"SET", b"a", b"b") + _packed(b"EXEC")),
     bytes([255]) + batch.encode(NOW, 2, _packed(b"SET", b"a", b"b") + b"*1\r\n%1\r\n+a\r\n#t\r\n"),
     bytes([255]) + batch.encode(NOW, 1, b"*2147483647\r\n$1\r\na\r\n"),

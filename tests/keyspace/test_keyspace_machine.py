@@ -12,7 +12,12 @@ from leto.keyspace.replies import NULL_ARRAY, OK, Error
 from leto.raft.messages import Entry, EntryKind
 from tests.keyspace.batches import NOW, Bench, entry, pack
 
-HEAD = batch.SET_HEADS[b"SET"]
+HEAD = b"*3\r\n$3\r\nSET\r\n"
+
+
+def whole(count: int, requests: bytes) -> bytes:
+    """The requests framed as they are, whatever the shorter form would be."""
+    return batch.HEADER.pack(batch.REQUESTS, NOW, count) + requests
 
 
 def test_the_kind_of_a_command_entry_is_the_logs():
@@ -46,16 +51,17 @@ def test_an_entry_is_never_applied_twice():
     [
         b"",
         b"\x01" + bytes(11),
-        b"\x03" + batch.encode(NOW, 1, pack("SET a b"))[1:],
-        b"\x02" + batch.encode(NOW, 1, pack("SET a b"))[1:],
-        b"\x02" + batch.encode(NOW, 2, b"$1\r\na\r\n$1\r\nb\r\n")[1:],
-        b"\x02" + batch.encode(NOW, 1, b"$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n")[1:],
-        b"\x02" + batch.encode(NOW, 1, b"$1\r\na\r\n$1\r\nb\r")[1:],
-        b"\x02" + batch.encode(NOW, 1, b"$1\r\na\r\n$-1\r\n")[1:],
-        b"\x02" + batch.encode(NOW, 1, b"$1\r\na\r\n:1\r\n")[1:],
-        b"\x02" + batch.encode(NOW, 0, b"")[1:],
+        b"\x03" + whole(1, pack("SET a b"))[1:],
+        b"\x02" + whole(1, pack("SET a b"))[1:],
+        b"\x02" + whole(2, b"$1\r\na\r\n$1\r\nb\r\n")[1:],
+        b"\x02" + whole(1, b"$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n")[1:],
+        b"\x02" + whole(1, b"$1\r\na\r\n$1\r\nb\r")[1:],
+        b"\x02" + whole(1, b"$1\r\na\r\n$-1\r\n")[1:],
+        b"\x02" + whole(1, b"$1\r\na\r\n:1\r\n")[1:],
+        b"\x02" + whole(0, b"")[1:],
         batch.encode(NOW, 2, pack("SET a b")),
         batch.encode(NOW, 1, pack("SET a b", "SET a c")),
+        whole(1, pack("SET a b")[:-3]),
         batch.encode(NOW, 1, pack("SET a b")[:-3]),
         batch.encode(NOW, 1, pack("SET a b") + b"*1\r\n"),
         batch.encode(NOW, 1, b"nonsense\r\n"),
@@ -77,8 +83,8 @@ def test_an_entry_is_never_applied_twice():
         batch.encode(NOW, 1, b"*2147483647\r\n$3\r\nGET\r\n"),
         batch.encode(NOW, 2, pack("SET a b") + b"*2147483647\r\n"),
         batch.encode(NOW, (1 << 32) - 1, pack("SET a b")),
-        b"\x02" + batch.encode(NOW, (1 << 32) - 1, b"$1\r\na\r\n$1\r\nb\r\n")[1:],
-        b"\x02" + batch.encode(NOW, 1, b"$1\r\na\r\n*2147483647\r\n")[1:],
+        b"\x02" + whole((1 << 32) - 1, b"$1\r\na\r\n$1\r\nb\r\n")[1:],
+        b"\x02" + whole(1, b"$1\r\na\r\n*2147483647\r\n")[1:],
         batch.encode((1 << 64) - 1, 1, pack("SET a b")),
     ],
 )
@@ -96,7 +102,7 @@ def test_a_payload_that_is_no_batch_is_refused_and_changes_nothing(payload):
 def test_a_value_that_looks_like_the_head_of_a_large_array_is_a_value(text):
     bench = Bench()
     assert bench.packed(pack(("SET", b"a", text)) + pack(("APPEND", b"b", text)), 2) == [OK, len(text)]
-    assert bench.machine.apply(Entry(2, 1, EntryKind.COMMAND, batch.encode(NOW, 1, pack(("SET", b"c", text)), HEAD)))
+    assert bench.machine.apply(Entry(2, 1, EntryKind.COMMAND, batch.encode(NOW, 1, pack(("SET", b"c", text)))))
     assert [bench.read("GET", key) for key in "abc"] == [text] * 3
 
 
@@ -109,7 +115,7 @@ def test_a_command_of_a_later_version_is_not_passed_over(request_, in_transactio
         bench.batch("SET k v", [b"", "SET a b", request_] if in_transaction else request_)
     assert bench.machine.digest() == before
     with pytest.raises(UnknownEntry, match="batch format 3 is unknown"):
-        bench.machine.apply(Entry(1, 1, EntryKind.COMMAND, b"\x03" + batch.encode(NOW, 1, pack("SET a b"))[1:]))
+        bench.machine.apply(Entry(1, 1, EntryKind.COMMAND, b"\x03" + whole(1, pack("SET a b"))[1:]))
     assert bench.machine.applied == 0
 
 
@@ -258,30 +264,66 @@ def test_a_large_batch_is_applied_like_a_small_one(monkeypatch):
 
 
 names = st.sampled_from([b"SET", b"set"])
-texts = st.one_of(st.binary(max_size=40), st.sampled_from([*batch.SET_HEADS.values(), b"\r\n$1\r\nx", b"v" * 200]))
+texts = st.one_of(
+    st.binary(max_size=40),
+    st.sampled_from([*sorted(batch.SET_HEADS), b"*3", b"$3", b"SET", b"\r\n" + HEAD, b"*", b"\r\n$1\r\nx", b"v" * 200]),
+)
+keys = st.sampled_from([b"a", b"b", b"*3", HEAD])
 
 
 @settings(max_examples=300, deadline=None)
-@given(names, st.lists(st.tuples(st.sampled_from([b"a", b"b", b"*3\r\n$3\r\nSET\r\n"]), texts), min_size=1, max_size=6))
+@given(names, st.lists(st.tuples(keys, texts), min_size=1, max_size=6))
 def test_sets_written_as_pairs_do_what_they_do_written_whole(name, pairs):
     """Whatever keys and values hold, also what a request begins with."""
     requests = b"".join(pack((name, key, value)) for key, value in pairs)
     found = []
-    for head in (b"", batch.SET_HEADS[name]):
+    for payload in (whole(len(pairs), requests), batch.encode(NOW, len(pairs), requests)):
         one = machine.Machine(random=lambda: 0.5)
         one.apply(entry(1, "SET a before PX 5000"))
-        payload = batch.encode(NOW, len(pairs), requests, head)
         replies = one.apply(Entry(2, 1, EntryKind.COMMAND, payload))
         found.append((replies, one.digest(), [one.query((b"GET", key), NOW) for key, _ in pairs]))
     assert found[0] == found[1]
     assert found[0][0] == [OK] * len(pairs)
 
 
+sets = st.tuples(st.just(b"SET"), keys, texts)
+others = st.one_of(
+    st.tuples(st.sampled_from([b"FLUSHALL", b"DBSIZE"])),
+    st.tuples(st.sampled_from([b"DEL", b"INCR"]), keys),
+    st.tuples(st.just(b"MSET"), keys, texts, keys, texts),
+    st.tuples(st.just(b"SET"), keys, texts, st.just(b"NX")),
+    st.just((b"MSET", b"*3", b"SET", b"*3", b"SET")),  # a value of two characters, and what follows it
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.one_of(sets, others), min_size=1, max_size=6))
+def test_what_is_not_all_sets_is_written_whole_whatever_it_holds(commands):
+    """The form is told by the bytes alone: no value may make one request look like another."""
+    requests, count = b"".join(map(pack, commands)), len(commands)
+    payload = batch.encode(NOW, count, requests)
+    if any(len(words) != 3 or words[0] != b"SET" for words in commands):
+        assert payload == whole(count, requests)
+    elif payload[0] == batch.PAIRS:
+        assert payload[batch.HEADER.size :] == b"".join(pack(words)[len(HEAD) :] for words in commands)
+    else:
+        assert payload == whole(count, requests)
+
+
+def test_a_transaction_of_sets_is_no_batch_of_sets():
+    requests = pack("SET a b") + pack(("MULTI", b"0", b"*3", b"0", b"SET")) + pack("SET a b") + pack("EXEC")
+    for count in (2, 3):
+        assert batch.encode(NOW, count, requests) == whole(count, requests)
+
+
 def test_sets_written_as_pairs_are_shorter_by_what_says_that_they_are_sets():
-    requests = [pack(("SET", f"key:{number}", "v" * 64)) for number in range(10)]
-    head = batch.SET_HEADS[b"SET"]
-    whole = batch.encode(NOW, 10, b"".join(requests))
-    assert len(batch.encode(NOW, 10, b"".join(requests), head)) == len(whole) - 10 * len(head)
-    for other in (head, b"v" * 41_000):  # where it is elsewhere too, or next to nothing, nothing is cut
+    for clients in (1, 10):
+        requests = [pack(("SET", f"key:{number}", "v" * 64)) for number in range(clients)]
+        payload = batch.encode(NOW, clients, b"".join(requests))
+        assert payload[0] == batch.PAIRS
+        assert len(payload) == len(whole(clients, b"".join(requests))) - clients * len(HEAD)
+    requests[3] = pack(("SET", "key:3", "v*" * 20))  # stars that begin no line leave no doubt
+    assert batch.encode(NOW, 10, b"".join(requests))[0] == batch.PAIRS
+    for other in (HEAD, b"*1\r\n*2", b"v" * 41_000):  # where it is elsewhere too, or next to nothing, nothing is cut
         requests[3] = pack(("SET", "key:3", other))
-        assert batch.encode(NOW, 10, b"".join(requests), head)[0] == batch.REQUESTS
+        assert batch.encode(NOW, 10, b"".join(requests))[0] == batch.REQUESTS
