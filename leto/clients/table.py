@@ -130,7 +130,7 @@ class Known:
         self.level = command.level
         self.no_auth = "no_auth" in command.flags
         self.no_multi = "no_multi" in command.flags or command.full_name in _TAKES_TIME
-        self.at_exec = _AT_EXEC.get(command.full_name, command.function)
+        self.at_exec: Callable[..., Reply] = _AT_EXEC.get(command.full_name, command.function)
         self.subcommands = {
             sub.name: Known(sub, WRITE if sub.is_write and kind != LOCAL else kind)
             for sub in command.subcommands.values()

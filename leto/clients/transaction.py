@@ -6,7 +6,7 @@ at one instant of the state machine, on any node. Connection commands in it are 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from leto.clients.flow import NOTABLE_BYTES
 from leto.clients.long import MANY, LongReply, is_long
 from leto.clients.outcomes import refusal, refused_writes
 from leto.clients.runs import ReadRun, Run, WriteRun, compat_reply
-from leto.clients.table import LOCAL, NO_REPLY, WRITE, Known, command
+from leto.clients.table import LOCAL, NO_REPLY, WRITE, F, Known, command
 from leto.clients.turns import SLICE_SECONDS
 from leto.errors import DiskFull, RequestRefused
 from leto.keyspace.costs import WEIGHED
@@ -285,7 +285,7 @@ def exec_run(session: Session, argv: Request, transaction: Transaction, watch: W
 # The commands -------------------------------------------------------------------------------------
 
 
-def _command(name: str, arity: int, since: str, summary: str, **facts: Any) -> Any:
+def _command(name: str, arity: int, since: str, summary: str, **facts: Any) -> Callable[[F], F]:
     return command(
         name,
         arity,

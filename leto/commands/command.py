@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-from leto.clients.table import Known, command, help_command
+from leto.clients.table import F, Known, command, help_command
 from leto.commands.syntax import Argument, parse
 from leto.keyspace.glob import PatternTooLong, compile_pattern
 from leto.keyspace.registry import Command
@@ -36,7 +36,9 @@ def command_(session: Session, argv: Request) -> Reply:
     return [describe(known) for known in session.state.table.known.values()]
 
 
-def _sub(name: str, arity: int, since: str, summary: str, syntax: str, complexity: str, tips: str = "") -> Any:
+def _sub(
+    name: str, arity: int, since: str, summary: str, syntax: str, complexity: str, tips: str = ""
+) -> Callable[[F], F]:
     return command(
         name,
         arity,

@@ -5,11 +5,12 @@ See https://redis.io/commands/latency/ and https://redis.io/commands/memory/.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
-from leto.clients.table import command, container
+from leto.clients.table import F, command, container
 from leto.commands.info import peak_bytes, resident_bytes
 from leto.keyspace.numbers import parse_integer
 from leto.keyspace.replies import NOT_AN_INTEGER, SYNTAX_ERROR, Error, Reply, Verbatim
@@ -51,7 +52,9 @@ container(
 _DIAGNOSIS = "nondeterministic_output request_policy:all_nodes response_policy:special"
 
 
-def _latency(name: str, arity: int, since: str, summary: str, syntax: str = "", tips: str = _DIAGNOSIS) -> Any:
+def _latency(
+    name: str, arity: int, since: str, summary: str, syntax: str = "", tips: str = _DIAGNOSIS
+) -> Callable[[F], F]:
     return command(
         name, arity, _ADMIN, group="server", parent="LATENCY", since=since, summary=summary, syntax=syntax, tips=tips
     )

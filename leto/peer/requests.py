@@ -145,7 +145,7 @@ def decode_replies(data: bytes) -> list[Reply]:
         replies = _replies.decode(data)
     except _MALFORMED as error:
         raise ProtocolError(f"no replies: {error}") from None
-    if type(replies) is not list:
+    if not isinstance(replies, list):
         raise ProtocolError("no replies: not a list")
     return replies
 
@@ -193,7 +193,7 @@ def _unpacked(code: int, data: memoryview) -> Any:
     if code == _NULL_ARRAY:
         return NullArray()
     items = _replies.decode(data)
-    if type(items) is not list:
+    if not isinstance(items, list):
         raise ValueError(f"a reply of kind {code} without items")
     if code == _SET:
         return Set(items)

@@ -43,7 +43,8 @@ def pack(arguments: Request) -> bytes:
         for argument in arguments:
             parts += (b"$%d\r\n" % len(argument), argument, CRLF)
         return b"".join(parts)
-    return pack_command(arguments if type(arguments) is tuple else tuple(arguments))  # type: ignore[arg-type]
+    packed: bytes = pack_command(arguments if type(arguments) is tuple else tuple(arguments))  # type: ignore[arg-type]
+    return packed
 
 
 class RequestReader:

@@ -132,7 +132,7 @@ class AdaptiveFlusher:
         self._rest = rest
         self._beside = beside
         self._beside_jobs = 0  # that it had when it was looked at last
-        self._shared_until = 0.0
+        self._shared_until: float = 0.0
         self._in_thread = 0  # jobs that the writer's thread has, or whose ends are not told yet
         self._running = False
         self.is_quick = True  # brief jobs run in the reactor's thread at present
@@ -172,7 +172,8 @@ class AdaptiveFlusher:
 
     def _is_shared(self) -> bool:
         """Whether there was another flusher's job of late, or a long one, whose bytes may still be on their way."""
-        now, beside = self._clock.seconds(), self._beside
+        now: float = self._clock.seconds()
+        beside = self._beside
         if beside is not None and beside.jobs != self._beside_jobs:
             self._beside_jobs = beside.jobs
             self._shared_until = now + BESIDE_SECONDS

@@ -173,6 +173,7 @@ class SnapshotReader:
         self.meta = self.header.meta
         self.token = self.header.token
         self._frame_bytes = self.header.frame_bytes
+        self.size: int = 0  # bytes of the payload
         end = file.size()
         at = end - _TRAILER_BYTES
         data = file.read_at(at, _TRAILER_BYTES) if at >= self._start else b""
