@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from leto.checksums import adler32, crc32
 from leto.keyspace.ages import Ages
@@ -23,11 +23,23 @@ from leto.keyspace.levels import BASE
 from leto.keyspace.records import LAST, Records
 from leto.keyspace.replies import WRONG_TYPE, Error
 from leto.keyspace.types.long_string import LongString
-from leto.keyspace.types.value import KEY_OFFSET, LONG_STRING, Expiring, Record, Value, content_sum
+from leto.keyspace.types.value import (
+    KEY_OFFSET,
+    LONG_STRING,
+    Expiring,
+    Record,
+    Value,
+    content_sum,
+    record_of,
+)
 from leto.keyspace.waste import Waste
 
 WORTHWHILE = 1 << 12  # records and what belongs to them that are not freed in one go
 TOMBSTONES = 1 << 16  # when there are so many, the oldest 64th is given up: half of them would take 3 ms
+
+
+V = TypeVar("V", bound=Value)
+E = TypeVar("E")
 
 
 class Refused(Exception):
@@ -44,14 +56,14 @@ class Observer(Protocol):
     index: int  # it wants the state as of this entry
 
     def save(self, key: bytes, record: Record) -> None:
-        """`record` (its version <= index) is about to be replaced, deleted or changed in place."""
+        """`record` (its version <= index) is about to be replaced or deleted, or its value to be changed in place."""
 
 
 class Database:
     """See the module. `random` is for reads alone; while an entry is applied it is a generator seeded by it."""
 
     __slots__ = (
-        "_announced",
+        "_edited",
         "ages",
         "check_sum",
         "data",
@@ -71,12 +83,12 @@ class Database:
     def __init__(self, random: Callable[[], float]) -> None:
         self.data = Records()
         self.keys = KeyIndex()
-        self.deadlines = Deadlines()
+        self.deadlines = Deadlines(self.data)
         self.volatile = 0  # keys with an expiry
         self.tombstones: dict[bytes, int] = {}  # deleted key -> version, oldest deletion first
         self.floor = 0
         self.check_sum = 0  # sum of all records' checksums
-        self._announced: dict[bytes, tuple[Record, int]] = {}  # content sums of values that are being changed in place
+        self._edited: list[bytes] = []  # the keys whose values are being edited
         self.now = 0
         self.level = BASE  # the cluster's: what members of a lower one do not understand is not done yet
         self.index = 0
@@ -101,6 +113,19 @@ class Database:
             return None
         value = record.value
         if value.__class__ is bytes or value.__class__ is LongString:
+            return value
+        raise Refused(WRONG_TYPE)
+
+    def read(self, key: bytes, type_: type[V]) -> V | None:
+        """The value of that type under `key`, to be read only; None when it is missing. Raises Refused (WRONGTYPE).
+
+        It is the database's own: what a reply holds of it must be copied.
+        """
+        record = self.find(key)
+        if record is None:
+            return None
+        value = record.value
+        if value.__class__ is type_:
             return value
         raise Refused(WRONG_TYPE)
 
@@ -135,6 +160,20 @@ class Database:
             raise Refused(WRONG_TYPE)
         return record
 
+    def edit(self, key: bytes, type_: type[V]) -> Edit[V]:
+        """`with db.edit(key, Hash) as h:` - the value under `key`, a new one if it is missing, to be read and changed.
+
+        All that goes with a change is done at the block's end, also of one that raises: what was changed until then
+        stays changed. The expiry is kept, and the key is deleted if the value is empty. Where nothing was changed
+        nothing is touched. The block neither stores nor deletes the key, nor edits it once more: RuntimeError. Raises
+        Refused (WRONGTYPE) before it.
+        """
+        return Edit(self, key, type_, creates=True)
+
+    def edit_existing(self, key: bytes, type_: type[V]) -> Edit[V | None]:
+        """edit() that gives None when the key is missing."""
+        return Edit(self, key, type_, creates=False)
+
     def store(self, key: bytes, value: bytes | LongString | Value, expire_at: int = 0) -> None:
         """Set the key, its expiry included (milliseconds since the epoch; 0: none)."""
         if value.__class__ is bytes and not expire_at:  # content_sum() without its call: this is the hot path
@@ -153,14 +192,16 @@ class Database:
             observer = self.observer
             if observer is not None and old.version <= observer.index:
                 observer.save(key, old)
-            was = self._content_of(key, old) if self._announced else content_sum(old.value, old.expire_at)
-            self.check_sum += (crc + KEY_OFFSET) * (content - was)
+            was = old.value
+            self.check_sum += (crc + KEY_OFFSET) * (content - content_sum(was, old.expire_at))
+            if was.__class__ is not bytes and was is not value:
+                self.waste.add_value(was)
             if old.expire_at:
                 self.volatile -= 1
         if expire_at:
             shard[key] = Expiring(value, self.index, expire_at)
             self.volatile += 1
-            self.deadlines.add(expire_at, key, self)
+            self.deadlines.add(expire_at, key, self.volatile)
         else:
             shard[key] = Record(value, self.index)
 
@@ -187,7 +228,8 @@ class Database:
                 was = old.value
                 if old.expire_at or was.__class__ is not bytes:
                     self.volatile -= old.expire_at > 0
-                    content -= self._content_of(key, old)
+                    content -= content_sum(was, old.expire_at)
+                    self.waste.add_value(was)
                 else:
                     content -= crc32(was) if len(was) < LONG_STRING else adler32(was)
                 total += (crc + KEY_OFFSET) * content
@@ -196,27 +238,9 @@ class Database:
         if new:
             self.keys.add(new)
 
-    def announce(self, key: bytes) -> None:
-        """The value under `key` is about to be changed in place; store() must follow."""
-        observer = self.observer
-        record = self.data.get(key)
-        if record is None:
-            return
-        if observer is not None and record.version <= observer.index:
-            observer.save(key, record)
-        found = self._announced.get(key)
-        if found is None or found[0] is not record:
-            self._announced[key] = record, content_sum(record.value, record.expire_at)
-
-    def _content_of(self, key: bytes, old: Record) -> int:
-        """The content sum of a record that goes, as it was before its value was changed in place."""
-        found = self._announced.pop(key, None)
-        if found is not None and found[0] is old:
-            return found[1]
-        return content_sum(old.value, old.expire_at)
-
-    def delete(self, key: bytes) -> Record | None:
-        """Delete the key, expired or not: the record that goes, None when there is none."""
+    def delete(self, key: bytes, *, moves: bool = False) -> Record | None:
+        """Delete the key, expired or not: the record that goes, None when there is none. `moves`: its value goes on
+        under another key. Else only a string may be used any more."""
         crc = crc32(key)
         old = self.data.shards[crc & LAST].pop(key, None)
         if old is None:
@@ -225,16 +249,33 @@ class Database:
         if observer is not None and old.version <= observer.index:
             observer.save(key, old)
         self.keys.discard(key, crc)
-        was = self._content_of(key, old) if self._announced else content_sum(old.value, old.expire_at)
-        self.check_sum -= (crc + KEY_OFFSET) * (was + 1)
+        self.check_sum -= (crc + KEY_OFFSET) * (content_sum(old.value, old.expire_at) + 1)
         if old.expire_at:
             self.volatile -= 1
+        if old.value.__class__ is not bytes and not moves:
+            self.waste.add_value(old.value)
         tombstones = self.tombstones
         tombstones[key] = self.index
         if len(tombstones) >= TOMBSTONES:
             for oldest in list(islice(tombstones, max(1, TOMBSTONES // 64))):
                 self.floor = tombstones.pop(oldest)
         return old
+
+    def _settle(self, key: bytes, record: Record | None, value: Value, delta: int) -> None:
+        """The value under the key, whose record was that one, has changed; `delta` is what its digest grew by. Raises
+        RuntimeError if the key was stored or deleted meanwhile."""
+        crc = crc32(key)
+        shard = self.data.shards[crc & LAST]
+        if shard.get(key) is not record:
+            raise RuntimeError("a key was stored or deleted while its value was edited")
+        if record is None:
+            if value:
+                self.store(key, value)
+            return
+        self.check_sum += (crc + KEY_OFFSET) * delta
+        shard[key] = record_of(value, self.index, record.expire_at)
+        if not value:
+            self.delete(key)
 
     def clear(self) -> int:
         """Delete every key: how many there were. The tombstones become the floor."""
@@ -243,19 +284,76 @@ class Database:
             self.discard_all()  # a snapshot being taken goes on with the old objects
             self.data = Records()
             self.keys = KeyIndex()
-            self.deadlines = Deadlines()
+            self.deadlines = Deadlines(self.data)
             self.volatile = 0
             self.tombstones = {}
             self.floor = self.index
             self.check_sum = 0
-            self._announced = {}
         return count
 
     def discard_all(self) -> None:
         """The records and all that belongs to them are needed no more, but maybe by the snapshot being taken."""
         if len(self.data) + len(self.deadlines) + len(self.tombstones) < WORTHWHILE:
+            for _, record in self.data.items():
+                if record.value.__class__ is not bytes:
+                    self.waste.add_value(record.value)
             return
         self.data.discard_all(self.waste)
         self.waste.add(self.tombstones)
         self.keys.discard_all(self.waste)
         self.deadlines.discard_all(self.waste)
+
+
+class Edit(Generic[E]):
+    """Database.edit()'s block, and the account of what changes in it (leto.keyspace.types.value.Change)."""
+
+    __slots__ = ("_creates", "_database", "_key", "_record", "_type", "_value", "begun", "delta", "index", "packed")
+
+    def __init__(self, database: Database, key: bytes, type_: type[Value], creates: bool) -> None:
+        self._database = database
+        self._key = key
+        self._type = type_
+        self._creates = creates
+        self._record: Record | None = None
+        self._value: Value | None = None
+        self.index = database.index
+        self.delta = 0
+        self.packed = b""
+        self.begun = False
+
+    def __enter__(self) -> E:
+        database, key = self._database, self._key
+        if key in database._edited:
+            raise RuntimeError("a value that is being edited is edited once more")
+        self._record = record = database.touch(key)
+        value: Any
+        if record is not None:
+            value = record.value
+            if value.__class__ is not self._type:
+                raise Refused(WRONG_TYPE)
+        elif self._creates:
+            value = self._type()
+        else:
+            return None  # type: ignore[return-value]
+        self._value = value
+        value.edit = self
+        database._edited.append(key)
+        return value  # type: ignore[no-any-return]
+
+    def __exit__(self, *exception: object) -> None:
+        value, key = self._value, self._key
+        if value is None:
+            return
+        database = self._database
+        database._edited.remove(key)
+        value.close()
+        value.edit = None
+        if self.begun:
+            database._settle(key, self._record, value, self.delta)
+
+    def begin(self) -> None:
+        """See leto.keyspace.types.value.Change."""
+        self.begun = True
+        record, observer = self._record, self._database.observer
+        if record is not None and observer is not None and record.version <= observer.index:
+            observer.save(self._key, record)

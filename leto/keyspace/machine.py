@@ -16,7 +16,7 @@ import hiredis
 
 import leto.keyspace.commands  # noqa: F401 - registers every command
 from leto.errors import InapplicableEntry, UnknownEntry
-from leto.keyspace import batch, costs, snapshot
+from leto.keyspace import batch, costs, loading, snapshot
 from leto.keyspace.database import Database, Refused
 from leto.keyspace.levels import highest
 from leto.keyspace.parsing import Request, Watched, group, grouping, parse, parse_pairs, parsing
@@ -467,7 +467,7 @@ class Machine:
 
     def expired(self, clock_ms: int, limit: int) -> bytes | None:
         """The packed internal command that deletes up to `limit` keys expired by clock_ms; None if there are none."""
-        keys = self.database.deadlines.due(self.database, clock_ms, limit)
+        keys = self.database.deadlines.due(clock_ms, limit)
         return hiredis.pack_command((b"EXPIRED", *keys)) if keys else None  # type: ignore[arg-type]
 
     @property
@@ -505,7 +505,7 @@ class Machine:
     def restoring(self, chunks: Iterable[bytes], index: int) -> Iterator[None]:
         """Replace the whole state by a snapshot's payload, step by step: until the last step, which does it at once,
         the old state serves on. Raises CorruptStorage, the old state left as it is."""
-        database, time_ms = yield from snapshot.read(chunks, index, self._random)
+        database, time_ms = yield from loading.read(chunks, index, self._random)
         database.ages.note(index, time_ms)
         database.level = self.level
         yield  # whoever needs the old state for some steps more has it until the next one
@@ -522,17 +522,18 @@ class Machine:
 
     @property
     def has_waste(self) -> bool:
-        """Whether something that FLUSHALL or restoring() left behind waits to be freed."""
+        """Whether something that FLUSHALL, restoring() or a large value left behind waits to be freed."""
         return bool(self.database.waste)
 
     def free_waste(self, count: int) -> bool:
-        """Free about `count` objects of it; False if there was nothing, or a snapshot being taken or a read may
-        need it."""
-        database = self.database
-        if database.observer is not None or not database.waste or database.waste.walks:
-            return False
-        database.waste.free(count)
-        return True
+        """Free about `count` objects of it; False if there was nothing, or nothing but what a snapshot being taken or a
+        read may need."""
+        waste = self.database.waste
+        if self.database.observer is not None or waste.walks:
+            return waste.free_values(count)
+        found = bool(waste)
+        waste.free(count)
+        return found
 
 
 def _all_steps(steps: Steps) -> Generator[None, None, Reply]:

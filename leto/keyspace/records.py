@@ -57,4 +57,4 @@ class Records:
     def discard_all(self, waste: Waste) -> None:
         """Nobody needs them any more, but for a snapshot that goes on with them until it is complete."""
         for shard in self.shards:
-            waste.add(shard)
+            waste.add_records(shard)

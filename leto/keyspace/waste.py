@@ -1,35 +1,51 @@
-"""What a keyspace leaves behind when it is emptied or replaced, freed in pieces: a million records in one go would
-take 150 ms of everybody's time. Nothing of the state is here, and nobody can tell when it goes."""
+"""What a keyspace leaves behind when it is emptied or replaced, or a large value, freed in pieces: a million records in
+one go would take 150 ms of everybody's time. Nothing of the state is here, and nobody can tell when it goes."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from leto.keyspace.types.parts import Part, Parts
+from leto.keyspace.types.value import Record, Value
+
 
 class Waste:
     """Dictionaries and lists that nobody else needs."""
 
-    __slots__ = ("_containers", "walks")
+    __slots__ = ("_containers", "_values", "walks")
 
     def __init__(self) -> None:
         self.walks = 0  # reads that take several steps, and may have begun with what is waste by now
-        self._containers: list[tuple[Any, int]] = []  # with what one of its items counts
+        self._containers: list[tuple[Any, int]] = []  # with what one of its items counts; 0: a table of records
+        self._values: list[tuple[list[Part], int]] = []  # parts of large values, with how many elements each has, about
 
     def __bool__(self) -> bool:
-        return bool(self._containers)
+        return bool(self._containers or self._values)
 
     def add(self, container: dict[Any, Any] | list[Any], weight: int = 1) -> None:
         """Take it over: its items are freed from now on. `weight`: objects in each, about."""
         if container:
             self._containers.append((container, weight))
 
+    def add_records(self, records: dict[bytes, Record]) -> None:
+        """add() of a table of records, whose large values are not freed in one go either."""
+        if records:
+            self._containers.append((records, 0))
+
+    def add_value(self, value: Any) -> None:
+        """A value that is under no key any more. Only what is large has to wait."""
+        if isinstance(value, Value) and isinstance(content := value.content, Parts) and len(content.parts) > 1:
+            self._values.append((content.parts.copy(), 1 + content.count // len(content.parts)))
+
     def free(self, count: int) -> None:
         """About so many objects."""
         containers = self._containers
         while containers and count > 0:
             container, weight = containers[-1]
-            items = min(len(container), max(1, count // weight))
-            if isinstance(container, dict):
+            items = min(len(container), max(1, count // (weight or 1)))
+            if not weight:
+                self._free_records(container, items)
+            elif isinstance(container, dict):
                 pop = container.popitem
                 for _ in range(items):
                     pop()
@@ -37,4 +53,27 @@ class Waste:
                 del container[len(container) - items :]
             if not container:
                 containers.pop()
+            count -= items * (weight or 1)
+        self.free_values(count)
+
+    def free_values(self, count: int) -> bool:
+        """About so many elements of large values: False if there is none. A snapshot or a walk that needs a part has it
+        still."""
+        values = self._values
+        if not values:
+            return False
+        while values and count > 0:
+            parts, weight = values[-1]
+            items = min(len(parts), max(1, count // weight))
+            del parts[len(parts) - items :]
+            if not parts:
+                values.pop()
             count -= items * weight
+        return True
+
+    def _free_records(self, records: dict[bytes, Record], count: int) -> None:
+        pop = records.popitem
+        for _ in range(count):
+            value = pop()[1].value
+            if value.__class__ is not bytes:
+                self.add_value(value)

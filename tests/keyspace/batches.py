@@ -6,6 +6,7 @@ import hiredis
 
 from leto.keyspace import batch
 from leto.keyspace.machine import Machine
+from leto.keyspace.snapshot import LEVELS
 from leto.raft.messages import Entry, EntryKind
 
 NOW = 1_700_000_000_000  # milliseconds: log time in tests
@@ -39,8 +40,11 @@ def entry(index, *requests, time_ms=NOW, term=1):
 class Bench:
     """A machine with a counter of entries and a clock that only moves when told."""
 
-    def __init__(self, random=lambda: 0.5, now=NOW):
-        self.machine = Machine(random=random)
+    def __init__(self, random=lambda: 0.5, now=NOW, commands=None, level=None):
+        """`commands`: others than Leto's; `level`: the cluster's, if not one that has types."""
+        self.machine = Machine(random=random, commands=commands)
+        self.machine.level = max(LEVELS.values()) if level is None else level
+        self.commands = commands
         self.now = now
 
     def batch(self, *requests):
@@ -64,7 +68,7 @@ class Bench:
 
     def copy(self):
         """Another machine, restored from a snapshot of this one."""
-        other = Bench(now=self.now)
+        other = Bench(now=self.now, commands=self.commands, level=self.machine.level)
         writer = self.machine.snapshot()
         chunks = []
         while chunk := writer.next_slice(1 << 16):

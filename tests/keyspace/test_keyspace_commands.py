@@ -9,7 +9,7 @@ from leto.keyspace.registry import KEYSPACE
 from leto.keyspace.replies import Error, Status
 from tests.keyspace.batches import Bench
 from tests.keyspace.cases import EXPIRY, KEYS, STRINGS, scripts
-from tests.keyspace.tally import Tally
+from tests.keyspace.tally import COMMANDS
 
 SCRIPTS = [pytest.param(steps, id=title) for text in (STRINGS, KEYS, EXPIRY) for title, steps in scripts(text)]
 
@@ -95,9 +95,8 @@ def test_a_string_grows_to_its_limit_and_no_further(monkeypatch):
 
 @pytest.mark.parametrize("name", sorted(name for name, command in KEYSPACE.items() if command.group == "string"))
 def test_string_commands_refuse_other_types(name):
-    bench = Bench()
-    bench.machine.database.index = 1
-    bench.machine.database.store(b"t", Tally({b"x": 1}))
+    bench = Bench(commands=COMMANDS)
+    bench.write("TALLY t x")
     arguments = {
         b"SET": [b"t", b"v", b"GET"],
         b"GETRANGE": [b"t", b"0", b"1"],

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from leto.keyspace.types.value import LONG_STRING, MASK, checksum, content_sum, size
 from tests.keyspace.batches import Bench
-from tests.keyspace.tally import Tally
+from tests.keyspace.tally import COMMANDS, Tally
 
 
 def digest(*requests):
@@ -153,23 +153,34 @@ def test_a_record_more_shows_and_so_does_one_without_expiry(key, value, expiry):
 
 
 def test_a_value_changed_in_place_takes_the_checksum_it_had_with_it():
+    bench = Bench(commands=COMMANDS)
+    database = bench.machine.database
+    bench.batch("TALLY k a", "PEXPIREAT k 1800000000007", "TALLY k a", "TALLY k a")
+    with database.edit(b"other", Tally) as other:
+        other.put(b"a", b"3")
+    database.delete(b"other")
+    assert database.check_sum == checksum(b"k", other, 1_800_000_000_007)
+    bench.batch("TALLYDEL k a")
+    assert (database.check_sum, len(database.data), database.volatile) == (0, 0, 0)
+
+
+def tally_sum(key, *pairs):
     database = Bench().machine.database
-    tally = Tally({b"a": 1})
-    database.store(b"k", tally, 7)
-    database.announce(b"k")
-    tally.counts[b"a"] = 2
-    database.announce(b"k")  # a command may say so for each of its changes
-    tally.counts[b"a"] = 3
-    database.store(b"k", tally, 8)
-    assert database.check_sum == checksum(b"k", Tally({b"a": 3}), 8)
-    database.announce(b"k")
-    tally.counts.clear()
-    database.delete(b"k")
-    assert database.check_sum == 0
+    with database.edit(key, Tally) as value:
+        for pair in pairs:
+            value.put(*pair)
+    return database.check_sum
 
 
-def test_a_changed_element_of_a_type_shows():
-    assert checksum(b"k", Tally({b"a": 1}), 0) != checksum(b"k", Tally({b"a": 2}), 0)
+def test_every_difference_of_elements_shows():
+    pairs = [(b"a", b"1"), (b"b", b"2"), (b"ab", b""), (b"a", b"b1"), (b"", b"a"), (b"", b"ab1"), (b"a", b"x" * 40)]
+    sums = {tally_sum(b"k", pair) for pair in pairs}
+    sums |= {tally_sum(b"k", one, other) for n, one in enumerate(pairs) for other in pairs[:n] if one[0] != other[0]}
+    assert len(sums) == len(pairs) + sum(one[0] != other[0] for n, one in enumerate(pairs) for other in pairs[:n])
+    names = [(b"%d" % number, b"") for number in range(4)]
+    assert tally_sum(b"k", names[0], names[3]) != tally_sum(b"k", names[1], names[2])
+    assert tally_sum(b"k", pairs[0], pairs[1]) == tally_sum(b"k", pairs[1], pairs[0])
+    assert tally_sum(b"j", pairs[0]) != tally_sum(b"k", pairs[0])
 
 
 def test_the_size_estimate_grows_with_key_value_and_expiry():

@@ -11,13 +11,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from leto.errors import CorruptStorage
-from leto.keyspace import snapshot
+from leto.keyspace import loading, snapshot
 from leto.keyspace.machine import Machine
-from leto.keyspace.types.value import checksum, encode
+from leto.keyspace.types.value import checksum, is_string
 from tests.keyspace.batches import NOW, Bench
-from tests.keyspace.tally import Tally
+from tests.keyspace.tally import COMMANDS
+from tests.keyspace.tiny import tiny_parts
 
 KEYS = st.sampled_from([b"%d" % n for n in range(12)])
+NAMES = st.sampled_from([b"%d" % n for n in range(9)])
 VALUES = st.sampled_from([b"", b"1", b"v" * 40, b"w" * 300])
 WRITES = st.one_of(
     st.tuples(st.just(b"SET"), KEYS, VALUES),
@@ -26,30 +28,35 @@ WRITES = st.one_of(
     st.tuples(st.just(b"RENAME"), KEYS, KEYS),
     st.tuples(st.just(b"APPEND"), KEYS, VALUES),
     st.tuples(st.just(b"PERSIST"), KEYS),
-    st.tuples(st.just(b"TALLY"), KEYS),  # changes a value in place
+    st.tuples(st.just(b"TALLY"), KEYS, NAMES, NAMES, NAMES),  # changes a value in place
+    st.tuples(st.just(b"TALLYDEL"), KEYS, NAMES),
+    st.tuples(st.just(b"COPY"), KEYS, KEYS, st.just(b"REPLACE")),
     st.tuples(st.just(b"FLUSHALL")),
     st.tuples(st.just(b"wait")),
     st.tuples(st.just(b"slice"), st.sampled_from([1, 50, 400])),
 )
 
 
-def count_one_more(bench, key):
-    """What a command on a type that changes in place does."""
-    bench.write("GET nothing")  # an entry of its own
-    db = bench.machine.database
-    record = db.touch(key)
-    if record is not None and not isinstance(record.value, Tally):
-        return
-    value = Tally({}) if record is None else record.value
-    db.announce(key)
-    value.counts[b"n"] = value.counts.get(b"n", 0) + 1
-    db.store(key, value, 0 if record is None else record.expire_at)
+@pytest.fixture(scope="module", autouse=True)
+def large_values():
+    """In the examples they are soon large."""
+    with tiny_parts():
+        yield
+
+
+def content(value):
+    """All that is in a value, and how it is laid out."""
+    if is_string(value):
+        return 0, bytes(value)
+    if not value.is_large:
+        return value.type_code, value.encode()
+    return value.type_code, [(part.low, sorted(part.items.items()), part.sum) for part in value.content.parts]
 
 
 def state(machine):
     """Everything that later results depend on, taken apart."""
     db = machine.database
-    records = {key: (encode(record.value), record.version, record.expire_at) for key, record in db.data.items()}
+    records = {key: (content(record.value), record.version, record.expire_at) for key, record in db.data.items()}
     assert db.check_sum == sum(checksum(key, record.value, record.expire_at) for key, record in db.data.items())
     walk, cursor = [], 0
     while True:
@@ -70,11 +77,14 @@ def state(machine):
     )
 
 
+def tallying(**settings):
+    """A bench with a type that is no string."""
+    return Bench(commands=COMMANDS, **settings)
+
+
 def run(bench, write):
     if write[0] == b"wait":
         bench.wait(3)
-    elif write[0] == b"TALLY":
-        count_one_more(bench, write[1])
     else:
         bench.batch(write)
 
@@ -82,10 +92,10 @@ def run(bench, write):
 @settings(max_examples=150, deadline=None)
 @given(st.lists(WRITES, max_size=25), st.lists(WRITES, max_size=40))
 @example([(b"SET", b"1", b"a")], [(b"DEL", b"1"), (b"SET", b"1", b"b"), (b"slice", 50), (b"DEL", b"1")])
-@example([(b"TALLY", b"1")], [(b"slice", 1), (b"TALLY", b"1"), (b"TALLY", b"1")])
+@example([(b"TALLY", b"1", b"n")], [(b"slice", 1), (b"TALLY", b"1", b"n"), (b"TALLY", b"1", b"n")])
 @example([(b"SET", b"1", b"a")], [(b"slice", 1), (b"FLUSHALL",), (b"SET", b"1", b"b")])
 def test_a_snapshot_is_one_instant_while_writes_go_on(before, meanwhile):
-    bench = Bench()
+    bench = tallying()
     for write in before:
         if write[0] != b"slice":
             run(bench, write)
@@ -115,7 +125,7 @@ def test_a_snapshot_is_one_instant_while_writes_go_on(before, meanwhile):
 @settings(max_examples=50, deadline=None)
 @given(st.lists(WRITES, max_size=25), st.lists(WRITES, max_size=25))
 def test_a_restored_database_lives_on_like_the_original(before, after):
-    bench = Bench()
+    bench = tallying()
     for write in before:
         if write[0] != b"slice":
             run(bench, write)
@@ -138,8 +148,8 @@ def payload_of(bench):
     return payload
 
 
-def filled():
-    bench = Bench()
+def filled(level=None):
+    bench = Bench(level=level)
     bench.batch("SET a 1", "SET b 2 PX 1000", "SET gone x", "DEL gone")
     return bench
 
@@ -154,18 +164,30 @@ def test_the_payload_is_as_documented():
     db = bench.machine.database
     records = [[b"b", 1, NOW + 1000, 0, b"2"], [b"a", 1, 0, 0, b"1"]]
     records.sort(key=lambda record: [key for _, keys in [db.keys.page(0, 9)] for key in keys].index(record[0]))
+    header = [1, NOW, 0, 2, db.check_sum % 2**64]
     assert payload_of(bench) == (
-        frame(1, [2, 1, NOW, 0, 2, db.check_sum % 2**64]) + frame(2, [b"gone", 1]) + frame(3, records) + frame(4, [2])
+        frame(1, [3, *header]) + frame(2, [0, [b"gone", 1]]) + frame(3, [0, records]) + frame(4, [2, 0])
     )
+    bench.machine.level = 1  # a member may be of the version that knows format 2 alone
+    assert payload_of(bench) == (frame(1, [2, *header]) + frame(2, [b"gone", 1]) + frame(3, records) + frame(4, [2]))
 
 
 def test_the_payload_of_a_known_state_is_these_bytes():
-    bench = Bench()
-    bench.batch("SET a 1", "SET b 2 PX 1000", "SET gone x", "DEL gone")
-    assert payload_of(bench).hex() == GOLDEN
+    assert payload_of(filled()).hex() == GOLDEN
+    assert payload_of(filled(level=1)).hex() == GOLDEN_STRINGS
 
 
 GOLDEN = (
+    "0000001801"  # header
+    "960301cf0000018bcfe568000002cfe95290bed03ac222"
+    "0000000b02"  # tombstones
+    "920092c404676f6e6501"
+    "0000002003"  # records: b, a
+    "92009295c4016201cf0000018bcfe56be800c40132" + "95c40161010000c40131"
+    "0000000404"  # end
+    "920200"
+)
+GOLDEN_STRINGS = (
     "0000001801"  # header
     "960201cf0000018bcfe568000002cfe95290bed03ac222"
     "0000000902"  # tombstones
@@ -250,26 +272,51 @@ def test_damage_is_refused_and_nothing_is_replaced(data):
         assert values == {key: (record[0], record[2]) for key, record in expected[0].items()}
 
 
+HEADER = (1, [3, 1, 0, 0, 0, 0])
+PART = msgspec.msgpack.encode([b"n", b"1"])
+LARGE = (5, [0, b"a", 1, 0, 255, 2, None])
+
+
 @pytest.mark.parametrize(
     ("frames", "complaint"),
     [
         ([(3, [])], "does not begin with a header"),
         ([(1, [0, 1, 0, 0, 0, 0])], "its format is 0"),
-        ([(1, [3, 1, 0, 0, 0, 0])], "its format is 3"),
+        ([(1, [4, 1, 0, 0, 0, 0])], "its format is 4"),
         ([(1, [2, 1, 0, 0, 0, 0])], "its end is missing"),
         ([(1, [2, 1, 0, 0, 0, 0]), (9, [])], "unknown kind 9"),
+        ([(1, [2, 1, 0, 0, 0, 0]), (5, [0, b"a", 1, 0, 255, 1, None])], "unknown kind 5"),
         ([(1, [2, 1, 0, 0, 0, 0]), (4, [0]), (4, [0])], "goes on after its end"),
         ([(1, [2, 1, 0, 0, 0, 0]), (4, [1])], "0 records where its end says 1"),
         ([(1, [2, 1, 0, 0, 1, 0]), (4, [0])], "its digest does not match"),
         ([(1, [2, 1, 0, 0, 0, 0]), (2, [b"a"]), (4, [0])], "argument"),
         ([(1, [2, 1, 0, 0, 0, 0]), (2, [1, b"a"]), (4, [0])], "no pair"),
         ([(1, [2, 1, 0, 0, 1, 0]), (3, [[b"a", 1, 0, 77, b""]]), (4, [1])], "data type 77 is unknown"),
-        ([(1, [2, 1, 0, 0, 1, 0]), (3, [[b"a", 1, 0, 255, b"\xc1"]]), (4, [1])], "malformed|Malformed|MessagePack"),
+        ([HEADER, (3, [1, []])], "has a database 1"),
+        ([HEADER, (2, [1, []])], "has a database 1"),
+        ([HEADER, (5, [1, b"a", 1, 0, 255, 1, None])], "has a database 1"),
+        ([HEADER, (6, [1, b"a", 255, [0, b""], PART])], "has a database 1"),
+        ([HEADER, (9, [])], "unknown kind 9"),
+        ([HEADER, (4, [1, 0])], "0 records where its end says 1"),
+        ([HEADER, (4, [0, 1])], "0 parts where its end says 1"),
+        ([HEADER, (3, [0, [[b"a", 1, 0, 255, b"\xc1"]]])], "malformed|Malformed|MessagePack"),
+        ([HEADER, (3, [0, [[b"a", 1, 0, 255, b"\x80"]]])], "not as it is written"),
+        ([HEADER, (3, [0, [[b"a", 1, 0, 255, b"\x82\xc4\x01a\xc4\0\xc4\x01a\xc4\0"]]])], "not as it is written"),
+        ([HEADER, (5, [0, b"a", 1, 0, 77, 1, None])], "data type 77 is unknown"),
+        ([HEADER, (5, [0, b"a", 1, 0, 255, 1, None]), (4, [1, 0])], "before a large value is complete"),
+        ([HEADER, (6, [0, b"a", 255, [0, b""], PART]), (4, [0, 1])], "before a large value is complete"),
+        ([HEADER, (5, [0, b"a", 1, 0, 255, 0, 7])], "a head that it cannot have"),
+        ([HEADER, (6, [0, b"a", 255, 7, PART])], "begins nowhere"),
+        ([HEADER, (6, [0, b"a", 255, [b"", 0], PART])], "begins nowhere"),
+        ([HEADER, (6, [0, b"a", 255, [0, b""], b"\x90"])], "is empty, or"),
+        ([HEADER, (6, [0, b"a", 255, [0, b""], b"\x91\xc4\x01a"])], "argument"),
+        ([HEADER, (6, [0, b"a", 255, [0, b""], PART]), (6, [0, b"a", 254, [0, b""], PART])], "of two types"),
+        ([HEADER, (6, [0, b"a", 255, [0, b""], PART]), (6, [0, b"a", 255, [1, b""], PART]), LARGE], "another's"),
     ],
 )
 def test_what_a_reader_refuses(frames, complaint):
     with pytest.raises(CorruptStorage, match=complaint):
-        list(snapshot.read([frame(*each) for each in frames], 1, lambda: 0.5))
+        list(loading.read([frame(*each) for each in frames], 1, lambda: 0.5))
 
 
 STORED = st.dictionaries(
@@ -299,11 +346,8 @@ def test_a_record_may_be_written_more_than_once(stored, size, plain):
 
 
 def former_checksum(key, expire_at, code, value):
-    """What format 1 has the sum of."""
-    if code:
-        content = crc32(b"%d" % code, Tally.decode(value).digest())
-    else:
-        content = crc32(value) if len(value) < 32 else adler32(value)
+    """What format 1 has the sum of. It has strings alone."""
+    content = crc32(value) if len(value) < 32 else adler32(value)
     if expire_at:
         content = crc32(b"%d" % expire_at, content)
     return crc32(key, content ^ 0x5BD1E995)
@@ -314,8 +358,6 @@ FORMER = [
     [b"short", 2, 0, 0, b"1"],
     [b"long", 2, 0, 0, b"v" * 32],
     [b"volatile", 3, NOW + 1000, 0, b"2"],
-    [b"tally", 3, 0, 255, Tally({b"n": 2}).encode()],
-    [b"both", 3, NOW + 2000, 255, Tally({b"m": 1}).encode()],
     *([b"key:%d" % number, 3, 0, 0, b"v"] for number in range(5000)),  # more than one step adds up
 ]
 
@@ -334,7 +376,7 @@ def test_the_former_format_is_read_and_written_anew_in_this_one():
     assert records == {key: ((code, value), version, expiry) for key, version, expiry, code, value in FORMER}
     assert (bench.read("GET short"), bench.read("PTTL volatile"), bench.read("DBSIZE")) == (b"1", 1000, len(FORMER))
     payload = payload_of(bench)
-    assert payload[5:7] == bytes([0x96, 2])
+    assert payload[5:7] == bytes([0x96, 3])
     again = Bench()
     again.machine.restore([payload], 3)
     assert state(again.machine) == state(bench.machine)
