@@ -41,6 +41,7 @@ from leto.replica import Replica
 from leto.replica.addresses import advertised
 from leto.replica.announcing import Announcer
 from leto.replica.joining import Joiner, bootstrap, needs_bootstrap
+from leto.replica.surroundings import Disk, Endings, Surroundings
 from leto.storage.flush import AdaptiveFlusher, InlineFlusher, ThreadFlusher
 from leto.storage.identity import NAME as IDENTITY
 from leto.storage.store import MARK_SECONDS, FileStore
@@ -175,20 +176,14 @@ class LetoService(Service):
         self._transport = self._peers_transport(
             identity, lambda: str(advertised(config)), lambda: replica.addresses.of_client(config.id), readers
         )
+        soon = readers.soon if readers is not None else None
         replica = self.replica = Replica(
-            reactor,
             config,
-            self._store,
-            log_flusher,
-            snapshot_flusher,
+            Disk(self._store, log_flusher, snapshot_flusher),
             machine,
             self._transport,
-            random=source.random,
-            on_fatal=self.fail,
-            on_removed=self._removed,
-            on_shut_out=self._shut_out,
-            soon=readers.soon if readers is not None else None,
-            meter=self._meter,
+            Surroundings(reactor, random=source.random, soon=soon, meter=self._meter),
+            Endings(self.fail, self._removed, self._shut_out),
         )
         fail = replica.driver.fail
         self._store.on_failure = lambda failure: reactor.callFromThread(fail, str(failure))
@@ -290,7 +285,7 @@ class LetoService(Service):
             await self._enter()
         replica, factory, transport = self.replica, self.clients_factory, self._transport
         assert replica is not None and factory is not None and transport is not None
-        transport.start(replica)
+        transport.start(replica.listener)
         transport.listen(self._peers)
         replica.start()
         identity = self._store.identity

@@ -75,6 +75,18 @@ class NodeView:
         return self._state.configuration_index
 
     @property
+    def applied_configuration(self) -> tuple[int, Configuration]:
+        """(index of its entry, the configuration) that the state machine has come to; (0, an empty one) before the
+        first, and while a leader's snapshot is being installed that holds a later one."""
+        return self._state.configuration_at(self._state.applied)
+
+    @property
+    def standing(self) -> tuple[int, str, Role, Configuration]:
+        """(term, leader id or "", role, configuration in force): the same objects as long as they are the same."""
+        s = self._state
+        return s.term, s.leader_id, s.role, s.configuration
+
+    @property
     def clock_ms(self) -> int:
         """The cluster clock, milliseconds since the epoch: never behind that of any confirmed read."""
         return self._state.clock_ms

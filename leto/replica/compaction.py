@@ -160,7 +160,7 @@ class Compaction:
             self._writer = None
 
     def take(self) -> Deferred[SnapshotMeta]:
-        """Snapshot now, or join the one in progress. Errbacks NothingToSnapshot, Stopping (cancelled), StorageError;
+        """Snapshot now, or join the one in progress. Errbacks NothingToSnapshot, Stopping (abandoned), StorageError;
         of these NoRoom leaves all as it was, and the next one is due after a pause."""
         waiter: Deferred[SnapshotMeta] = Deferred()
         if self._running is not None:

@@ -59,11 +59,10 @@ class Owner(Protocol):
     def end_turn(self, now: float) -> None:
         """The core has nothing more to do for now: see what changed, arm the timers."""
 
-    def fatal(self, message: str) -> None: ...
-
 
 class Driver:
-    """One node's core, disk and keyspace, kept in step. `fatal` is the end: nothing happens here after it."""
+    """One node's core, disk and keyspace, kept in step. `on_fatal` is told of the end: nothing happens here after
+    it."""
 
     log = Logger()
 
@@ -76,9 +75,9 @@ class Driver:
         machine: StateMachine,
         transport: Transport,
         wall_clock: Callable[[], float],
-        owner: Owner,
         soon: Callable[[Callable[[], None]], object],
         meter: StallMeter,
+        on_fatal: Callable[[str], None],
         skip_entries: frozenset[int] = frozenset(),
     ) -> None:
         """`skip_entries`: indexes of the entries that are passed over if they cannot be applied."""
@@ -90,7 +89,8 @@ class Driver:
         self._machine = machine
         self._transport = transport
         self._wall_clock = wall_clock
-        self._owner = owner
+        self._owner: Owner  # from start() on
+        self._on_fatal = on_fatal
         self._meter = meter
         self._skip_entries = skip_entries
         self._running = False
@@ -135,7 +135,14 @@ class Driver:
         then takes its wall clock to be behind, which does no harm."""
         return int(self._wall_clock() * 1000)
 
-    def start(self) -> None:
+    @property
+    def is_running(self) -> bool:
+        """From start() to stop()."""
+        return self._running
+
+    def start(self, owner: Owner) -> None:
+        """Take turns from now on, and tell `owner` of what comes of them."""
+        self._owner = owner
         self._running = True
         self.turn()
 
@@ -198,7 +205,7 @@ class Driver:
         """Fail-stop: nothing is written, sent or acknowledged from here on."""
         if not self._failed:
             self._failed = True
-            self._owner.fatal(message)
+            self._on_fatal(message)
 
     def restore(self) -> None:
         """Make the keyspace the store's snapshot. Raises CorruptStorage."""

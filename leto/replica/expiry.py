@@ -2,46 +2,62 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from leto.errors import LetoError
+from leto.interfaces.machine import StateMachine
+from leto.reactor.stalls import StallMeter
 from leto.replica.timers import LazyTimer
-
-if TYPE_CHECKING:
-    from leto.replica.replica import Replica
 
 LOOK_SECONDS = 0.1  # how often the leader looks for expired keys
 KEYS_AT_ONCE = 100  # how many it deletes by one command: a millisecond or two of every node, whatever else is due
 
 
+class Writer(Protocol):
+    """By whom the deletions are appended (leto.replica.replica.Replica)."""
+
+    @property
+    def takes_writes(self) -> bool: ...
+
+    def read_local(self) -> int:
+        """The cluster's clock as this node knows it, milliseconds since the epoch."""
+
+    def write(self, payload: bytes, count: int) -> Deferred[list[Any]]: ...
+
+
 class Expiry:
     """One deletion in flight; the next one is proposed as soon as it is applied."""
 
-    def __init__(self, clock: Any, replica: Replica) -> None:
+    def __init__(self, clock: Any, machine: StateMachine, meter: StallMeter, writer: Writer) -> None:
         self._clock = clock
-        self._replica = replica
+        self._machine = machine
+        self._meter = meter
+        self._writer = writer
         self._timer = LazyTimer(clock, self._look)
         self._in_flight = False
 
     def start(self) -> None:
+        """Begin to look."""
         self._timer.expect(self._clock.seconds() + LOOK_SECONDS)
 
     def stop(self) -> None:
+        """Look no more."""
         self._timer.cancel()
 
     def _look(self) -> None:
         self._timer.expect(self._clock.seconds() + LOOK_SECONDS)
-        replica = self._replica
-        if self._in_flight or not replica.takes_writes:
+        writer = self._writer
+        if self._in_flight or not writer.takes_writes:
             return
         began = self._clock.seconds()
-        command = replica.machine.expired(replica.read_local(), KEYS_AT_ONCE)
-        replica.meter.spent("expire-cycle", self._clock.seconds() - began)
+        command = self._machine.expired(writer.read_local(), KEYS_AT_ONCE)
+        self._meter.spent("expire-cycle", self._clock.seconds() - began)
         if command is not None:
             self._in_flight = True
-            replica.write(command, 1).addBoth(self._done)
+            writer.write(command, 1).addBoth(self._done)
 
     def _done(self, result: Any) -> None:
         self._in_flight = False

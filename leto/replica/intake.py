@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from leto.errors import NotLeader, Overloaded
+from leto.config import Config
+from leto.errors import NotLeader, Overloaded, Stopping
 from leto.interfaces.machine import StateMachine
 from leto.keyspace import batch
 from leto.raft.node import Node
@@ -18,25 +19,25 @@ from leto.replica.timers import LazyTimer
 
 
 class Intake:
-    """Empties `proposals` and `reads`, as patiently as their clients make worthwhile (leto.replica.patience)."""
+    """Holds what waits in `proposals` and `reads`, and empties them as patiently as their clients make worthwhile
+    (leto.replica.patience)."""
 
     def __init__(
         self,
         clock: Any,
+        config: Config,
         node: Node,
         machine: StateMachine,
         driver: Driver,
-        proposals: Proposals,
-        reads: Reads,
         not_leader: Callable[[], NotLeader],
     ) -> None:
         """`not_leader` says where to ask instead."""
+        self.proposals = Proposals(config.max_batch_bytes, config.max_uncommitted_bytes // 2)
+        self.reads = Reads(config.read_timeout, retry=config.election_timeout)
         self._clock = clock
         self._node = node
         self._machine = machine
         self._driver = driver
-        self._proposals = proposals
-        self._reads = reads
         self._not_leader = not_leader
         self._patience = Patience()
         self._read_patience = Patience()
@@ -45,11 +46,11 @@ class Intake:
 
     def begin_turn(self, now: float) -> None:
         """Hand over what is not to be held any longer; the timer sees to the rest."""
-        node, proposals, reads = self._node, self._proposals, self._reads
+        node, proposals, reads = self._node, self.proposals, self.reads
         patience, read_patience = self._patience, self._read_patience
         # Where clients of both kinds ask again at once, the next one of those that wait elsewhere may come here.
         together = patience.is_worthwhile and read_patience.is_worthwhile
-        if proposals.is_gathering and not self._driver.is_flushing and not node.transferring_to:
+        if proposals.gathered_requests and not self._driver.is_flushing and not node.transferring_to:
             gathered = proposals.gathered_requests
             elsewhere = reads.waiting if together else 0
             if patience.is_over(now, gathered, proposals.gathered_bytes, proposals.waiting_requests, elsewhere):
@@ -57,10 +58,10 @@ class Intake:
                 self._propose(now)
             else:
                 self._timer.expect(patience.hold_until)
-        if reads.wants_to_ask and node.leader_id:
+        if (reads.gathering is not None or reads.unasked) and node.leader_id:
             gathered = reads.gathered
             elsewhere = proposals.waiting_requests if together else 0
-            at_once = reads.must_ask or node.lease_holds  # under a lease a round costs nothing
+            at_once = reads.unasked or node.lease_holds  # under a lease a round costs nothing
             if at_once or read_patience.is_over(now, gathered, 0, gathered + reads.asked, elsewhere):
                 read_patience.sent(now, gathered, reads.gathered_returning)
                 for context in reads.ask(now):
@@ -70,24 +71,24 @@ class Intake:
 
     def _propose(self, now: float) -> None:
         node = self._node
-        while self._proposals.is_gathering:
+        while self.proposals.gathered_requests:
             if node.role is not Role.LEADER:
-                self._proposals.refuse_gathered(self._not_leader)
+                self.proposals.refuse_gathered(self._not_leader)
                 return
-            requests, count, waiting = self._proposals.next_batch()
+            requests, count, waiting = self.proposals.next_batch()
             clock_ms = node.cluster_clock(self._driver.wall_ms(), self._clock.seconds())
             stamp = max(clock_ms, self._machine.time_ms)
             try:
                 index = node.propose(batch.encode(stamp, count, requests), now)
             except (NotLeader, Overloaded) as error:
-                self._proposals.refuse(waiting, lambda error=error: error)  # type: ignore[misc]
+                self.proposals.refuse(waiting, lambda error=error: error)  # type: ignore[misc]
                 continue
             self.entries_proposed += 1
-            self._proposals.appended(index, node.term, waiting)
+            self.proposals.appended(index, node.term, waiting)
 
     def answering(self) -> float:
         """Clients are about to be answered: until when one of them would ask again at once."""
-        return prompt_until(self._clock.seconds(), self._proposals.waiting_requests + self._reads.waiting)
+        return prompt_until(self._clock.seconds(), self.proposals.waiting_requests + self.reads.waiting)
 
     def writes_answered(self) -> None:
         """An entry of this leader's was applied, and its clients have their replies."""
@@ -97,6 +98,17 @@ class Intake:
         """A round was confirmed, or refused."""
         self._read_patience.answered(self._clock.seconds())
 
+    def leadership_changed(self, is_new: bool) -> None:
+        """Roles changed, and, if `is_new`, the leader or its term."""
+        if self._node.role is not Role.LEADER:
+            self.proposals.refuse_gathered(self._not_leader)
+        if is_new:
+            self.reads.leader_changed()
+            if self._node.leader_id and self.reads.wants_to_ask:
+                self._driver.schedule()
+
     def stop(self) -> None:
-        """Nothing that is held will be handed over by itself."""
+        """Nothing that is held will be handed over by itself, and nobody waits any longer: the node stops."""
         self._timer.cancel()
+        self.proposals.abandon()
+        self.reads.fail_all(Stopping("the node is stopping"))

@@ -51,12 +51,8 @@ class Membership:
         self._wake = wake
         self._meet = meet
         self._lock = DeferredLock()
-        self._waiting: list[tuple[int, int, Deferred[None]]] = []  # (index, term, who waits)
+        self.waiting: list[tuple[int, int, Deferred[None]]] = []  # (index, term, who waits)
         self._meetings: list[Deferred[int]] = []  # under way, the oldest first
-
-    @property
-    def is_empty(self) -> bool:
-        return not self._waiting
 
     def add(
         self,
@@ -185,8 +181,8 @@ class Membership:
         """The configuration entry at `index` was applied. A joint one is only half of the change."""
         if configuration.is_joint:
             return
-        done = [item for item in self._waiting if item[0] <= index]
-        self._waiting = [item for item in self._waiting if item[0] > index]
+        done = [item for item in self.waiting if item[0] <= index]
+        self.waiting = [item for item in self.waiting if item[0] > index]
         for _, asked_in_term, waiter in done:
             if asked_in_term == term:
                 waiter.callback(None)
@@ -204,8 +200,8 @@ class Membership:
         self._abandon(lambda at, of: term is None or of <= term)
 
     def _abandon(self, is_lost: Callable[[int, int], bool]) -> None:
-        lost = [item for item in self._waiting if is_lost(item[0], item[1])]
-        self._waiting = [item for item in self._waiting if not is_lost(item[0], item[1])]
+        lost = [item for item in self.waiting if is_lost(item[0], item[1])]
+        self.waiting = [item for item in self.waiting if not is_lost(item[0], item[1])]
         for _, _, waiter in lost:
             waiter.errback(OutcomeUnknown(UNKNOWN))
 
@@ -305,7 +301,7 @@ class Membership:
         check_addresses(wanted)
         index = node.propose_configuration(wanted, self._clock.seconds())
         waiter: Deferred[None] = Deferred()
-        self._waiting.append((index, node.term, waiter))
+        self.waiting.append((index, node.term, waiter))
         self._wake()
         await waiter
 

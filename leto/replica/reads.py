@@ -29,24 +29,16 @@ class Reads:
         self._timeout = timeout
         self._retry = retry
         self.gathering: _Batch | None = None  # open: the next turn asks for it, if there is a leader to ask
-        self._unasked: list[_Batch] = []  # to be asked at the next chance
+        self.unasked: list[_Batch] = []  # have waited already: their leader changed, or did not answer
         self._refused: list[_Batch] = []  # to be asked when the leader changes or the retry is due
         self._asked: dict[int, _Batch] = {}  # context -> batch, in the order asked
-        self._confirmed: list[tuple[int, int, int, _Batch]] = []  # heap: (index, context, clock_ms, batch)
+        self.confirmed: list[tuple[int, int, int, _Batch]] = []  # heap: (index, context, clock_ms, batch)
+        self.batches = 0  # that are neither served nor failed, the one that is gathered included
         self._next_context = 1
 
     @property
-    def is_empty(self) -> bool:
-        return not (self.gathering or self._unasked or self._refused or self._asked or self._confirmed)
-
-    @property
     def wants_to_ask(self) -> bool:
-        return self.gathering is not None or bool(self._unasked)
-
-    @property
-    def must_ask(self) -> bool:
-        """Some have waited long already: their leader changed, or did not answer."""
-        return bool(self._unasked)
+        return self.gathering is not None or bool(self.unasked)
 
     @property
     def gathered(self) -> int:
@@ -66,11 +58,12 @@ class Reads:
     @property
     def waiting(self) -> int:
         """Reads that are not asked for yet, or wait for the leader's answer."""
-        return self.gathered + self.asked
+        return self.gathered + self.asked if self.batches else 0
 
     def begin(self, now: float) -> None:
         """Open a batch: none is open."""
         self.gathering = _Batch(now + self._timeout)
+        self.batches += 1
 
     def submit(self, request: ReadRequest) -> None:
         """One more read of the open batch: confirmed when it may be served."""
@@ -81,7 +74,7 @@ class Reads:
 
     def ask(self, now: float) -> Iterator[int]:
         """The contexts to hand to the core now, one a batch."""
-        batches, self._unasked = self._unasked, []
+        batches, self.unasked = self.unasked, []
         if self.gathering is not None:
             batches.append(self.gathering)
             self.gathering = None
@@ -100,22 +93,24 @@ class Reads:
         if state.index == 0:
             self._refused.append(batch)
         elif state.index <= applied:
+            self.batches -= 1
             _serve(batch, state.clock_ms)
         else:
-            heapq.heappush(self._confirmed, (state.index, state.context, state.clock_ms, batch))
+            heapq.heappush(self.confirmed, (state.index, state.context, state.clock_ms, batch))
 
     def applied(self, index: int) -> None:
         """The keyspace holds everything up to `index`."""
-        confirmed = self._confirmed
+        confirmed = self.confirmed
         while confirmed and confirmed[0][0] <= index:
             _, _, clock_ms, batch = heapq.heappop(confirmed)
+            self.batches -= 1
             _serve(batch, clock_ms)
 
     def leader_changed(self) -> None:
         """Whoever was asked may never answer: ask the new one."""
-        self._unasked += self._refused
+        self.unasked += self._refused
         self._refused = []
-        self._unasked += self._asked.values()
+        self.unasked += self._asked.values()
         self._asked.clear()
 
     def tick(self, now: float) -> None:
@@ -124,26 +119,28 @@ class Reads:
             if now - batch.asked_at >= self._retry or now >= batch.deadline:
                 del self._asked[context]
                 self._refused.append(batch)
-        self._unasked += self._refused
+        self.unasked += self._refused
         self._refused = []
-        late = [batch for batch in self._unasked if batch.deadline <= now]
-        self._unasked = [batch for batch in self._unasked if batch.deadline > now]
-        late += [item[3] for item in self._confirmed if item[3].deadline <= now]
-        self._confirmed = [item for item in self._confirmed if item[3].deadline > now]
-        heapq.heapify(self._confirmed)
+        late = [batch for batch in self.unasked if batch.deadline <= now]
+        self.unasked = [batch for batch in self.unasked if batch.deadline > now]
+        late += [item[3] for item in self.confirmed if item[3].deadline <= now]
+        self.confirmed = [item for item in self.confirmed if item[3].deadline > now]
+        heapq.heapify(self.confirmed)
         if self.gathering is not None and self.gathering.deadline <= now:
             late.append(self.gathering)
             self.gathering = None
         for batch in late:
+            self.batches -= 1
             _fail(batch, NoQuorum("no quorum confirmed the read in time; nothing was read"))
 
     def fail_all(self, error: LetoError) -> None:
-        batches = [*self._unasked, *self._refused, *self._asked.values(), *(item[3] for item in self._confirmed)]
+        batches = [*self.unasked, *self._refused, *self._asked.values(), *(item[3] for item in self.confirmed)]
         if self.gathering is not None:
             batches.append(self.gathering)
         self.gathering = None
-        self._unasked, self._refused, self._confirmed = [], [], []
+        self.unasked, self._refused, self.confirmed = [], [], []
         self._asked.clear()
+        self.batches -= len(batches)
         for batch in batches:
             _fail(batch, error)
 

@@ -49,7 +49,10 @@ class Snapshots(Protocol):
 
 class Room:
     """One node's view. `refusal`: why writes that add data are refused now; empty while they are not. `spare`: how many
-    bytes of writes may be on their way without making a disk low that is not."""
+    bytes of writes may be on their way without making a disk low that is not.
+
+    Its owner counts what comes to the log in `unseen_bytes`, and calls look() once they are `look_bytes` or more.
+    """
 
     log = Logger()
 
@@ -74,8 +77,8 @@ class Room:
         self._take_snapshot = take_snapshot
         self._changed = changed
         self._timer = LazyTimer(clock, self._look_again)
-        self._written = 0  # bytes since the last look
-        self._look_bytes = LOOK_BYTES
+        self.unseen_bytes = 0  # that came to the log since the last look
+        self.look_bytes = LOOK_BYTES
         self._ask_at = 0.0
         self._others: dict[str, tuple[str, int]] = {}  # state and spare bytes; who did not say is taken to have room
         self._is_blind = False
@@ -89,12 +92,6 @@ class Room:
 
     def stop(self) -> None:
         self._timer.cancel()
-
-    def written(self, size: int) -> None:
-        """So many bytes more came to the log."""
-        self._written += size
-        if self._written >= self._look_bytes:
-            self._look()
 
     def refuse(self, requests: bytes) -> DiskFull | None:
         """Why these must not be appended now, if so. Costs a look at each of them: ask while there is a `refusal`."""
@@ -111,17 +108,18 @@ class Room:
             is_urgent = self.state != OK or any(state != OK for state, _ in self._others.values())
             self._ask_at = self._clock.seconds() + (LOOK_SECONDS if is_urgent else ASK_SECONDS)
             self._ask_others()
-        self._look()
+        self.look()
 
     # the own disk -------------------------------------------------------------------------------------
 
-    def _look(self) -> None:
-        self._written = 0
+    def look(self) -> None:
+        """See how much is left."""
+        self.unseen_bytes = 0
         try:
             self.space = self._store.space()
             self._is_blind = False
             if self.space.min_free:
-                self._look_bytes = min(LOOK_BYTES, self.space.min_free // LOOK_SHARE)
+                self.look_bytes = min(LOOK_BYTES, self.space.min_free // LOOK_SHARE)
         except StorageError as error:
             if not self._is_blind:
                 self._is_blind = True
@@ -193,7 +191,7 @@ class Room:
         spares = [spare for state, spare in self._others.values() if state != LOW]
         if self.space.min_free:
             spares.append(self.space.free - self.space.min_free)
-        spare = max(min(spares, default=BOUNDLESS), self._look_bytes)  # some must always be
+        spare = max(min(spares, default=BOUNDLESS), self.look_bytes)  # some must always be
         if (refusal, spare) != (self.refusal, self.spare):
             self.refusal, self.spare = refusal, spare
             self._changed(refusal, spare)

@@ -1,18 +1,26 @@
-"""What a node says of itself: INFO raft, RAFT STATUS, /status and the metrics are all made from this."""
+"""What a node says of itself, and asks of the others: INFO raft, RAFT STATUS, /status, metrics are made from this."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred, succeed
 
 import leto
+from leto.errors import ProtocolError
 from leto.interfaces.machine import StateMachine
 from leto.interfaces.replica import PeerStatus, ReplicaStatus
 from leto.interfaces.store import DiskSpace, Store
 from leto.interfaces.transport import Transport
+from leto.peer import requests
+from leto.peer.requests import StatusQuery, StatusReply
 from leto.raft.configuration import Member
 from leto.raft.node import Node
 from leto.raft.state import Role
+from leto.status import status_data
 
 ROLES = {
     Role.LEADER: "leader",
@@ -20,6 +28,50 @@ ROLES = {
     Role.PRE_CANDIDATE: "pre-candidate",
     Role.FOLLOWER: "follower",
 }
+
+
+STATUS_SECONDS = 1.0  # for another member to answer
+
+
+class Survey:
+    """Status as members tell it each other. `status` is this node's own, whose node and transport these are."""
+
+    def __init__(self, node: Node, transport: Transport, status: Callable[[], ReplicaStatus]) -> None:
+        self._node = node
+        self._transport = transport
+        self._status = status
+
+    def answer(self) -> Deferred[StatusReply]:
+        """What a member hears that asks."""
+        return succeed(StatusReply(msgspec.json.encode(status_data(self._status()))))
+
+    def status_of(self, peer: str) -> Deferred[Mapping[str, Any]]:
+        """What that member says of itself: leto.status.status_data. Errbacks ConnectionError, TimeoutError,
+        ProtocolError, msgspec.DecodeError."""
+
+        def decoded(answer: bytes) -> Mapping[str, Any]:
+            reply = requests.decode_answer(answer)
+            if not isinstance(reply, StatusReply):
+                raise ProtocolError("it answered something else")
+            return msgspec.json.decode(reply.json, type=dict[str, Any])
+
+        return self._transport.request(peer, requests.encode(StatusQuery()), STATUS_SECONDS).addCallback(decoded)
+
+    def cluster_status(self) -> Deferred[dict[str, Any]]:
+        """The shape of leto.status: every member's own view, or why it gave none."""
+        return Deferred.fromCoroutine(self._cluster_status())
+
+    async def _cluster_status(self) -> dict[str, Any]:
+        own = self._node.id
+        nodes = {own: status_data(self._status())}
+        unreachable: dict[str, str] = {}
+        asked = {peer: self.status_of(peer) for peer in self._node.configuration.ids() if peer != own}
+        for peer, answer in asked.items():
+            try:
+                nodes[peer] = dict(await answer)
+            except (ConnectionError, TimeoutError, ProtocolError, msgspec.DecodeError) as error:
+                unreachable[peer] = str(error) or "no connection to it"
+        return {"id": own, "nodes": nodes, "unreachable": unreachable}
 
 
 def describe(

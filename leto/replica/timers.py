@@ -18,15 +18,15 @@ class LazyTimer:
         self._clock = clock
         self._expired = expired
         self._call: Any = None
-        self._at = math.inf
+        self.at = math.inf  # when it fires, seconds on the clock: an earlier deadline alone is worth an expect()
 
     def expect(self, deadline: float) -> None:
         """Fire by `deadline` (seconds on the clock; infinity: no need to)."""
-        if self._at <= deadline:
+        if self.at <= deadline:
             return
         if self._call is not None:
             self._call.cancel()
-        self._at = deadline
+        self.at = deadline
         self._call = self._clock.callLater(max(0.0, deadline - self._clock.seconds()), self._fire)
 
     def cancel(self) -> None:
@@ -34,9 +34,9 @@ class LazyTimer:
         if self._call is not None:
             self._call.cancel()
         self._call = None
-        self._at = math.inf
+        self.at = math.inf
 
     def _fire(self) -> None:
         self._call = None
-        self._at = math.inf
+        self.at = math.inf
         self._expired()

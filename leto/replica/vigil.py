@@ -27,12 +27,11 @@ class Vigil:
         config: Config,
         node: Node,
         is_connected: Callable[[str], bool],
-        is_started: Callable[[], bool],
     ) -> None:
         self._reactor = reactor
         self._node = node
         self._is_connected = is_connected
-        self._is_started = is_started
+        self._is_started = False
         self._patience = max(1.0, PATIENCE * config.election_timeout)
         self._without_since = 0.0
         self._term_then = 0
@@ -43,10 +42,15 @@ class Vigil:
 
     def start(self) -> None:
         """Begin to watch: a node starts without a leader."""
+        self._is_started = True
         self._mind()
 
     def stop(self) -> None:
         """The node has ended its part: no timer stays behind."""
+        self._is_started = False
+        self._relax()
+
+    def _relax(self) -> None:
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -79,7 +83,7 @@ class Vigil:
         self._mind()
 
     def _mind(self) -> None:
-        if not self._is_started():
+        if not self._is_started:
             return
         now = self._reactor.seconds()
         if not self._node.leader_id:
@@ -87,7 +91,7 @@ class Vigil:
                 self._without_since, self._term_then, self._wait = now, self._node.term, self._patience
                 self._call = self._reactor.callLater(self._wait, self._still_none)
             return
-        self.stop()
+        self._relax()
         if self._said:
             self._said = False
             self.log.info(
@@ -98,7 +102,7 @@ class Vigil:
 
     def _still_none(self) -> None:
         self._call = None
-        if not self._is_started():
+        if not self._is_started:
             return
         self._wait = min(2 * self._wait, LONGEST_SECONDS)
         self._call = self._reactor.callLater(self._wait, self._still_none)

@@ -15,6 +15,7 @@ from leto.keyspace.machine import Machine, understood
 from leto.raft.messages import Message
 from leto.replica import Replica
 from leto.replica.joining import bootstrap
+from leto.replica.surroundings import Disk, Endings, Surroundings
 from leto.storage.flush import InlineFlusher
 from leto.twins.store import MemoryFlusher, MemoryStore
 from leto.twins.transport import MemoryNetwork, MemoryTransport
@@ -86,18 +87,12 @@ class Node:
         self.flusher = MemoryFlusher() if slow_disk else InlineFlusher()
         self.snapshot_flusher = MemoryFlusher() if slow_snapshots else InlineFlusher()
         self.replica = Replica(
-            clock,
             self.config,
-            self.store,
-            self.flusher,
-            self.snapshot_flusher,
+            Disk(self.store, self.flusher, self.snapshot_flusher),
             machine,
             self.transport,
-            wall_clock=lambda: 1_700_000_000 + clock.seconds() + self.wall_offset,
-            random=source.random,
-            on_fatal=self.fatal.append,
-            on_removed=self.removed.append,
-            on_shut_out=lambda: self.shut_out.append(clock.seconds()),
+            Surroundings(clock, source.random, lambda: 1_700_000_000 + clock.seconds() + self.wall_offset),
+            Endings(self.fatal.append, self.removed.append, lambda: self.shut_out.append(clock.seconds())),
         )
         self.replica.start()
         return self.replica
@@ -106,8 +101,8 @@ class Node:
         """Lose the process and whatever was not synced."""
         replica, self.replica = self.replica, None
         replica.driver.stop()  # silence: the process is gone
-        replica._started = False
-        replica._dialling.stop()
+        replica.cluster.dialling.stop()
+        replica.cluster.vigil.stop()
         self.transport.stop()
         self.store = self.store.crashed()
 

@@ -60,7 +60,7 @@ def test_the_log_that_is_held_for_a_follower_is_bounded_too():
     node = cluster.nodes["id1"]
     written(node, [("SET", "key", "v" * size)] * 40)
     held = node.replica.node.commit
-    node.replica.peering._held["id2"] = held, float("inf")
+    node.replica.upkeep.streams._held["id2"] = held, float("inf")
     written(node, [("SET", "key", "v" * size)] * 20)
     assert node.store.first_index <= held + 1
     most = written(node, [("SET", "key", "v" * size)] * 200)

@@ -32,7 +32,7 @@ GARBAGE = [
 def forward(cluster: Cluster, payload: bytes, count: int) -> requests.ForwardReply:
     """What the leader answers to a follower that forwards this."""
     leader, follower = cluster.leader, cluster.followers[0]
-    answer = Result(leader.replica.peer_request(follower.name, requests.encode(Forward(payload, count))))
+    answer = Result(leader.replica.listener.peer_request(follower.name, requests.encode(Forward(payload, count))))
     cluster.until(lambda: answer.done)
     assert answer.error is None
     reply = requests.decode_answer(answer.value)
@@ -151,10 +151,10 @@ def test_a_snapshot_of_impossible_members_is_not_begun(change):
     odd = msgspec.structs.replace(good, configuration=configuration.decode(members(**change)))
     for meta, in_term in ((odd, term), (good, term + (1 << 40)), (msgspec.structs.replace(good, term=term + 1), term)):
         offer = SnapshotOffer(InstallSnapshot(leader.id, follower.name, in_term, meta), 1 << 40, 7)
-        answer = Result(follower.replica.peer_request(leader.id, requests.encode(offer)))
+        answer = Result(follower.replica.listener.peer_request(leader.id, requests.encode(offer)))
         cluster.until(lambda answer=answer: answer.done)
         assert isinstance(answer.error, ProtocolError)
-    assert follower.replica.peering._receiver.receiving is None
+    assert follower.replica.upkeep.streams._receiver.receiving is None
     cluster.do("SET", "a", "b")
     cluster.assert_equal_state()
 
@@ -177,7 +177,7 @@ def test_an_entry_of_an_unknown_kind_or_format_is_not_appended(entry):
     node = follower.replica.node
     append = AppendEntries(leader.id, node.id, term, last, leader._state.log.last_term, last, (forged,))
     with pytest.raises(Exception, match="unknown|shorter|not a configuration|no id|not an address|incarnation of"):
-        follower.replica.peer_message(append)
+        follower.replica.listener.peer_message(append)
     assert node.last_index == last
     assert not follower.fatal
     cluster.do("SET", "a", "b")

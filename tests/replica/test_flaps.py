@@ -160,7 +160,7 @@ def test_a_forwarded_write_is_given_up_in_time_when_the_leader_is_replaced():
     lost = cluster.clock.seconds()
     cluster.until(lambda: write.done, timeout + 0.1)
     assert type(write.error) is OutcomeUnknown and cluster.clock.seconds() >= lost + timeout - 0.1
-    assert not follower.replica.peering._forwards
+    assert not follower.replica.forwarding._asked
 
 
 def test_changes_of_members_wait_their_turn_for_the_write_timeout_at_most():

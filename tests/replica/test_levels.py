@@ -10,7 +10,7 @@ from leto.keyspace.registry import KEYSPACE, Registry
 from leto.keyspace.replies import OK, SYNTAX_ERROR
 from leto.peer import requests
 from leto.peer.requests import Forward
-from leto.replica import peering
+from leto.replica import forwarding
 from tests.replica.cluster import Cluster, Node, Outcome, packed
 
 NEWER = Registry(KEYSPACE)
@@ -71,7 +71,7 @@ def levels(cluster: Cluster) -> set[int]:
 
 def forwarded(cluster: Cluster, payload: bytes) -> requests.ForwardReply:
     leader = cluster.leader
-    answer = Outcome(leader.replica.peer_request("id3", requests.encode(Forward(payload, 1))))
+    answer = Outcome(leader.replica.listener.peer_request("id3", requests.encode(Forward(payload, 1))))
     cluster.until(lambda: answer.done)
     assert answer.error is None
     return requests.decode_answer(answer.value)
@@ -80,7 +80,7 @@ def forwarded(cluster: Cluster, payload: bytes) -> requests.ForwardReply:
 @pytest.fixture(autouse=True)
 def newer_leaders(monkeypatch):
     """What a leader of the later version lets through; the machine of each node knows what it knows."""
-    monkeypatch.setattr(peering, "KEYSPACE", NEWER)
+    monkeypatch.setattr(forwarding, "KEYSPACE", NEWER)
 
 
 def test_this_versions_level_is_the_highest_of_its_commands_and_formats():

@@ -28,7 +28,7 @@ def test_all_reads_of_a_turn_share_one_context():
     (context,) = reads.ask(0.0)
     reads.answered(ReadState(context, 5, 1234), applied=5)
     assert first == [1234] and second == [1234]
-    assert reads.is_empty
+    assert not reads.batches
 
 
 def test_a_confirmed_read_waits_until_its_index_is_applied():
@@ -47,7 +47,7 @@ def test_a_refused_read_is_asked_again_of_the_next_leader():
     result = outcome(submit(reads, 0.0))
     (context,) = reads.ask(0.0)
     reads.answered(ReadState(context, 0, 0), applied=9)
-    assert not reads.wants_to_ask and not reads.is_empty
+    assert not reads.wants_to_ask and reads.batches
     reads.leader_changed()
     assert reads.wants_to_ask
     (again,) = reads.ask(0.5)
@@ -78,7 +78,7 @@ def test_an_unanswered_read_is_asked_again_and_fails_at_its_deadline():
     list(reads.ask(0.6))
     reads.tick(2.1)
     assert [failure.type for failure in result] == [NoQuorum]
-    assert reads.is_empty
+    assert not reads.batches
 
 
 def test_a_read_without_any_leader_fails_at_its_deadline():
@@ -110,7 +110,7 @@ def test_stopping_fails_every_kind_of_waiting_read():
     reads.fail_all(Stopping("stop"))
     for result in (asked, confirmed, gathering):
         assert [failure.type for failure in result] == [Stopping]
-    assert reads.is_empty and first != second
+    assert not reads.batches and first != second
 
 
 def test_reads_wait_until_they_are_answered_or_to_be_asked_again():
@@ -142,4 +142,4 @@ def test_a_read_that_was_asked_fails_at_its_deadline_also_before_it_would_be_ask
     reads.tick(0.4)
     assert result == []
     reads.tick(0.5)
-    assert result[0].type is NoQuorum and reads.is_empty
+    assert result[0].type is NoQuorum and not reads.batches

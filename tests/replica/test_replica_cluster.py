@@ -572,10 +572,10 @@ def test_a_large_write_on_a_slow_disk_is_no_hanging_disk():
         entries = [type("Entry", (), {"payload": bytes(16 << 20)})]
 
     replica.driver._in_flight = [Large]
-    replica._heartbeat_due()
+    replica._clockwork.heartbeat_due()
     assert replica.is_leader
     replica.driver._flush_started = cluster.clock.seconds() - 5.0
-    replica._heartbeat_due()
+    replica._clockwork.heartbeat_due()
     assert not replica.is_leader
 
 

@@ -67,11 +67,11 @@ def test_a_member_that_hears_its_leader_does_not_believe_a_laggard_that_it_was_r
     """It came back under its old id and reads of its past; the laggard knows of its removal, not of its return."""
     cluster = Cluster(3)
     node, laggard = cluster.followers
-    node.replica.removed_by(laggard.name, node.replica.node.member_at + 10)
+    node.replica.listener.removed_by(laggard.name, node.replica.node.member_at + 10)
     assert not node.removed
     cluster.network.partition([node.name], [cluster.leader.name, laggard.name])
     cluster.advance(3)
-    node.replica.removed_by(laggard.name, node.replica.node.member_at + 10)
+    node.replica.listener.removed_by(laggard.name, node.replica.node.member_at + 10)
     assert node.removed  # no leader speaks against it
 
 
@@ -84,16 +84,18 @@ def test_one_that_was_removed_while_it_was_brought_the_log_says_what_to_do():
     cluster.until(lambda: added.done)
     cluster.network.partition(["id4"], ["id1", "id2", "id3"])  # what it hears is given to it by hand
     node.start()
-    node.replica.peer_message(AppendEntries(leader.name, "id4", leader.replica.node.term, 0, 0, 0))
+    node.replica.listener.peer_message(AppendEntries(leader.name, "id4", leader.replica.node.term, 0, 0, 0))
     cluster.advance(3)
     assert (node.replica.node.leader_id, node.replica.node.member_at) == (leader.name, -1)
     logged = []
     globalLogPublisher.addObserver(logged.append)
     try:
-        node.replica.removed_by(leader.name, node.replica.node.last_index)  # a leader that lags itself, perhaps
+        node.replica.listener.removed_by(
+            leader.name, node.replica.node.last_index
+        )  # a leader that lags itself, perhaps
         assert logged == []
         for _ in range(2):
-            node.replica.removed_by(leader.name, leader.replica.node.last_index)
+            node.replica.listener.removed_by(leader.name, leader.replica.node.last_index)
     finally:
         globalLogPublisher.removeObserver(logged.append)
     (line,) = [formatEvent(event) for event in logged if event["log_namespace"].startswith("leto")]
@@ -174,7 +176,7 @@ def test_a_node_that_stood_still_hears_what_has_come_before_it_judges_the_others
     sent = []
     asleep.transport.send = sent.extend
     for message in unread:
-        cluster.clock.callLater(1.4, asleep.replica.peer_message, message)
+        cluster.clock.callLater(1.4, asleep.replica.listener.peer_message, message)
     cluster.clock.advance(1.5)  # at once
     assert not [message for message in sent if isinstance(message, RequestVote)]
     assert (asleep.replica.node.leader_id, asleep.replica.node.term) == (leader.name, term)

@@ -59,11 +59,11 @@ def test_a_follower_that_was_streamed_a_newer_snapshot_than_was_offered_is_not_f
             done.callback(None)
         cluster.until(lambda: thread.pending)
         untold = [thread.run_untold()]
-    receiver = follower.replica.peering._receiver
+    receiver = follower.replica.upkeep.streams._receiver
     receiver._is_installing = lambda: True  # it refuses what it is brought
     cluster.network.heal_all()
     assert leader.replica.node.snapshot.index == offered < leader.store.snapshot.index
-    cluster.until(lambda: leader.replica._counters["snapshots_sent"] > 1)  # it is offered again
+    cluster.until(lambda: leader.replica.upkeep.streams.sent > 1)  # it is offered again
     receiver._is_installing = lambda: follower.replica.node.is_installing
     untold[0].callback(None)
     pump(cluster, lambda: second.done, thread)
@@ -91,7 +91,7 @@ def test_a_nodes_own_snapshot_whose_last_step_crosses_the_leaders_is_given_up(to
     fill(cluster, "b")
     newer = snapshot(cluster, cluster.leader)
     cluster.network.heal_all()
-    receiver = node.replica.peering._receiver
+    receiver = node.replica.upkeep.streams._receiver
 
     def is_there() -> bool:
         transfer = receiver._transfer
@@ -142,32 +142,50 @@ def refused_for_want_of_room(cluster: Cluster) -> tuple[Node, Node]:
     def full(meta: object, size: int, token: int) -> None:
         raise NoRoom("there is no room for a snapshot")
 
-    follower.replica.peering._receiver._open_sink = full
+    follower.replica.upkeep.streams._receiver._open_sink = full
     cluster.network.heal_all()
-    cluster.until(lambda: leader.replica.peering._untold)
+    cluster.until(lambda: leader.replica.upkeep.streams._untold)
     return leader, follower
 
 
 def test_a_leader_that_stops_tells_its_core_nothing_more_of_a_refused_stream():
     cluster = Cluster(3, trailing_entries=0)
     leader, follower = refused_for_want_of_room(cluster)
-    call = leader.replica.peering._untold[follower.name]
+    call = leader.replica.upkeep.streams._untold[follower.name]
     assert call.active()
-    leader.replica.peering.stop()
-    assert not call.active() and not leader.replica.peering._untold
+    leader.replica.upkeep.streams.stop()
+    assert not call.active() and not leader.replica.upkeep.streams._untold
 
 
 def test_another_stream_to_a_follower_takes_the_place_of_the_refused_one():
     """Its leader was elected again meanwhile, say. One that is wanted beside it ends at once, and opens nothing."""
     cluster = Cluster(3, trailing_entries=0)
     leader, follower = refused_for_want_of_room(cluster)
-    peering, store = leader.replica.peering, leader.store
-    call = peering._untold[follower.name]
+    streams, store = leader.replica.upkeep.streams, leader.store
+    call = streams._untold[follower.name]
     opened = []
     original = store.open_snapshot
     store.open_snapshot = lambda: opened.append(original()) or opened[-1]
     offer = InstallSnapshot(leader.name, follower.name, leader.replica.node.term, store.snapshot)
-    peering.send_snapshot(offer)
-    assert not call.active() and not peering._untold and len(opened) == 1
-    peering.send_snapshot(offer)
-    assert len(opened) == 1 and list(peering._streams) == [follower.name]
+    streams.send(offer)
+    assert not call.active() and not streams._untold and len(opened) == 1
+    streams.send(offer)
+    assert len(opened) == 1 and list(streams._streams) == [follower.name]
+
+
+def test_no_snapshot_is_begun_of_a_keyspace_that_the_leaders_replaces():
+    """The core's log is the one behind the leader's snapshot already, whose install waits for the disk."""
+    cluster = Cluster(3, trailing_entries=0)
+    leader, (follower, _) = cluster.leader, cluster.followers
+    fill(cluster, "a")
+    cluster.settle()
+    cut_off(cluster, follower)
+    fill(cluster, "b")
+    index = snapshot(cluster, leader)
+    disk = follower.replica.driver._flusher = MemoryFlusher()
+    cluster.network.heal_all()
+    pump(cluster, lambda: follower.replica.node.is_installing, disk)
+    refused = Outcome(follower.replica.snapshot())
+    assert isinstance(refused.error, Stopping) and not follower.fatal
+    pump(cluster, lambda: follower.replica.machine.applied >= index and not disk.pending, disk)
+    assert not follower.fatal

@@ -113,10 +113,10 @@ class Deadlines:
                 self._world.oracle.fail(
                     f"{name} leads and has applied its whole log, but no answer came to {proposals.waiting_requests}"
                 )
-            if not state.outgoing and not replica.membership.is_empty:
+            if not state.outgoing and replica.membership.waiting:
                 self._world.oracle.fail(f"{name} leads and has applied its whole log, but a change of members waits")
-        peering = replica.peering
-        under_way = {*peering._streams, *peering._untold, *(message.to for message in state.snapshots_to_send)}
+        streams = replica.upkeep.streams
+        under_way = {*streams._streams, *streams._untold, *(message.to for message in state.snapshots_to_send)}
         for id, progress in state.progress.items():
             if progress.state is SNAPSHOT and id not in under_way:
                 self._world.oracle.fail(f"{name} waits for a snapshot's stream to {id} that has ended")

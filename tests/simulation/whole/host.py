@@ -26,6 +26,7 @@ from leto.keyspace.registry import KEYSPACE
 from leto.replica import Replica
 from leto.replica.driver import APPLY_SECONDS
 from leto.replica.joining import bootstrap, needs_bootstrap
+from leto.replica.surroundings import Disk, Endings, Surroundings
 from leto.storage.store import FileStore
 from leto.twins.disk import PowerLost, SimulatedDisk
 from tests.simulation.whole.process import Process, SlowFlusher
@@ -228,23 +229,21 @@ class Host:
         try:
             world.oracle.recovered(self, process.store)
             replica = Replica(
-                process.clock,
                 self.config,
-                process.store,
-                process.flushers[0],
-                process.flushers[1],
+                Disk(process.store, *process.flushers),
                 machine,
                 process.transport,
-                wall_clock=self.wall_clock,
-                random=source.random,
-                on_fatal=lambda message: self._fatal(process, message),
-                on_removed=lambda reason: self._removed(process, reason),
-                on_shut_out=lambda: self._shut_out(process),
+                Surroundings(process.clock, source.random, self.wall_clock),
+                Endings(
+                    fatal=lambda message: self._fatal(process, message),
+                    removed=lambda reason: self._removed(process, reason),
+                    shut_out=lambda: self._shut_out(process),
+                ),
             )
         except StorageError as error:
             self._refused(process, error)
             return
-        replica.peering._sender._chunk_bytes = world.chunk_bytes
+        replica.upkeep.streams._sender._chunk_bytes = world.chunk_bytes
         # A node that takes turns to apply has others' work between them, which takes its time.
         replica.driver._yielded = lambda: process.clock.callLater(  # type: ignore[method-assign]
             0 if machine.is_whole else APPLY_SECONDS, replica.driver._apply_on

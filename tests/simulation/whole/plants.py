@@ -18,13 +18,15 @@ from leto.keyspace.snapshot import Writer
 from leto.keyspace.types.value import checksum
 from leto.raft import clock
 from leto.raft.messages import AppendEntriesReply, Entry, SnapshotMeta
-from leto.replica import intake, peering
+from leto.replica import forwarding, intake
 from leto.replica.driver import Driver
 from leto.replica.intake import Intake
 from leto.replica.levels import Levels
 from leto.replica.membership import Membership
+from leto.replica.owner import DriverOwner
 from leto.replica.proposals import UNCERTAIN, Proposals
 from leto.replica.replica import Replica
+from leto.replica.upkeep import Upkeep
 from leto.storage import recovery
 from leto.storage.hard_state import OFFSETS, HardStateFile
 from tests.simulation.bugs import Bugs
@@ -64,9 +66,9 @@ def _reads_of_half_an_entry(stack: ExitStack) -> None:
     """A read is served while an entry is applied in steps."""
 
     def read_answered(self: Any, state: Any) -> None:
-        self._reads.answered(state, self.machine.applied)
+        self._reads.answered(state, self._machine.applied)
 
-    stack.enter_context(patch.object(Replica, "read_answered", read_answered))
+    stack.enter_context(patch.object(DriverOwner, "read_answered", read_answered))
 
 
 @bug("vote-not-synced", "spoke of term|but told|is older than the log")
@@ -98,7 +100,7 @@ def _applied_twice(stack: ExitStack) -> None:
     original = Machine.snapshot
 
     def meta(self: Any) -> SnapshotMeta:
-        return self.node.snapshot_meta(self.machine.applied - 1)
+        return self._node.snapshot_meta(self._machine.applied - 1)
 
     def snapshot(self: Any) -> Writer:
         self.database.index -= 1
@@ -107,7 +109,7 @@ def _applied_twice(stack: ExitStack) -> None:
         finally:
             self.database.index += 1
 
-    stack.enter_context(patch.object(Replica, "_snapshot_meta", meta))
+    stack.enter_context(patch.object(Upkeep, "_snapshot_meta", meta))
     stack.enter_context(patch.object(Machine, "snapshot", snapshot))
 
 
@@ -171,7 +173,7 @@ def _proposals_outlive_leadership(stack: ExitStack) -> None:
 @bug("snapshot-loses-its-configuration", "both lead term|no progress|otherwise|configuration")
 def _snapshot_loses_its_configuration(stack: ExitStack) -> None:
     """A snapshot stands for the configuration that was in force one change ago."""
-    original = Replica._snapshot_meta
+    original = Upkeep._snapshot_meta
 
     def meta(self: Any) -> SnapshotMeta:
         found = original(self)
@@ -180,7 +182,7 @@ def _snapshot_loses_its_configuration(stack: ExitStack) -> None:
             found, configuration=msgspec.structs.replace(found.configuration, members=members)
         )
 
-    stack.enter_context(patch.object(Replica, "_snapshot_meta", meta))
+    stack.enter_context(patch.object(Upkeep, "_snapshot_meta", meta))
 
 
 @bug("clock-follows-the-leader-alone", "though only .* is wrong")
@@ -255,7 +257,7 @@ def _append_above_the_level(stack: ExitStack) -> type[World]:
     def check(requests: bytes, count: int, **facts: Any) -> Any:
         return checking(requests, count, **{**facts, "level": LEVEL})
 
-    stack.enter_context(patch.object(peering, "checking", check))
+    stack.enter_context(patch.object(forwarding, "checking", check))
 
     class Heedless(World):
         demanded_level = 1
@@ -269,6 +271,6 @@ def _level_of_those_that_are_there(stack: ExitStack) -> None:
 
     def agreed(self: Any, configuration: Any) -> int:
         others = [self._transport.level_of(id) for id in configuration.ids() if id != self._node.id]
-        return min([self._understands, *filter(None, others)])
+        return min([self._machine.understands, *filter(None, others)])
 
     stack.enter_context(patch.object(Levels, "agreed", agreed))

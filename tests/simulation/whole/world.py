@@ -20,7 +20,7 @@ from leto.interfaces.store import Identity
 from leto.keyspace.machine import Machine
 from leto.raft.configuration import Configuration, Member, encode
 from leto.raft.messages import Entry, EntryKind, HardState, Message
-from leto.replica import compaction, peering
+from leto.replica import compaction, forwarding
 from leto.storage.store import FileStore
 from leto.twins.disk import PowerLost
 from tests.simulation.plan import Outcome, Plan, SimulationFailed, Trace
@@ -156,7 +156,7 @@ class World(Flaps):
         weights = [weight for weight, _ in self._operations]
         with ExitStack() as stack:
             stack.enter_context(patch.object(compaction, "SLICE_BYTES", self.slice_bytes))
-            stack.enter_context(patch.object(peering, "KEYSPACE", LATER))
+            stack.enter_context(patch.object(forwarding, "KEYSPACE", LATER))
             try:
                 for host in list(self.hosts.values()):
                     host.start()
@@ -337,8 +337,8 @@ class World(Flaps):
             process = host.process
             if host.is_up:
                 # a follower must not be outrun by compaction: that is a matter of settings, not of faults
-                host.replica.peering._sender._rate = 1 << 24
-                host.replica.peering._sender._chunk_bytes = 1 << 18
+                host.replica.upkeep.streams._sender._rate = 1 << 24
+                host.replica.upkeep.streams._sender._chunk_bytes = 1 << 18
             host.flush_seconds = lambda: 0.0003
             host.snapshot_seconds = host.apply_seconds = lambda: 0.0
             host.disk.capacity = None
