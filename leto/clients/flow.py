@@ -22,27 +22,37 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from leto.clients.describe import describe
+from leto.clients.connected import ConnectedClient
+from leto.clients.identity import Identity
 from leto.clients.output import Output
+from leto.clients.state import ServerState
 from leto.reactor.places import place_of
-
-if TYPE_CHECKING:
-    from leto.clients.session import Session
-    from leto.clients.state import ServerState
-
 
 UNREAD_BYTES = 256 << 10  # of replies that a client has not taken; beyond it none are made for one that sends no more
 NOTABLE_BYTES = 256 << 10  # of requests of one client; beyond it leto.clients.memory is told
 PIECE = 64 << 10  # of what was held back is parsed at once, about: what is read from a socket at once
 
 
+class Owner(ConnectedClient, Protocol):
+    """The session: it makes runs of what comes."""
+
+    @property
+    def input_bytes(self) -> int:
+        """What is kept of requests that are not carried out: held, arriving, queued by MULTI."""
+
+    def receive(self, data: bytes) -> None:
+        """Take what has come."""
+
+    def refuse_protocol(self, words: str) -> None:
+        """Answer a protocol error, and close."""
+
+
 class Flow(ABC):
     """The base of leto.clients.queue, with everything that both need."""
 
     __slots__ = (
-        "_detours",
         "_full",
         "_held",
         "_is_read",
@@ -54,21 +64,28 @@ class Flow(ABC):
         "blocked",
         "closed",
         "closing",
+        "detours",
         "half_closed",
         "held",
-        "id",
+        "identity",
         "output",
-        "peer",
+        "owner",
         "pending_bytes",
         "state",
-        "told_requests",
     )
 
-    def __init__(self, state: ServerState, output: Output, set_reading: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        owner: Owner,
+        state: ServerState,
+        identity: Identity,
+        output: Output,
+        set_reading: Callable[[bool], None],
+    ) -> None:
+        self.owner = owner
         self.state = state
+        self.identity = identity
         self.output = output
-        self.id = state.next_id()
-        self.peer = ""
         self.blocked = ""  # "" | "task" | "exec" | "pause" | "turn": why the backlog waits
         self.closed = False  # the connection is gone
         self.closing = False  # nothing more is taken; the connection closes once all is answered
@@ -80,31 +97,13 @@ class Flow(ABC):
         self._takes = True  # what comes is parsed and carried out: it neither owes nor is full
         self._held: deque[bytes | bytearray] = deque()  # what has come and is not parsed
         self.held = 0  # bytes of it
-        self._detours = False  # what comes goes there
+        self.detours = False  # what comes goes there
         self._told = 0  # bytes of replies that leto.clients.memory was told of
-        self.told_requests = 0  # bytes of requests that it knows of
         self._soft_timer: Any = None
-
-    @property
-    @abstractmethod
-    def input_bytes(self) -> int:
-        """What is kept of requests that are not carried out: held, arriving, queued by MULTI."""
-
-    @property
-    @abstractmethod
-    def authenticated(self) -> bool: ...
-
-    @abstractmethod
-    def receive(self, data: bytes) -> None:
-        """Take what has come."""
 
     @abstractmethod
     def proceed(self) -> None:
         """Go on with whatever can go on now."""
-
-    @abstractmethod
-    def resume(self, reason: str) -> None:
-        """What blocked is over: go on with what waited behind it."""
 
     @abstractmethod
     def kill(self) -> None:
@@ -122,8 +121,8 @@ class Flow(ABC):
         else:
             held.append(bytearray(data))
         self.held += len(data)
-        state.memory.keeps_requests(self._as_session)
-        if self.input_bytes > state.query_buffer_limit:
+        state.memory.keeps_requests(self.owner)
+        if self.owner.input_bytes > state.settings.query_buffer_limit:
             self.overrun_input("too big request")
         elif self._full and not self.is_full:
             self.proceed()  # it has sent more ahead, so more may be answered ahead
@@ -134,14 +133,14 @@ class Flow(ABC):
             self.drop_held()
             return
         if self.blocked == "turn":
-            self.resume("turn")
+            self.owner.resume("turn")
         elif self._held and self._takes:
             piece = bytes(self._held.popleft())
             self.held -= len(piece)
-            self._detours = False
-            self.state.input_bytes -= len(piece)  # counted when it came
-            self.receive(piece)
-        self._mind_burden()
+            self.detours = False
+            self.state.counters.input_bytes -= len(piece)  # counted when it came
+            self.owner.receive(piece)
+        self.mind_burden()
 
     def drop_held(self) -> None:
         """Nobody will ask for it."""
@@ -161,18 +160,19 @@ class Flow(ABC):
         """How many bytes of replies are made ahead: as many as the client has sent ahead, within its limits."""
         ahead = self.held
         if ahead > UNREAD_BYTES:
-            limits = self.state.output_limits.normal
+            limits = self.state.settings.output_limits.normal
             ahead = min(ahead, *(limit // 2 or ahead for limit in (limits.hard, limits.soft)))
         return max(UNREAD_BYTES, ahead)
 
     def _mind_limits(self) -> None:
         """Look whether the client is to be read from, and what comes to be taken."""
-        owes = self.pending_bytes > self.state.pending_bytes
+        owes = self.pending_bytes > self.state.settings.pending_bytes
         if self._takes and not (owes or self.output.unsent or self.blocked):
             return  # nothing is amiss
-        self._mind_burden()
+        self.mind_burden()
 
-    def _mind_burden(self) -> None:
+    def mind_burden(self) -> None:
+        """Look at all that the client is owed, and keeps here."""
         state, unsent = self.state, self.output.unsent
         if unsent:
             self._mind_unsent(unsent)
@@ -183,15 +183,15 @@ class Flow(ABC):
             self._full = True
         elif unsent <= room - UNREAD_BYTES // 2:
             self._full = False
-        if self.pending_bytes > state.pending_bytes:
+        if self.pending_bytes > state.settings.pending_bytes:
             self._owes = True
-        elif 2 * self.pending_bytes <= state.pending_bytes:
+        elif 2 * self.pending_bytes <= state.settings.pending_bytes:
             self._owes = False
         may_go_on = not (self._owes or self._full)
         takes = self._takes = may_go_on and not self.blocked
         held = bool(self._held)
-        self._detours = held or not takes
-        reads = self._full or not self._detours
+        self.detours = held or not takes
+        reads = self._full or not self.detours
         if reads is not self._is_read:
             self._is_read = reads
             if not self.half_closed and not self.closing:
@@ -201,19 +201,20 @@ class Flow(ABC):
 
     def _mind_unsent(self, unsent: int) -> None:
         """Replies wait for the client."""
-        state, limits = self.state, self.state.output_limits.normal
+        state = self.state
+        limits = state.settings.output_limits.normal
         put = unsent + self.output.taken
         if put > self._told:
-            state.memory.keeps_replies(self._as_session, put - self._told)
+            state.memory.keeps_replies(self.owner, put - self._told)
             self._told = put
-        if limits.hard and unsent > limits.hard or (unsent > UNREAD_BYTES and not self.authenticated):
+        if limits.hard and unsent > limits.hard or (unsent > UNREAD_BYTES and not self.identity.authenticated):
             self._overrun_output()
         elif limits.soft and unsent > limits.soft and self._soft_timer is None and not self.closing:
             self._soft_timer = state.reactor.callLater(limits.seconds, self._soft_limit_lasted)
 
     def _soft_limit_lasted(self) -> None:
         self._soft_timer = None
-        limit = self.state.output_limits.normal.soft
+        limit = self.state.settings.output_limits.normal.soft
         if limit and self.output.unsent > limit:
             self._overrun_output()
 
@@ -227,11 +228,11 @@ class Flow(ABC):
         if self.closing and not self.output.unsent:
             return  # it is on its way out already
         self.state.notices.warn(
-            ("output", place_of(self._as_session.peer_host)),
+            ("output", place_of(self.identity.peer_host)),
             "Client {client} scheduled to be closed ASAP for overcoming of output buffer limits.",
-            client=describe(self._as_session),
+            client=self.owner.describe(),
         )
-        self.state.output_overruns += 1
+        self.state.counters.output_overruns += 1
         self.kill()
 
     def overrun_input(self, words: str) -> None:
@@ -239,21 +240,13 @@ class Flow(ABC):
         a client that can hear it is told why."""
         first = bytes(self._held[0][:64] if self._held else b"").decode("latin-1").encode("unicode_escape").decode()
         self.state.notices.warn(
-            ("input", place_of(self._as_session.peer_host)),
+            ("input", place_of(self.identity.peer_host)),
             "Closing client that reached max query buffer length: {client} (qbuf initial bytes: {first})",
-            client=describe(self._as_session),
+            client=self.owner.describe(),
             first=f'"{first}"',
         )
-        self.state.query_overruns += 1
+        self.state.counters.query_overruns += 1
         if self.output.unsent:
             self.kill()
         else:
-            self.refuse_protocol(words)
-
-    @abstractmethod
-    def refuse_protocol(self, words: str) -> None:
-        """Answer a protocol error, and close."""
-
-    @property
-    def _as_session(self) -> Session:
-        return self  # type: ignore[return-value]  # the one class that is made of this
+            self.owner.refuse_protocol(words)

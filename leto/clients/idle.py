@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from leto.clients.session import Session
+from leto.clients.connected import ConnectedClient
 
 _SWEEP_SECONDS: Final = 1.0
 _AT_ONCE: Final = 100  # connections closed in one turn; the rest come soon after
@@ -20,11 +19,11 @@ _LONGEST_PROBE: Final = 32767  # what Linux takes for TCP_KEEPIDLE and TCP_KEEPI
 
 
 class IdleClients:
-    """Looks at all sessions once a second while `timeout` is not 0."""
+    """Looks at all clients once a second while `timeout` is not 0."""
 
-    def __init__(self, reactor: Any, sessions: Mapping[int, Session], timeout: int) -> None:
+    def __init__(self, reactor: Any, clients: Iterable[ConnectedClient], timeout: int) -> None:
         self._reactor = reactor
-        self._sessions = sessions
+        self._clients = clients
         self._timeout = 0
         self._call: Any = None
         self._taken: dict[int, int] = {}  # client id -> what it had taken of its replies when last looked at
@@ -53,24 +52,24 @@ class IdleClients:
     def _sweep(self) -> None:
         now = self._reactor.seconds()
         taken: dict[int, int] = {}
-        idle: list[Session] = []
-        for session in self._sessions.values():
-            if session.unanswered:
+        idle: list[ConnectedClient] = []
+        for client in self._clients:
+            if client.unanswered:
                 continue
-            output = session.output
+            output = client.output
             if output.unsent:
-                taken[session.id] = output.taken
-                if self._taken.get(session.id) != output.taken:
-                    session.last_active = now
+                taken[client.identity.id] = output.taken
+                if self._taken.get(client.identity.id) != output.taken:
+                    client.last_active = now
                     continue
-            if now - session.last_active > self._timeout and not session.closing:
-                idle.append(session)
+            if now - client.last_active > self._timeout and not client.closing:
+                idle.append(client)
                 if len(idle) == _AT_ONCE:
                     break
         self._taken = taken
         self._call = self._reactor.callLater(_SOON_SECONDS if len(idle) == _AT_ONCE else _SWEEP_SECONDS, self._sweep)
-        for session in idle:
-            session.kill()
+        for client in idle:
+            client.kill()
 
 
 def probe_when_silent(sock: socket.socket, seconds: int) -> None:

@@ -11,14 +11,9 @@ that several clients wait for is one object in memory, and counts once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from leto.clients.describe import describe
+from leto.clients.connected import ConnectedClient
+from leto.reactor.notices import Notices
 from leto.reactor.places import place_of
-
-if TYPE_CHECKING:
-    from leto.clients.session import Session
-
 
 SHARED_BYTES = 256 << 10  # replies of this size are handed on without a copy: several clients may wait for one
 LIGHT_BYTES = 4096  # who keeps less is not worth looking at
@@ -27,10 +22,11 @@ LIGHT_BYTES = 4096  # who keeps less is not worth looking at
 class ClientMemory:
     """`limit` in bytes, 0 for none. `evicted` counts those that were closed."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, notices: Notices) -> None:
+        self._notices = notices
         self._limit = limit
         self._room = limit  # at least so much more may be kept before the limit is met
-        self._heavy: dict[int, Session] = {}  # by client id: those that told of something since they kept nothing
+        self._heavy: dict[int, ConnectedClient] = {}  # by client id: who told of something since it kept nothing
         self.evicted = 0
 
     @property
@@ -43,36 +39,36 @@ class ClientMemory:
         if limit:
             self._look()
 
-    def keeps_requests(self, session: Session) -> None:
-        """`session` may keep more of its requests than is known. It may be killed for it."""
-        kept = session.request_bytes
-        if kept > session.told_requests:
-            more = kept - session.told_requests
-            session.told_requests = kept
-            self.keeps_replies(session, more)
+    def keeps_requests(self, client: ConnectedClient) -> None:
+        """`client` may keep more of its requests than is known. It may be killed for it."""
+        kept = client.request_bytes
+        if kept > client.told_requests:
+            more = kept - client.told_requests
+            client.told_requests = kept
+            self.keeps_replies(client, more)
 
-    def keeps_replies(self, session: Session, more: int) -> None:
-        """`session` keeps that many bytes more of replies."""
-        self._heavy[session.id] = session
+    def keeps_replies(self, client: ConnectedClient, more: int) -> None:
+        """`client` keeps that many bytes more of replies."""
+        self._heavy[client.identity.id] = client
         self._room -= more
         if self._room < 0 and self._limit:
             self._look()
 
-    def forget(self, session: Session) -> None:
+    def forget(self, client: ConnectedClient) -> None:
         """It is gone."""
-        self._heavy.pop(session.id, None)
+        self._heavy.pop(client.identity.id, None)
 
     def _look(self) -> None:
         """Add up what is really kept, and close those that keep most until an eighth of the limit is free."""
         own: dict[int, int] = {}
         values: dict[int, list[int]] = {}  # by object: its size, and who waits for it
-        for number, session in list(self._heavy.items()):
-            kept = session.kept_bytes
-            session.told_requests = session.request_bytes
+        for number, client in list(self._heavy.items()):
+            kept = client.kept_bytes
+            client.told_requests = client.request_bytes
             if kept < LIGHT_BYTES:
                 del self._heavy[number]
                 continue
-            for block in session.output.blocks:
+            for block in client.output.blocks:
                 if isinstance(block, memoryview) and (size := memoryview(block.obj).nbytes) >= SHARED_BYTES:
                     kept -= len(block)
                     values.setdefault(id(block.obj), [size]).append(number)
@@ -94,11 +90,11 @@ class ClientMemory:
         for number in sorted(shares, key=shares.__getitem__, reverse=True):
             if total <= self._limit - self._limit // 8:
                 break
-            session = self._heavy[number]
-            if session.no_evict or session.closed:
+            client = self._heavy[number]
+            if client.no_evict or client.closed:
                 continue
-            session.state.notices.warn(
-                ("evict", place_of(session.peer_host)), "Evicting client: {client}", client=describe(session)
+            self._notices.warn(
+                ("evict", place_of(client.identity.peer_host)), "Evicting client: {client}", client=client.describe()
             )
             total -= own[number]
             for value in waits.get(number, ()):
@@ -107,5 +103,5 @@ class ClientMemory:
                     total -= value[0]
             self.evicted += 1
             del self._heavy[number]
-            session.kill()
+            client.kill()
         return total

@@ -56,21 +56,22 @@ class RespProtocol(Protocol):
         transport = self.transport
         output = output_for(transport, self._drained)
         session = self.session = Session(self._state, output, self._set_reading)
+        identity = session.identity
         peer, local = transport.getPeer(), transport.getHost()
-        session.peer, session.peer_host = _text(peer), getattr(peer, "host", "")
-        session.local, session.local_host = _text(local), getattr(local, "host", "")
+        identity.peer, identity.peer_host = _text(peer), getattr(peer, "host", "")
+        identity.local, identity.local_host = _text(local), getattr(local, "host", "")
         if isinstance(local, IPv4Address | IPv6Address) and hasattr(transport, "setTcpNoDelay"):
             transport.setTcpNoDelay(True)
-            probe_when_silent(transport.getHandle(), self._state.tcp_keepalive)
+            probe_when_silent(transport.getHandle(), self._state.settings.tcp_keepalive)
         if hasattr(transport, "fileno"):
-            session.descriptor = transport.fileno()
+            identity.descriptor = transport.fileno()
         self.dataReceived = session.receive  # type: ignore[method-assign]
         if self._state.readers is not None and isinstance(output, SocketOutput):
             self._state.readers.adopt(transport)
-        self._state.welcome(session)
+        self._state.clients.welcome(session)
 
     def _drained(self) -> None:
-        self.session.drained()
+        self.session.queue.drained()
 
     def _set_reading(self, wanted: bool) -> None:
         if wanted:
@@ -86,7 +87,7 @@ class RespProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.session.lost()
-        self._state.guard.gone(self.session.id)
+        self._state.guard.gone(self.session.identity.id)
         # Nothing that holds itself stays behind: what thousands of connections took is free at once, not at a
         # collection that keeps the node from its peers.
         self.__dict__.pop("dataReceived", None)
@@ -130,30 +131,30 @@ class RespFactory(Factory):
 
     def buildProtocol(self, addr: Any) -> Protocol:
         state = self.state
-        state.connections += 1
-        if len(state.sessions) >= state.maxclients:
-            state.rejected_connections += 1
+        state.counters.connections += 1
+        if len(state.clients) >= state.settings.maxclients:
+            state.counters.rejected_connections += 1
             return Refusal(TOO_MANY)
-        if state.protected_mode and state.password is None and not is_loopback(addr):
-            state.refused_unprotected += 1
+        if state.settings.protected_mode and state.settings.password is None and not is_loopback(addr):
+            state.counters.refused_unprotected += 1
             return Refusal(PROTECTED)
         return RespProtocol(state)
 
     def full(self) -> bytes:
         """A connection is closed since there is no descriptor for it: what it is told."""
-        self.state.connections += 1
-        self.state.rejected_connections += 1
+        self.state.counters.connections += 1
+        self.state.counters.rejected_connections += 1
         return TOO_MANY
 
     @property
     def unanswered(self) -> int:
         """How many clients wait for a reply."""
-        return sum(session.unanswered for session in self.state.sessions.values())
+        return sum(session.unanswered for session in self.state.clients)
 
     def close(self) -> None:
         """Close every connection, once what is written is sent; no timer stays behind."""
         self.state.close()
-        for session in tuple(self.state.sessions.values()):
+        for session in self.state.clients:
             session.close()
 
     @property
@@ -161,24 +162,24 @@ class RespFactory(Factory):
         """What was counted since the start (or CONFIG RESETSTAT), by name."""
         state = self.state
         return {
-            "connections": state.connections,
-            "rejected_connections": state.rejected_connections,
-            "refused_unprotected_connections": state.refused_unprotected,
-            "commands": state.commands,
-            "received_bytes": state.input_bytes,
-            "sent_bytes": state.output_total,
-            "protocol_errors": state.protocol_errors,
-            "output_overruns": state.output_overruns,
-            "query_buffer_overruns": state.query_overruns,
+            "connections": state.counters.connections,
+            "rejected_connections": state.counters.rejected_connections,
+            "refused_unprotected_connections": state.counters.refused_unprotected,
+            "commands": state.counters.commands,
+            "received_bytes": state.counters.input_bytes,
+            "sent_bytes": state.counters.output_bytes,
+            "protocol_errors": state.counters.protocol_errors,
+            "output_overruns": state.counters.output_overruns,
+            "query_buffer_overruns": state.counters.query_overruns,
             "evicted_clients": state.memory.evicted,
-            "authentication_failures": state.authentication_failures,
-            "error_replies": sum(state.errors.values()),
+            "authentication_failures": state.counters.authentication_failures,
+            "error_replies": sum(state.counters.errors.values()),
         }
 
     @property
     def connected(self) -> int:
         """Clients connected now."""
-        return len(self.state.sessions)
+        return len(self.state.clients)
 
     @property
     def command_calls(self) -> Mapping[bytes, int]:

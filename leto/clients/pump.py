@@ -7,12 +7,18 @@ SLICE_SECONDS peers, timers and the others have theirs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from leto.clients.identity import Identity
 from leto.clients.readers import REST_SECONDS, SLICE_SECONDS
 
-if TYPE_CHECKING:
-    from leto.clients.flow import Flow
+
+class HeldBack(Protocol):
+    """A client whose requests wait here (leto.clients.flow)."""
+
+    identity: Identity
+
+    def go_on(self) -> None: ...
 
 
 class Pump:
@@ -21,19 +27,19 @@ class Pump:
     def __init__(self, reactor: Any, is_congested: Callable[[], bool]) -> None:
         self._reactor = reactor
         self._is_congested = is_congested
-        self._waiting: dict[int, Flow] = {}  # by client id, in the order of their turns
+        self._waiting: dict[int, HeldBack] = {}  # by client id, in the order of their turns
         self._call: Any = None
         self._running = False
 
-    def add(self, client: Flow) -> None:
+    def add(self, client: HeldBack) -> None:
         """Its go_on() is called soon."""
-        self._waiting[client.id] = client
+        self._waiting[client.identity.id] = client
         if self._call is None and not self._running:
             self._call = self._reactor.callLater(0, self._run)
 
-    def discard(self, client: Flow) -> None:
+    def discard(self, client: HeldBack) -> None:
         """It is gone."""
-        self._waiting.pop(client.id, None)
+        self._waiting.pop(client.identity.id, None)
 
     def close(self) -> None:
         """No timer stays behind."""

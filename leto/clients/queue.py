@@ -1,4 +1,4 @@
-"""The queue of one client's runs: what may start when, and what is sent when. A session is one of these.
+"""The queue of one client's runs: what may start when, and what is sent when.
 
 - Replies leave in the order of the requests: `_pending` holds the runs (leto.clients.runs), and is flushed from its
   head; one write to the output for all that is answered within a reactor turn.
@@ -11,19 +11,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
-from leto.clients.flow import Flow
+from leto.clients.accounts import Accounts
+from leto.clients.flow import Flow, Owner
+from leto.clients.identity import Identity
+from leto.clients.long import is_long
 from leto.clients.output import Output
-from leto.clients.runs import MixedRun, ReadRun, Run, Task, WriteRun
+from leto.clients.runs import REQUEST_BYTES, MixedRun, ReadRun, Run, Task, WriteRun, compat_reply
+from leto.clients.state import ServerState
 from leto.keyspace.replies import Reply
+from leto.keyspace.steps import Steps
 from leto.resp.codec import Request, encode
-
-if TYPE_CHECKING:
-    from leto.clients.state import ServerState
 
 log = Logger()
 
@@ -33,27 +35,43 @@ def _ignore(is_reading: bool) -> None:
 
 
 class RunQueue(Flow):
-    """`reading` are the runs under way that read, in order; `writing` counts the write runs under way.
-    `silent`: the request at hand gets no reply (CLIENT REPLY)."""
+    """The leto.clients.runs.Client. `reading` are the runs under way that read, in order; `writing` counts the write
+    runs under way. `silent`: the request at hand gets no reply (CLIENT REPLY)."""
 
     # More attributes than the interpreter keeps in an object without a dictionary of its own (30): each look at one of
     # them, and each call of a method, would go through that.
     __slots__ = (
-        "_backlog",
         "_flush_planned",
         "_pending",
         "_proceeding",
-        "_receiving",
         "_unstarted",
+        "accounts",
+        "backlog",
+        "compat_leto",
         "prompt_until",
+        "query",
         "reading",
+        "readonly",
+        "receiving",
         "resp3",
         "silent",
         "writing",
     )
 
-    def __init__(self, state: ServerState, output: Output, set_reading: Callable[[bool], None]) -> None:
-        super().__init__(state, output, set_reading)
+    def __init__(
+        self,
+        owner: Owner,
+        state: ServerState,
+        identity: Identity,
+        output: Output,
+        set_reading: Callable[[bool], None],
+    ) -> None:
+        super().__init__(owner, state, identity, output, set_reading)
+        self.accounts = Accounts(state, identity)
+        self.compat_leto = state.config.compat == "leto"
+        query: Callable[[Request, int], Reply] = state.replica.machine.begin_query
+        self.query = partial(_compat_query, query) if self.compat_leto else query
+        self.readonly = False  # READONLY: reads of this connection may be stale
         self.resp3 = False
         self.silent = False
         self.writing = 0
@@ -61,8 +79,8 @@ class RunQueue(Flow):
         self.reading: deque[ReadRun | MixedRun] = deque()
         self._pending: deque[Run] = deque()
         self._unstarted: deque[Run] = deque()
-        self._backlog: deque[Request] = deque()  # requests behind a blocking one
-        self._receiving = False  # in the middle of a chunk: all its answers leave together
+        self.backlog: deque[Request] = deque()  # requests behind a blocking one
+        self.receiving = False  # in the middle of a chunk: all its answers leave together
         self._proceeding = False
         self._flush_planned = False
 
@@ -73,7 +91,8 @@ class RunQueue(Flow):
         self.pending_bytes += run.size
         self._pending.append(run)
 
-    def _add(self, run: Run) -> None:
+    def add(self, run: Run) -> None:
+        """Queue a run, and start it if nothing is before it."""
         pending = self._pending
         self.pending_bytes += run.size
         if pending:
@@ -122,9 +141,59 @@ class RunQueue(Flow):
             finally:
                 self._proceeding = False
         if self.blocked == "exec" and (not self._pending or self._pending[-1].output is not None):
-            self.resume("exec")
-        elif not self._receiving:
+            self.owner.resume("exec")
+        elif not self.receiving:
             self._flush()
+
+    def is_lone(self) -> bool:
+        """Whether one run is all that there is, under way, and the client may send more: nothing is to be done."""
+        pending = self._pending
+        return (
+            len(pending) == 1
+            and pending[0].output is None
+            and not self.closing
+            and not self.blocked
+            and self.pending_bytes <= self.state.settings.pending_bytes
+            and not (self.reading and self.reading[0].ready)
+        )
+
+    @property
+    def has_unstarted(self) -> bool:
+        """Whether a run waits for others to end."""
+        return bool(self._unstarted)
+
+    @property
+    def request_bytes(self) -> int:
+        """About what the requests here take."""
+        return self.held + self.pending_bytes + REQUEST_BYTES * len(self.backlog)
+
+    def keeps_requests(self) -> None:
+        """More of them than before: leto.clients.memory is told."""
+        if not self.closed:
+            self.state.memory.keeps_requests(self.owner)
+
+    def resume(self, reason: str) -> None:
+        """What held the client back for that reason is over."""
+        if not self.closed:
+            self.owner.resume(reason)
+
+    # what its runs ask the keyspace -------------------------------------------------------------------
+
+    def read(self, argv: Request, clock_ms: int) -> Reply:
+        """query(), whole."""
+        reply = self.query(argv, clock_ms)
+        return reply.finish() if type(reply) is Steps else reply
+
+    def timed_query(self, argv: Request, clock_ms: int) -> Reply:
+        """query(), and the command's time noted; that of a long one is once it is made and encoded."""
+        seconds = self.state.seconds
+        started = seconds()
+        reply = self.query(argv, clock_ms)
+        if not is_long(reply):
+            self.accounts.note_query(argv, (seconds() - started) * 1e6)
+        return reply
+
+    # what is answered ---------------------------------------------------------------------------------
 
     def has_started_writes_after(self, run: Run) -> bool:
         """Whether a write that came after `run`, which is not answered, was handed to the replica."""
@@ -139,8 +208,8 @@ class RunQueue(Flow):
         return (
             len(pending) == 1
             and pending[0] is run
-            and not (self._receiving or self._proceeding or self.closing or self.half_closed or self.blocked)
-            and not self._backlog
+            and not (self.receiving or self._proceeding or self.closing or self.half_closed or self.blocked)
+            and not self.backlog
             and self._takes
             and not self.output.unsent
         )
@@ -154,7 +223,7 @@ class RunQueue(Flow):
         self._pending.popleft()
         self.pending_bytes -= run.size
         if not run.silent:
-            self.state.output_total += len(output)
+            self.state.counters.output_bytes += len(output)
             self.output.write(output)
             if self.output.unsent:
                 self._mind_limits()
@@ -188,13 +257,9 @@ class RunQueue(Flow):
                     outputs.append(run.output)  # type: ignore[arg-type]
                 data = b"".join(outputs)
             if data:
-                self.state.output_total += len(data)
+                self.state.counters.output_bytes += len(data)
                 self.output.write(data)
-        if (
-            not pending
-            and not self.closed
-            and (self.closing or (self.half_closed and not (self._backlog or self._held)))
-        ):
+        if not pending and not self.closed and (self.closing or (self.half_closed and not (self.backlog or self.held))):
             self.closing = True
             self.output.close()
         self._mind_limits()
@@ -209,10 +274,10 @@ class RunQueue(Flow):
             before = pending.popleft()
             self.pending_bytes -= before.size
             data = (before.output or b"") + data
-        self.state.output_total += len(data)
+        self.state.counters.output_bytes += len(data)
         self.output.write(data)
         if value is not None:
-            self.state.output_total += len(value) + 2
+            self.state.counters.output_bytes += len(value) + 2
             self.output.write(value)
             self.output.write(b"\r\n")
         self._mind_limits()
@@ -226,7 +291,7 @@ class RunQueue(Flow):
 
     @property
     def unanswered(self) -> bool:
-        return bool(self._pending or self._backlog or self._held)
+        return bool(self._pending or self.backlog or self.held)
 
     def end_of_input(self) -> None:
         """The client closed its half: what it asked for is answered, then the connection closes."""
@@ -247,24 +312,30 @@ class RunQueue(Flow):
 
     def fault(self) -> None:
         """A bug of ours while answering: the exception at hand is logged. The client must not wait for ever."""
-        log.failure("answering {client} failed: its connection is closed", client=self.peer)
+        log.failure("answering {client} failed: its connection is closed", client=self.identity.peer)
         self.kill()
 
     def lost(self) -> None:
         """The connection is gone. What is in the log goes its way; nothing more is started."""
         self.closed = self.closing = True
         state = self.state
-        state.sessions.pop(self.id, None)
-        state.memory.forget(self._as_session)
+        state.clients.forget(self.owner)
+        state.memory.forget(self.owner)
         state.pump.discard(self)
         self._flush_planned = False
         self._end_soft_limit()
         self.drop_held()
         self._pending.clear()
         self._unstarted.clear()
-        self._backlog.clear()
+        self.backlog.clear()
         for run in self.reading:
             run.drop()
         self.reading.clear()
         self._set_reading = _ignore
         self.output.detach()
+        del self.owner  # nothing that holds itself stays behind
+
+
+def _compat_query(query: Callable[[Request, int], Reply], argv: Request, clock_ms: int) -> Reply:
+    reply = query(argv, clock_ms)
+    return reply if type(reply) is Steps else compat_reply(argv, reply)

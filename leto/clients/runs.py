@@ -1,34 +1,85 @@
 """The slots of one client's reply order. A run is one or more requests that are carried out, and answered, as one.
 
-A run is started when the session's rules allow it (leto.clients.session), and holds its reply bytes in `output`
-once it is done. Its place in the session's queue keeps replies in the order of the requests.
+A run is started when its client's queue allows it (leto.clients.queue), and holds its reply bytes in `output`
+once it is done. Its place in the queue keeps replies in the order of the requests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from twisted.python.failure import Failure
 
+from leto.clients.accounts import Accounts, Tally
 from leto.clients.long import LONG_KINDS, LongReply, is_long
 from leto.clients.outcomes import refusal, refused_writes
+from leto.clients.state import ServerState
 from leto.clients.table import WRITE, Known
 from leto.clients.turns import SLICE_SECONDS
 from leto.errors import NotLeader
 from leto.keyspace.replies import OK, Error, Reply
 from leto.resp.codec import Request, encode
 
-if TYPE_CHECKING:
-    from leto.clients.session import Session
-
-Tally = Sequence[tuple[Known, int]]  # which commands a run holds, and how many of each
-
 _OVERHEAD = 256  # bytes that a run itself takes, roughly
 REQUEST_BYTES = 120  # a small parsed request takes so much more than its bytes
 _SLICE = 1 << 18  # bytes of replies made before they are handed to the output
 _LARGE = 4096  # a bulk reply of this size is counted towards the slice
 _OK_LINE = b"+OK\r\n"
+
+
+class Client(Protocol):
+    """What a run is given of the client whose it is: leto.clients.queue.RunQueue."""
+
+    state: ServerState
+    accounts: Accounts
+    resp3: bool
+    silent: bool
+    readonly: bool
+    compat_leto: bool
+    closed: bool
+    writing: int
+    prompt_until: float
+    reading: deque[ReadRun | MixedRun]
+    query: Callable[[Request, int], Reply]
+
+    @property
+    def is_full(self) -> bool:
+        """So much waits for the client to take it that no more is made for now."""
+
+    def read(self, argv: Request, clock_ms: int) -> Reply:
+        """query(), whole."""
+
+    def timed_query(self, argv: Request, clock_ms: int) -> Reply:
+        """query(), and the command's time noted."""
+
+    def has_started_writes_after(self, run: Run) -> bool:
+        """Whether a write that came after `run`, which is not answered, was handed to the replica."""
+
+    def is_alone(self, run: Run) -> bool:
+        """Whether that run, which is answered now, is all that the client waits for."""
+
+    def is_next(self, run: Run) -> bool:
+        """Whether every run before it has been sent its reply."""
+
+    def answer_alone(self, run: ReadRun | WriteRun, output: bytes) -> None:
+        """Send the reply of a run that is_alone()."""
+
+    def send_early(self, run: Run, data: bytes, value: bytes | None = None) -> None:
+        """Part of the reply of `run`, which is being evaluated, and then `value` with its CRLF."""
+
+    def keeps_requests(self) -> None:
+        """It may keep more of its requests than was told."""
+
+    def proceed(self) -> None:
+        """A run has ended, or may be evaluated."""
+
+    def resume(self, reason: str) -> None:
+        """What held the client back for that reason is over."""
+
+    def fault(self) -> None:
+        """A bug of ours while answering: the exception at hand is logged, the connection closed."""
 
 
 class Run:
@@ -48,74 +99,74 @@ class Run:
 class WriteRun(Run):
     """Requests that go to the log together: one leto.interfaces.replica.WriteRequest."""
 
-    __slots__ = ("commands", "count", "payload", "resp3", "returns", "session", "silent", "tally")
+    __slots__ = ("client", "commands", "count", "payload", "resp3", "returns", "silent", "tally")
     is_write = True
 
-    def __init__(self, session: Session, commands: Sequence[Request], payload: bytes, tally: Tally) -> None:
+    def __init__(self, client: Client, commands: Sequence[Request], payload: bytes, tally: Tally) -> None:
         self.output = None
-        self.session = session
+        self.client = client
         self.commands = commands
         count = self.count = len(commands)
         self.size = len(payload) + REQUEST_BYTES * count + _OVERHEAD
         self.payload = payload
         self.tally = tally
-        self.resp3 = session.resp3
-        self.silent = session.silent
+        self.resp3 = client.resp3
+        self.silent = client.silent
 
     def start(self) -> None:
-        session = self.session
-        state = session.state
-        self.returns = not session.writing and state.seconds() < session.prompt_until
-        session.writing += 1
+        client = self.client
+        state = client.state
+        self.returns = not client.writing and state.seconds() < client.prompt_until
+        client.writing += 1
         state.replica.submit_write(self)
 
     def applied(self, replies: Sequence[Reply], start: int, microseconds: float) -> None:
-        session, count = self.session, self.count
-        session.prompt_until = session.state.replica.prompt_until
+        client, count = self.client, self.count
+        client.prompt_until = client.state.replica.prompt_until
         try:
             for known, calls in self.tally:
                 known.calls += calls
                 known.microseconds += microseconds * calls
-            if microseconds >= session.state.slowlog.notable:
-                session.note_long(self.tally, self.commands[0], microseconds)  # the first stands for all
+            if microseconds >= client.state.slowlog.notable:
+                client.accounts.note_long(self.tally, self.commands[0], microseconds)  # the first stands for all
             if count == 1 and replies[start] is OK:
                 self._end(_OK_LINE)
             else:
                 self.finish(replies[start : start + count])
         except Exception:  # noqa: BLE001 - one client's misfortune is no other's
-            session.fault()
+            client.fault()
 
     def refused(self, error: Exception) -> None:
         try:
             self.finish(self.refusals(error))
         except Exception:  # noqa: BLE001 - as in applied()
-            self.session.fault()
+            self.client.fault()
 
     def refusals(self, error: Exception) -> Sequence[Reply]:
         """What each request is told."""
-        return refused_writes(error, self.commands, self.session.state.config.on_follower)
+        return refused_writes(error, self.commands, self.client.state.config.on_follower)
 
     def finish(self, replies: Sequence[Reply]) -> None:
         """These are the replies."""
-        session = self.session
-        if session.compat_leto:
+        client = self.client
+        if client.compat_leto:
             replies = [compat_reply(argv, reply) for argv, reply in zip(self.commands, replies, strict=True)]
         if replies.count(OK) == len(replies):
             self._end(_OK_LINE * len(replies))
             return
         for argv, reply in zip(self.commands, replies, strict=True):
             if type(reply) is Error:
-                session.count_error(reply, argv)
+                client.accounts.count_error(reply, argv)
         self._end(b"".join([encode(reply, self.resp3) for reply in replies]))
 
     def _end(self, output: bytes) -> None:
-        session = self.session
-        session.writing -= 1
-        if session.is_alone(self):
-            session.answer_alone(self, output)
+        client = self.client
+        client.writing -= 1
+        if client.is_alone(self):
+            client.answer_alone(self, output)
         else:
             self.output = b"" if self.silent else output
-            session.proceed()
+            client.proceed()
 
 
 class MixedRun(WriteRun):
@@ -127,47 +178,47 @@ class MixedRun(WriteRun):
     """
 
     __slots__ = ("clock_ms", "error")
-    ready = False  # among session.reading: never evaluated as a ReadRun is
+    ready = False  # among client.reading: never evaluated as a ReadRun is
     may_wait = True
 
     def refused(self, error: Exception) -> None:
-        session = self.session
-        if isinstance(error, NotLeader) and not session.closed and not session.has_started_writes_after(self):
+        client = self.client
+        if isinstance(error, NotLeader) and not client.closed and not client.has_started_writes_after(self):
             self.error = error
-            session.reading.append(self)
-            session.state.replica.read().addCallbacks(self._serve_reads, self._refuse_reads)
+            client.reading.append(self)
+            client.state.replica.read().addCallbacks(self._serve_reads, self._refuse_reads)
         else:
             super().refused(error)
 
     def _is_write(self, argv: Request) -> bool:
-        known = self.session.state.table.resolve(argv)
+        known = self.client.state.table.resolve(argv)
         return type(known) is Known and known.kind == WRITE
 
     def _serve_reads(self, clock_ms: int) -> None:
-        turns = self.session.state.turns
+        turns = self.client.state.turns
         if turns.is_held:
             self.clock_ms = clock_ms
             turns.wait(self)
             return
-        read = self.session.read
+        read = self.client.read
         try:
             self._finish_apart([None if self._is_write(argv) else read(argv, clock_ms) for argv in self.commands])
         except Exception:  # noqa: BLE001 - as in applied()
-            self.session.fault()
+            self.client.fault()
 
     def drop(self) -> None:
         """The connection is gone."""
 
     def proceed(self) -> None:
         """The next slice of reads has begun."""
-        if not self.session.closed:
+        if not self.client.closed:
             self._serve_reads(self.clock_ms)
 
     def _refuse_reads(self, failure: Failure) -> None:
         self._finish_apart([refusal(failure, False)] * len(self.commands))
 
     def _finish_apart(self, reads: list[Reply]) -> None:
-        reading = self.session.reading
+        reading = self.client.reading
         if reading and reading[0] is self:  # else the connection is gone
             reading.popleft()
         writes = self.refusals(self.error)
@@ -192,47 +243,47 @@ class ReadRun(Run):
         "ready",
         "resp3",
         "returns",
-        "session",
+        "client",
         "silent",
         "spent",
         "tally",
     )
 
-    def __init__(self, session: Session, commands: Sequence[Request], size: int, tally: Tally) -> None:
+    def __init__(self, client: Client, commands: Sequence[Request], size: int, tally: Tally) -> None:
         self.size = size + _OVERHEAD
         self.long: LongReply | None = None  # of the command before `at`, which is being answered
         self.spent = 0.0  # seconds, in earlier turns
         self.output = None
-        self.session = session
+        self.client = client
         self.commands = commands
         self.tally = tally
-        self.resp3 = session.resp3
-        self.silent = session.silent
+        self.resp3 = client.resp3
+        self.silent = client.silent
         self.ready = False  # it may be evaluated: `clock_ms` is known, or the `error`
         self.error: Exception | None = None
         self.at = 0  # commands before it are answered
 
     def start(self) -> None:
-        session = self.session
-        state = session.state
-        session.reading.append(self)
-        if session.readonly:
+        client = self.client
+        state = client.state
+        client.reading.append(self)
+        if client.readonly:
             self.confirmed(state.replica.read_local())
         else:
-            self.returns = len(session.reading) == 1 and state.seconds() < session.prompt_until
+            self.returns = len(client.reading) == 1 and state.seconds() < client.prompt_until
             state.replica.submit_read(self)
 
     def confirmed(self, clock_ms: int) -> None:
         self.clock_ms = clock_ms
         self.ready = True
-        session = self.session
-        session.prompt_until = session.state.replica.prompt_until
-        session.proceed()
+        client = self.client
+        client.prompt_until = client.state.replica.prompt_until
+        client.proceed()
 
     def refused(self, error: Exception) -> None:
         self.error = error
         self.ready = True
-        self.session.proceed()
+        self.client.proceed()
 
     def evaluate(self) -> bool:
         """Answer what is asked; False if it stopped: the client must take its replies first, or others have their turn.
@@ -242,10 +293,10 @@ class ReadRun(Run):
         if self.error is not None:
             error = refusal(self.error, False)
             for argv in self.commands:
-                self.session.count_error(error, argv)
+                self.client.accounts.count_error(error, argv)
             self.output = b"" if self.silent else encode(error) * len(self.commands)
             return True
-        seconds = self.session.state.seconds
+        seconds = self.client.state.seconds
         started = seconds()
         try:
             return self._answer(started)
@@ -258,12 +309,12 @@ class ReadRun(Run):
         return self.long is None or self.long.is_made
 
     def _answer(self, started: float) -> bool:
-        session = self.session
+        client = self.client
         if self.long is not None and not self._go_on(started):
             return False
         tally, cheap = self.tally, self._is_cheap
-        query, clock_ms, resp3 = session.query if cheap else session.timed_query, self.clock_ms, self.resp3
-        seconds = session.state.seconds
+        query, clock_ms, resp3 = client.query if cheap else client.timed_query, self.clock_ms, self.resp3
+        seconds = client.state.seconds
         parts: list[bytes] = []
         size = 0
         commands = self.commands[self.at :] if self.at else self.commands
@@ -273,9 +324,9 @@ class ReadRun(Run):
                 length = len(reply)
                 if length > _SLICE and not self.silent:
                     self.at += len(parts) + 1
-                    session.send_early(self, b"".join((*parts, b"$%d\r\n" % length)), reply)
+                    client.send_early(self, b"".join((*parts, b"$%d\r\n" % length)), reply)
                     parts, size = [], 0
-                    if self.at < len(self.commands) and (session.is_full or seconds() - started > SLICE_SECONDS):
+                    if self.at < len(self.commands) and (client.is_full or seconds() - started > SLICE_SECONDS):
                         return False
                     continue
                 parts.append(b"$%d\r\n%b\r\n" % (length, reply))
@@ -283,13 +334,13 @@ class ReadRun(Run):
                     continue
             else:
                 if type(reply) is Error:
-                    session.count_error(reply, argv)
+                    client.accounts.count_error(reply, argv)
                 elif is_long(reply):
                     self.at += len(parts) + 1
                     if parts and not self.silent:
-                        session.send_early(self, b"".join(parts))
+                        client.send_early(self, b"".join(parts))
                     parts, size = [], 0
-                    self._begin_long(LongReply(reply, resp3, session.state.replica), started)
+                    self._begin_long(LongReply(reply, resp3, client.state.replica), started)
                     if not self._go_on(started):
                         return False
                     continue
@@ -299,9 +350,9 @@ class ReadRun(Run):
             if size > _SLICE:
                 self.at += len(parts)
                 if not self.silent:
-                    session.send_early(self, b"".join(parts))
+                    client.send_early(self, b"".join(parts))
                 parts, size = [], 0
-                if self.at < len(self.commands) and (session.is_full or seconds() - started > SLICE_SECONDS):
+                if self.at < len(self.commands) and (client.is_full or seconds() - started > SLICE_SECONDS):
                     return False
         for known, calls in tally:
             known.calls += calls
@@ -309,8 +360,8 @@ class ReadRun(Run):
             share = (self.spent + seconds() - started) * 1e6 / len(self.commands)
             for known, calls in tally:
                 known.microseconds += share * calls
-            if share >= session.state.slowlog.notable:
-                session.note_long(tally, self.commands[0], share)
+            if share >= client.state.slowlog.notable:
+                client.accounts.note_long(tally, self.commands[0], share)
         self.output = b"" if self.silent else parts[0] if len(parts) == 1 else b"".join(parts)
         return True
 
@@ -321,24 +372,24 @@ class ReadRun(Run):
 
     def _begin_long(self, long: LongReply, started: float) -> None:
         self.long = long
-        self.long_since = self.spent + self.session.state.seconds() - started
+        self.long_since = self.spent + self.client.state.seconds() - started
 
     def _go_on(self, started: float) -> bool:
         """Further steps of the long reply: whether it is answered. `started`: when this turn's evaluation was."""
-        session, long = self.session, self.long
+        client, long = self.client, self.long
         assert long is not None
-        seconds = session.state.seconds
+        seconds = client.state.seconds
         while True:
             data = long.step()
             if data is None:
                 self.long = None
                 microseconds = (self.spent + seconds() - started - self.long_since) * 1e6
                 if not self._is_cheap:
-                    session.note_query(self.commands[self.at - 1], microseconds)
+                    client.accounts.note_query(self.commands[self.at - 1], microseconds)
                 return True
             if data and not self.silent:
-                session.send_early(self, data)
-            if long.is_blocked or seconds() - started > SLICE_SECONDS or (long.is_made and session.is_full):
+                client.send_early(self, data)
+            if long.is_blocked or seconds() - started > SLICE_SECONDS or (long.is_made and client.is_full):
                 return False
 
     def drop(self) -> None:
@@ -353,16 +404,16 @@ class LoneRead(ReadRun):
     __slots__ = ()
 
     def confirmed(self, clock_ms: int) -> None:
-        session = self.session
-        state = session.state
-        if state.turns.is_over or not session.is_alone(self):
+        client = self.client
+        state = client.state
+        if state.turns.is_over or not client.is_alone(self):
             super().confirmed(clock_ms)
             return
-        session.prompt_until = state.replica.prompt_until
+        client.prompt_until = state.replica.prompt_until
         try:
             argv, known, seconds = self.commands[0], self.tally[0][0], state.seconds
             started = seconds()
-            reply = session.query(argv, clock_ms)
+            reply = client.query(argv, clock_ms)
             if type(reply) is bytes:
                 if len(reply) > _SLICE:
                     super().confirmed(clock_ms)  # sends it without a copy
@@ -379,34 +430,34 @@ class LoneRead(ReadRun):
             known.calls += 1
             known.microseconds += microseconds
             if microseconds >= state.slowlog.notable:
-                session.note_long(self.tally, argv, microseconds)
+                client.accounts.note_long(self.tally, argv, microseconds)
             if type(reply) is Error:
-                session.count_error(reply, argv)
-            session.reading.popleft()
-            session.answer_alone(self, output)
+                client.accounts.count_error(reply, argv)
+            client.reading.popleft()
+            client.answer_alone(self, output)
         except Exception:  # noqa: BLE001 - as in proceed()
-            session.fault()
+            client.fault()
 
 
 class Task(Run):
-    """A connection command whose reply is not there at once; the session goes no further until it is."""
+    """A connection command whose reply is not there at once; the client goes no further until it is."""
 
-    __slots__ = ("argv", "session", "silent")
+    __slots__ = ("argv", "client", "silent")
 
-    def __init__(self, session: Session, argv: Request, size: int) -> None:
+    def __init__(self, client: Client, argv: Request, size: int) -> None:
         super().__init__(size)
-        self.session = session
+        self.client = client
         self.argv = argv
-        self.silent = session.silent
+        self.silent = client.silent
 
     def done(self, reply: Reply) -> None:
         try:
             if type(reply) is Error:
-                self.session.count_error(reply, self.argv)
-            self.output = b"" if self.silent else encode(reply, self.session.resp3)  # HELLO may have changed it
-            self.session.resume("task")
+                self.client.accounts.count_error(reply, self.argv)
+            self.output = b"" if self.silent else encode(reply, self.client.resp3)  # HELLO may have changed it
+            self.client.resume("task")
         except Exception:  # noqa: BLE001 - as in WriteRun.applied()
-            self.session.fault()
+            self.client.fault()
 
     def failed(self, failure: Failure) -> None:
         self.done(refusal(failure, False))

@@ -16,18 +16,19 @@ from operator import itemgetter
 from twisted.internet.defer import Deferred
 
 from leto.clients import outcomes
+from leto.clients.accounts import Tally
+from leto.clients.describe import describe
 from leto.clients.flow import NOTABLE_BYTES
-from leto.clients.long import is_long
+from leto.clients.identity import Identity
 from leto.clients.output import Output
 from leto.clients.queue import RunQueue
-from leto.clients.runs import REQUEST_BYTES, LoneRead, MixedRun, ReadRun, Run, Tally, Task, WriteRun, compat_reply
+from leto.clients.runs import REQUEST_BYTES, LoneRead, MixedRun, ReadRun, Run, Task, WriteRun
 from leto.clients.state import ServerState
-from leto.clients.table import LOCAL, NO_REPLY, QUICK, READ, WRITE, Known
+from leto.clients.table import LOCAL, NO_REPLY, READ, WRITE, Known
 from leto.clients.transaction import ReadTransaction, Transaction, Watch, WriteTransaction
 from leto.clients.turns import SLICE_SECONDS
 from leto.errors import DiskFull
 from leto.keyspace.replies import QUEUED, Error, Reply
-from leto.keyspace.steps import Steps
 from leto.resp.codec import Request, RequestReader, pack
 from leto.resp.strict import request_bytes
 
@@ -41,146 +42,189 @@ NO_AUTH = Error(b"NOAUTH Authentication required.")
 NOT_IN_MULTI = Error(b"ERR Command not allowed inside a transaction")
 
 
-class Session(RunQueue):
-    """Fed by the protocol with receive(); answers through `output`. All in the reactor's thread.
-
-    `peer` and `local` are the connection's two ends as text.
-    """
+class Session:
+    """Fed by the protocol with receive(); answers through its `queue`. All in the reactor's thread."""
 
     __slots__ = (
         "_cut_short",
-        "compat_leto",
-        "created",
-        "descriptor",
+        "identity",
         "last_active",
         "last_command",
-        "library_name",
-        "library_version",
-        "local",
-        "local_host",
-        "name",
         "no_evict",
         "no_touch",
-        "peer_host",
-        "query",
+        "queue",
         "reader",
-        "readonly",
         "reply_mode",
+        "state",
+        "told_requests",
         "transaction",
         "watch",
     )
 
     def __init__(self, state: ServerState, output: Output, set_reading: Callable[[bool], None]) -> None:
-        super().__init__(state, output, set_reading)
-        self.local = ""
-        self.peer_host = ""
-        self.local_host = ""
-        self.descriptor = -1
-        self.created = self.last_active = state.reactor.seconds()
+        self.state = state
+        settings = state.settings
+        identity = Identity(state.clients.next_id(), settings.password is None, state.seconds())
+        self.identity = identity
+        self.queue = RunQueue(self, state, identity, output, set_reading)
+        self.reader = RequestReader(settings.max_bulk_bytes, identity.authenticated)
+        self.last_active = identity.created
         self.last_command = "NULL"
         self._cut_short = False  # the reader has more: not authenticated, and blocked by what may change its limits
-        self.name = b""
-        self.library_name = b""
-        self.library_version = b""
+        self.told_requests = 0  # bytes of requests that leto.clients.memory knows of
         self.no_evict = False
         self.no_touch = False
-        self.readonly = False  # READONLY: reads of this connection may be stale
         self.reply_mode = "on"  # "on" | "off" | "skip" (the next) | "skipping" (the one at hand)
         self.transaction: Transaction | None = None
         self.watch = Watch()
-        self.compat_leto = state.compat_leto
-        self.query = self._compat_query if state.compat_leto else state.replica.machine.begin_query
-        self.reader = RequestReader(state.max_bulk_bytes, state.password is None)
 
-    # requests in --------------------------------------------------------------------------------
+    # what others ask of it ----------------------------------------------------------------------
 
     @property
-    def authenticated(self) -> bool:
-        return self.reader.authenticated
+    def output(self) -> Output:
+        return self.queue.output
+
+    @property
+    def closing(self) -> bool:
+        """Nothing more is taken from it."""
+        return self.queue.closing
+
+    @property
+    def closed(self) -> bool:
+        """The connection is gone."""
+        return self.queue.closed
+
+    @property
+    def unanswered(self) -> bool:
+        """It waits for a reply."""
+        return self.queue.unanswered
 
     @property
     def input_bytes(self) -> int:
         queued = self.transaction.bytes if self.transaction is not None else 0
-        return self.held + self.reader.buffered + queued
+        return self.queue.held + self.reader.buffered + queued
 
     @property
     def request_bytes(self) -> int:
         """About what the client's requests take, those under way included."""
-        behind = REQUEST_BYTES * len(self._backlog)
-        return self.input_bytes + self.pending_bytes + behind + self.watch.bytes
+        queued = self.transaction.bytes if self.transaction is not None else 0
+        return self.queue.request_bytes + self.reader.buffered + queued + self.watch.bytes
 
     @property
     def kept_bytes(self) -> int:
         """About what the client makes this node keep."""
-        return self.request_bytes + self.output.unsent
+        return self.request_bytes + self.queue.output.unsent
+
+    def describe(self) -> str:
+        """A line of CLIENT LIST."""
+        return describe(
+            self.identity,
+            self.queue,
+            self.reader,
+            self.transaction,
+            self.watch,
+            now=self.state.seconds(),
+            last_active=self.last_active,
+            no_evict=self.no_evict,
+            no_touch=self.no_touch,
+            kept_bytes=self.kept_bytes,
+            last_command=self.last_command,
+        )
+
+    def admit(self) -> None:
+        """It is authenticated from now on."""
+        self.identity.authenticated = self.reader.trusted = True
+
+    def reset(self) -> None:
+        """As if the client had just connected."""
+        queue, identity = self.queue, self.identity
+        self.transaction = None
+        self.watch = Watch()
+        self.no_evict = self.no_touch = False
+        self.reply_mode = "on"
+        queue.readonly = queue.silent = queue.resp3 = False
+        identity.name = b""
+        identity.authenticated = self.reader.trusted = self.state.settings.password is None
+
+    def end_of_input(self) -> None:
+        """The client closed its half: what it asked for is answered, then the connection closes."""
+        self.queue.half_closed = True
+        self.queue.proceed()
+
+    def close(self) -> None:
+        """The node stops: send what is answered, then close."""
+        self.queue.close()
+
+    def kill(self) -> None:
+        """Close at once; what waits is dropped."""
+        self.queue.kill()
+
+    def lost(self) -> None:
+        """The connection is gone. What is in the log goes its way; nothing more is started."""
+        self.queue.lost()
+
+    # requests in --------------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> None:
         """Take what has come, all in this turn."""
-        if self.closing:
+        queue = self.queue
+        if queue.closing:
             return
         state, reader = self.state, self.reader
-        state.input_bytes += len(data)
+        state.counters.input_bytes += len(data)
         self.last_active = state.seconds()
-        if self._detours:
-            self.hold(data)
+        if queue.detours:
+            queue.hold(data)
             return
-        self._receiving = True
+        queue.receiving = True
         try:
             while True:
-                whole = reader.authenticated
+                whole = reader.trusted
                 requests = reader.feed(data)
                 if requests:
                     self._take(requests, reader.raw)
                 elif reader.buffered > NOTABLE_BYTES:
                     self._mind_large_request()
-                if whole or self.closing or not (requests or reader.authenticated):
+                if whole or queue.closing or not (requests or reader.trusted):
                     break
-                if self.blocked:
+                if queue.blocked:
                     self._cut_short = True
                     break
                 data = b""  # the request may have authenticated the client: go on under its new limits
         finally:
-            self._receiving = False
-        if reader.error is not None and not self.closing:
+            queue.receiving = False
+        if reader.error is not None and not queue.closing:
             self.refuse_protocol(reader.error)
-        pending = self._pending
-        if (
-            len(pending) == 1
-            and pending[0].output is None
-            and not self.closing
-            and not self.blocked
-            and self.pending_bytes <= state.pending_bytes
-            and not (self.reading and self.reading[0].ready)
-        ):
-            return  # one run is all that there is, it is under way, and the client may send more: nothing is to be done
-        if self.pending_bytes > NOTABLE_BYTES:
+        if queue.is_lone():
+            return
+        if queue.pending_bytes > NOTABLE_BYTES:
             state.memory.keeps_requests(self)
-        self.proceed()
+        queue.proceed()
 
     def _mind_large_request(self, too_big: str = "too big request") -> None:
         """More of a large request, or transaction, has come, and it is not complete."""
-        if self.input_bytes > self.state.query_buffer_limit:
-            self.overrun_input(too_big)
+        if self.input_bytes > self.state.settings.query_buffer_limit:
+            self.queue.overrun_input(too_big)
         else:
             self.state.memory.keeps_requests(self)
 
     def refuse_protocol(self, words: str) -> None:
-        self.state.protocol_errors += 1
+        self.state.counters.protocol_errors += 1
         error = Error(f"ERR Protocol error: {words}".encode("latin-1"))
-        self.state.count_error(error)
-        self.answer(error)
-        self.closing = True
+        self.state.counters.count_error(error)
+        self.queue.answer(error)
+        self.queue.closing = True
 
     def _take(self, requests: list[Request], raw: bytes) -> None:
         state = self.state
         count = len(requests)
-        state.commands += count
+        state.counters.commands += count
         if (
             self.transaction is not None
-            or self.blocked
+            or self.queue.blocked
             or self.reply_mode != "on"
-            or not self.reader.authenticated
-            or state.paused
+            or not self.identity.authenticated
+            or state.pause.is_on
             or state.replica.growth_refusal
         ):
             self._step_through(requests)
@@ -217,11 +261,11 @@ class Session(RunQueue):
                 tally = [(spelled[name], calls) for name, calls in Counter(names).items()]
         if kinds == READ:
             if count == 1:
-                self._add(LoneRead(self, requests, len(raw), tally))
+                self.queue.add(LoneRead(self.queue, requests, len(raw), tally))
             else:
-                self._add(ReadRun(self, requests, len(raw) + REQUEST_BYTES * count, tally))
+                self.queue.add(ReadRun(self.queue, requests, len(raw) + REQUEST_BYTES * count, tally))
         elif kinds == WRITE:
-            self._add(WriteRun(self, requests, raw, tally))
+            self.queue.add(WriteRun(self.queue, requests, raw, tally))
         else:
             self._submit([(argv, spelled[argv[0]]) for argv in requests])
         self.last_command = tally[-1][0].full_name
@@ -230,21 +274,21 @@ class Session(RunQueue):
         """One by one: whatever may change what the next request means."""
         state = self.state
         group: list[tuple[Request, Known]] = []
-        most, until = self.pending_bytes + ANSWERED_BYTES, state.seconds() + SLICE_SECONDS
+        most, until = self.queue.pending_bytes + ANSWERED_BYTES, state.seconds() + SLICE_SECONDS
         has_called = False
         for position, argv in enumerate(requests):
-            if has_called and not self.blocked and (self.pending_bytes > most or state.seconds() > until):
-                self.blocked = "turn"  # until what was answered is on its way, and others had their turn
+            if has_called and not self.queue.blocked and (self.queue.pending_bytes > most or state.seconds() > until):
+                self.queue.blocked = "turn"  # until what was answered is on its way, and others had their turn
             has_called = False
-            if self.blocked or self.closing:
+            if self.queue.blocked or self.queue.closing:
                 self._submit(group)
-                if not self.closing:
+                if not self.queue.closing:
                     self._put_off(requests[position:])
                 return
             known = state.table.resolve(argv)
-            if state.paused and isinstance(known, Known) and state.pauses(self._is_write(known)):
+            if state.pause.is_on and isinstance(known, Known) and state.pause.holds(self._is_write(known)):
                 self._submit(group)
-                self.blocked = "pause"
+                self.queue.blocked = "pause"
                 self._put_off(requests[position:])
                 return
             if self.reply_mode != "on":
@@ -255,12 +299,12 @@ class Session(RunQueue):
                 self._submit(group)
                 group = []
                 if argv[0].upper() in _ATTACKS:
-                    self.closing = True
+                    self.queue.closing = True
                     return
                 self._reject(known, argv)
                 continue
             self.last_command = known.full_name
-            if not self.reader.authenticated and not known.no_auth:
+            if not self.identity.authenticated and not known.no_auth:
                 known.rejected += 1
                 self._reject(NO_AUTH, argv)
             elif self.transaction is not None and known.full_name not in _AT_ONCE:
@@ -278,13 +322,13 @@ class Session(RunQueue):
 
     def _put_off(self, requests: Sequence[Request]) -> None:
         """They wait until what blocked is over."""
-        self._backlog.extend(requests)
+        self.queue.backlog.extend(requests)
         self.state.memory.keeps_requests(self)
 
     def _choose_silence(self) -> None:
         if self.reply_mode == "skipping":
             self.reply_mode = "on"
-        self.silent = self.reply_mode != "on"
+        self.queue.silent = self.reply_mode != "on"
         if self.reply_mode == "skip":
             self.reply_mode = "skipping"
 
@@ -301,8 +345,8 @@ class Session(RunQueue):
             error = Error(b"EXECABORT Transaction discarded because of: " + reason)
         elif self.transaction is not None:
             self.transaction.failed = True
-        self.state.count_error(error)
-        self.answer(error)
+        self.state.counters.count_error(error)
+        self.queue.answer(error)
 
     def _queue(self, argv: Request, known: Known) -> None:
         assert self.transaction is not None
@@ -310,29 +354,33 @@ class Session(RunQueue):
             self._reject(NOT_IN_MULTI, argv)
             return
         self.transaction.add(argv, known)
-        self.answer(QUEUED)
+        self.queue.answer(QUEUED)
 
     def _call(self, argv: Request, known: Known) -> None:
         """A connection command: its function's reply, or the run or Deferred that brings it."""
         known.calls += 1
-        if self._unstarted:
-            self.proceed()  # what came before is under way before this is carried out
+        if self.queue.has_unstarted:
+            self.queue.proceed()  # what came before is under way before this is carried out
         seconds = self.state.seconds
         started = seconds()
         reply = known.command.function(self, argv)
         if type(reply) not in (WriteTransaction, ReadTransaction):  # EXEC's time is that of what it carries out
-            self.note_time(known, argv, (seconds() - started) * 1e6)
+            self.queue.accounts.note_time(known, argv, (seconds() - started) * 1e6)
         if isinstance(reply, Run):
-            self._add(reply)
+            self.queue.add(reply)
         elif isinstance(reply, Deferred):
-            task = Task(self, argv, sum(map(len, argv)))
-            self.blocked = "task"
-            self._add(task)
+            task = Task(self.queue, argv, sum(map(len, argv)))
+            self.queue.blocked = "task"
+            self.queue.add(task)
             reply.addCallbacks(task.done, task.failed)
         elif reply is not NO_REPLY:
             if type(reply) is Error:
-                self.count_error(reply, argv)
-            self.answer(reply)
+                self.queue.accounts.count_error(reply, argv)
+            self.queue.answer(reply)
+
+    def carry_out(self, known: Known, argv: Request) -> Reply:
+        """A connection command that EXEC has come to."""
+        return known.at_exec(self, argv)
 
     def _submit(self, group: Sequence[tuple[Request, Known]]) -> None:
         """Form runs of keyspace commands: see the rules above."""
@@ -348,13 +396,13 @@ class Session(RunQueue):
             last_write = len(kinds) - 1 - kinds[::-1].index(WRITE)
             cheap = all(known.fast for _, known in group if known.kind == READ)
             if first_read < last_write and cheap and self.state.replica.is_leader:
-                self._add(self._write_run(group, MixedRun))
+                self.queue.add(self._write_run(group, MixedRun))
                 return
         start = 0
         for end in range(1, len(group) + 1):
             if end == len(group) or kinds[end] != kinds[start]:
                 part = group[start:end]
-                self._add(self._write_run(part, WriteRun) if kinds[start] == WRITE else self._read_run(part))
+                self.queue.add(self._write_run(part, WriteRun) if kinds[start] == WRITE else self._read_run(part))
                 start = end
 
     def _submit_without_growth(self, group: Sequence[tuple[Request, Known]], refusal: str) -> None:
@@ -366,79 +414,32 @@ class Session(RunQueue):
                 start = end + 1
                 known.rejected += 1
                 error = outcomes.refusal(DiskFull(refusal), True)
-                self.state.count_error(error)
-                self.answer(error)
+                self.state.counters.count_error(error)
+                self.queue.answer(error)
         self._submit(group[start:])
 
     def _write_run(self, group: Sequence[tuple[Request, Known]], kind: type[WriteRun]) -> WriteRun:
         commands = [argv for argv, _ in group]
-        return kind(self, commands, b"".join(map(pack, commands)), _tally(group))
+        return kind(self.queue, commands, b"".join(map(pack, commands)), _tally(group))
 
     def _read_run(self, group: Sequence[tuple[Request, Known]]) -> ReadRun:
         commands = [argv for argv, _ in group]
-        return ReadRun(self, commands, sum(map(request_bytes, commands)), _tally(group))
+        return ReadRun(self.queue, commands, sum(map(request_bytes, commands)), _tally(group))
 
     def resume(self, reason: str) -> None:
         """The "pause" is over, the "task" or the "exec" done, the next "turn" come: go on with what waited."""
-        if self.blocked == reason and not self.closed:
-            self.blocked = ""
-            backlog = list(self._backlog)
-            self._backlog.clear()
-            if backlog and not self.closing:
+        if self.queue.blocked == reason and not self.queue.closed:
+            self.queue.blocked = ""
+            backlog = list(self.queue.backlog)
+            self.queue.backlog.clear()
+            if backlog and not self.queue.closing:
                 self._step_through(backlog)
-            if self._cut_short and not self.blocked and not self.closing:
-                self._cut_short = self._detours = False
+            if self._cut_short and not self.queue.blocked and not self.queue.closing:
+                self._cut_short = self.queue.detours = False
                 self.receive(b"")  # what came behind the request that held up the reading of it
-                self._mind_burden()
+                self.queue.mind_burden()
                 return
-        self.proceed()
-
-    # counting -----------------------------------------------------------------------------------------
-
-    def note_time(self, known: Known, argv: Request, microseconds: float) -> None:
-        """One call took so long."""
-        known.microseconds += microseconds
-        if microseconds >= self.state.slowlog.notable:
-            self.note_long(known.once, argv, microseconds)
-
-    def note_long(self, tally: Tally, argv: Request, microseconds: float) -> None:
-        """Each call of the tally took so long, which is notable (leto.clients.slowlog); `argv` stands for them."""
-        state = self.state
-        if microseconds >= QUICK:
-            for known, calls in tally:
-                known.count_long(microseconds, calls)
-        if state.slowlog.takes(microseconds) and "skip_slowlog" not in tally[0][0].command.flags:
-            state.slowlog.add(argv, microseconds, state.wall_clock(), self.peer, self.name)
-
-    def read(self, argv: Request, clock_ms: int) -> Reply:
-        """query(), whole."""
-        reply = self.query(argv, clock_ms)
-        return reply.finish() if type(reply) is Steps else reply
-
-    def timed_query(self, argv: Request, clock_ms: int) -> Reply:
-        """query(), and the command's time noted; that of a long one is once it is made and encoded."""
-        seconds = self.state.seconds
-        started = seconds()
-        reply = self.query(argv, clock_ms)
-        if not is_long(reply):
-            self.note_query(argv, (seconds() - started) * 1e6)
-        return reply
-
-    def note_query(self, argv: Request, microseconds: float) -> None:
-        """A read took so long."""
-        known = self.state.table.resolve(argv)
-        if type(known) is Known:
-            self.note_time(known, argv, microseconds)
-
-    def count_error(self, error: Error, argv: Request) -> None:
-        known = self.state.table.resolve(argv)
-        if isinstance(known, Known):
-            known.failed += 1
-        self.state.count_error(error)
-
-    def _compat_query(self, argv: Request, clock_ms: int) -> Reply:
-        reply = self.state.replica.machine.begin_query(argv, clock_ms)
-        return reply if type(reply) is Steps else compat_reply(argv, reply)
+        self.queue.proceed()
 
 
 def _tally(group: Sequence[tuple[Request, Known]]) -> Tally:

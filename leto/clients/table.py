@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from leto.keyspace.levels import BASE
 from leto.keyspace.registry import Command, Registry, above_level, wrong_arity
 from leto.keyspace.replies import Error, Reply, Status
-
-if TYPE_CHECKING:
-    from leto.clients.session import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,7 +28,7 @@ _LONGEST_BITS = 20  # the last bucket, about a second, holds what took longer to
 
 
 _TAKES_TIME: set[bytes] = set()  # full names of commands whose reply may be a Run or a Deferred
-_AT_EXEC: dict[bytes, Callable[[Session, Sequence[bytes]], Reply]] = {}  # by full name: how EXEC carries them out
+_AT_EXEC: dict[bytes, Callable[..., Reply]] = {}  # by full name: how EXEC carries them out
 
 
 def command(
@@ -43,7 +40,7 @@ def command(
     categories: str = "",
     parent: str = "",
     takes_time: bool = False,
-    at_exec: Callable[[Session, Sequence[bytes]], Reply] | None = None,
+    at_exec: Callable[..., Reply] | None = None,
     **facts: Any,
 ) -> Callable[[F], F]:
     """Register a command of CONNECTION. Its ACL categories fast or slow, admin and dangerous, and connection follow
@@ -70,7 +67,7 @@ def container(name: str, *, group: str, since: str, summary: str, help: Sequence
     @CONNECTION.add(
         name, -2, "", group=group, since=since, summary=summary, complexity="Depends on subcommand.", categories="slow"
     )
-    def never_called(session: Session, argv: Sequence[bytes]) -> Reply:
+    def never_called(session: Any, argv: Sequence[bytes]) -> Reply:
         return wrong_arity(CONNECTION[name.encode()])
 
     help_command(name, group=group, since="5.0.0", help=help)
@@ -91,7 +88,7 @@ def help_command(name: str, *, group: str, since: str, help: Sequence[str], cate
         categories=categories,
         summary="Show helpful text about the different subcommands",
     )
-    def help_(session: Session, argv: Sequence[bytes]) -> Reply:
+    def help_(session: Any, argv: Sequence[bytes]) -> Reply:
         return [Status(line.encode()) for line in lines]
 
 

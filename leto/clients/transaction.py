@@ -1,4 +1,4 @@
-"""MULTI, EXEC, DISCARD, WATCH and UNWATCH: one client's transaction, checked while it queues.
+"""One client's transaction: what MULTI began and WATCH watches, and the runs that EXEC makes of it.
 
 A transaction with a write goes to the log as ONE request (leto.keyspace.batch); one of reads alone is evaluated
 at one instant of the state machine, on any node. Connection commands in it are carried out when it is.
@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
 
 from leto.clients.flow import NOTABLE_BYTES
 from leto.clients.long import MANY, LongReply, is_long
 from leto.clients.outcomes import refusal, refused_writes
-from leto.clients.runs import ReadRun, Run, WriteRun, compat_reply
-from leto.clients.table import LOCAL, NO_REPLY, WRITE, F, Known, command
+from leto.clients.runs import Client, ReadRun, Run, WriteRun, compat_reply
+from leto.clients.table import LOCAL, NO_REPLY, WRITE, Known
 from leto.clients.turns import SLICE_SECONDS
 from leto.errors import DiskFull, RequestRefused
 from leto.keyspace.costs import WEIGHED
@@ -24,10 +23,8 @@ from leto.keyspace.steps import exhaust
 from leto.resp.codec import Request, encode, pack
 from leto.resp.strict import ARGUMENT_BYTES, request_bytes
 
-if TYPE_CHECKING:
-    from leto.clients.session import Session
+CarryOut = Callable[[Known, Request], Reply]  # a connection command, for the client whose transaction it is in
 
-ABORTED = Error(b"EXECABORT Transaction discarded because of previous errors.")
 _EXEC = pack((b"EXEC",))
 _SMALL = 1 << 12  # bytes of a command that is packed when it is queued
 
@@ -87,24 +84,28 @@ class WatchRun(ReadRun):
 
     __slots__ = ("watch",)
 
-    def __init__(self, session: Session, argv: Request, watch: Watch) -> None:
-        super().__init__(session, [argv], sum(map(len, argv)), ())
+    def __init__(self, client: Client, argv: Request, watch: Watch) -> None:
+        super().__init__(client, [argv], sum(map(len, argv)), ())
         self.watch = watch
 
     def evaluate(self) -> bool:
         if self.error is not None:
             self.watch.failed = True
             return super().evaluate()
-        index = self.session.state.replica.machine.applied
+        index = self.client.state.replica.machine.applied
         self.watch.add(self.commands[0][1:], index)
         if self.watch.bytes > NOTABLE_BYTES:
-            self.session.state.memory.keeps_requests(self.session)
+            self.client.keeps_requests()
         self.output = b"" if self.silent else encode(OK)
         return True
 
 
 def compose(
-    session: Session, items: Sequence[tuple[Request, Known]], took: Sequence[float], replies: Reply
+    client: Client,
+    carry_out: CarryOut,
+    items: Sequence[tuple[Request, Known]],
+    took: Sequence[float],
+    replies: Reply,
 ) -> Generator[None, None, Reply]:
     """EXEC's reply: the keyspace's `replies` and, carried out now, those of the connection commands between. In steps
     of MANY commands.
@@ -116,30 +117,30 @@ def compose(
     composed: Reply = replies
     if isinstance(replies, list):
         composed = []
-        seconds, notable = session.state.seconds, session.state.slowlog.notable
+        seconds, notable = client.state.seconds, client.state.slowlog.notable
         from_keyspace = zip(replies, took or repeat(0.0), strict=False)
         for number, (argv, known) in enumerate(items, 1):
             if known.kind == LOCAL:
                 started = seconds()
-                reply = known.at_exec(session, argv)
+                reply = carry_out(known, argv)
                 spent = seconds() - started
                 reply = OK if reply is NO_REPLY else reply
             else:
                 reply, spent = next(from_keyspace)
-                if session.compat_leto:
+                if client.compat_leto:
                     reply = compat_reply(argv, reply)
             total += spent
             spent *= 1e6
             known.calls += 1
             known.microseconds += spent
             if spent >= notable:
-                session.note_long(known.once, argv, spent)
+                client.accounts.note_long(known.once, argv, spent)
             if type(reply) is Error:
-                session.count_error(reply, argv)
+                client.accounts.count_error(reply, argv)
             composed.append(reply)
             if number % MANY == 0:
                 yield
-    session.note_time(session.state.table.known[b"EXEC"], (b"EXEC",), total * 1e6)
+    client.accounts.note_time(client.state.table.known[b"EXEC"], (b"EXEC",), total * 1e6)
     return composed
 
 
@@ -147,26 +148,28 @@ class _Answering:
     """A long reply to a transaction that wrote, encoded by the slice."""
 
     def __init__(self, run: WriteTransaction, reply: Reply, took: Sequence[float]) -> None:
-        session = run.session
+        client = run.client
         self._run = run
-        self._long = LongReply(reply, run.resp3, session.state.replica, partial(compose, session, run.items, took))
+        self._long = LongReply(
+            reply, run.resp3, client.state.replica, partial(compose, client, run.carry_out, run.items, took)
+        )
         self._parts: list[bytes] = []
 
     def proceed(self) -> None:
         """The next slice of reads has begun."""
-        session = self._run.session
-        turns, seconds = session.state.turns, session.state.seconds
+        client = self._run.client
+        turns, seconds = client.state.turns, client.state.seconds
         began = seconds()
         try:
-            while not session.closed:
+            while not client.closed:
                 data = self._long.step()
                 if data is None:
                     self._run.ended(b"".join(self._parts))
                     break
                 if self._run.silent:
                     continue
-                if session.is_next(self._run):
-                    session.send_early(self._run, b"".join((*self._parts, data)))
+                if client.is_next(self._run):
+                    client.send_early(self._run, b"".join((*self._parts, data)))
                     self._parts.clear()
                 else:
                     self._parts.append(data)
@@ -174,17 +177,20 @@ class _Answering:
                     turns.wait(self)
                     break
         except Exception:  # noqa: BLE001 - one client's misfortune is no other's
-            session.fault()
+            client.fault()
         turns.spent(seconds() - began)
 
 
 class WriteTransaction(WriteRun):
     """EXEC with a write among its commands."""
 
-    __slots__ = ("items", "packed", "watch", "weighed")
+    __slots__ = ("carry_out", "items", "packed", "watch", "weighed")
 
-    def __init__(self, session: Session, argv: Request, transaction: Transaction, watch: Watch) -> None:
-        super().__init__(session, [argv], b"", ())
+    def __init__(
+        self, client: Client, carry_out: CarryOut, argv: Request, transaction: Transaction, watch: Watch
+    ) -> None:
+        super().__init__(client, [argv], b"", ())
+        self.carry_out = carry_out
         self.items = transaction.items
         self.packed = transaction.packed
         self.weighed = transaction.weighed
@@ -194,11 +200,11 @@ class WriteTransaction(WriteRun):
     def start(self) -> None:
         if self.watch.failed:
             self.output = b"" if self.silent else encode(NULL_ARRAY, self.resp3)
-            self.session.proceed()
+            self.client.proceed()
             return
-        replica = self.session.state.replica
+        replica = self.client.state.replica
         if self.weighed and replica.is_leader and (why := replica.machine.why_refused(self.weighed)):
-            self.session.writing += 1
+            self.client.writing += 1
             self.refused(RequestRefused(why))
             return
         # Built only now: a WATCH in the same pipeline has just learnt its index.
@@ -210,14 +216,14 @@ class WriteTransaction(WriteRun):
 
     def applied(self, replies: Sequence[Reply], start: int, microseconds: float) -> None:
         try:
-            session, reply = self.session, replies[start]
-            took = session.state.replica.machine.took.get(start, ()) if microseconds else ()
+            client, reply = self.client, replies[start]
+            took = client.state.replica.machine.took.get(start, ()) if microseconds else ()
             if len(self.items) > MANY or (type(reply) is list and is_long(reply)):
-                session.state.turns.wait(_Answering(self, reply, took))
+                client.state.turns.wait(_Answering(self, reply, took))
             else:
-                self._end(encode(exhaust(compose(session, self.items, took, reply)), self.resp3))
+                self._end(encode(exhaust(compose(client, self.carry_out, self.items, took, reply)), self.resp3))
         except Exception:  # noqa: BLE001 - one client's misfortune is no other's
-            self.session.fault()
+            self.client.fault()
 
     def ended(self, output: bytes) -> None:
         """That is the reply."""
@@ -227,42 +233,45 @@ class WriteTransaction(WriteRun):
         if isinstance(error, DiskFull):
             return [Error(b"EXECABORT Transaction discarded because of: " + refusal(error, True).text)]
         first_write = next(argv for argv, known in self.items if known.kind == WRITE)
-        return refused_writes(error, [first_write], self.session.state.config.on_follower)
+        return refused_writes(error, [first_write], self.client.state.config.on_follower)
 
 
 class ReadTransaction(ReadRun):
     """EXEC of reads alone."""
 
-    __slots__ = ("items", "watch", "weighed")
+    __slots__ = ("carry_out", "items", "watch", "weighed")
 
-    def __init__(self, session: Session, argv: Request, transaction: Transaction, watch: Watch) -> None:
-        super().__init__(session, [argv], transaction.bytes, ())
+    def __init__(
+        self, client: Client, carry_out: CarryOut, argv: Request, transaction: Transaction, watch: Watch
+    ) -> None:
+        super().__init__(client, [argv], transaction.bytes, ())
+        self.carry_out = carry_out
         self.items = transaction.items
         self.weighed = transaction.weighed
         self.watch = watch
 
     def evaluate(self) -> bool:
-        session = self.session
-        started = session.state.seconds()
+        client = self.client
+        started = client.state.seconds()
         reply: Reply
         if self.long is not None:
             return self._go_on_to_end(started)
         if self.error is not None:
             reply = refusal(self.error, False)
-            session.count_error(reply, self.commands[0])
+            client.accounts.count_error(reply, self.commands[0])
         elif self.watch.failed:
             reply = NULL_ARRAY
-        elif self.weighed and (why := session.state.replica.machine.why_refused(self.weighed)):
+        elif self.weighed and (why := client.state.replica.machine.why_refused(self.weighed)):
             reply = Error(f"ERR {why}".encode())
-            session.count_error(reply, self.commands[0])
+            client.accounts.count_error(reply, self.commands[0])
         else:
             reads = [argv for argv, known in self.items if known.kind != LOCAL]
-            machine = session.state.replica.machine
+            machine = client.state.replica.machine
             took: list[float] = []
             reply = machine.begin_query_transaction(reads, self.watch.indexes, self.clock_ms, took)
-            composing = partial(compose, session, self.items, took)
+            composing = partial(compose, client, self.carry_out, self.items, took)
             if len(self.items) > MANY or is_long(reply):
-                self._begin_long(LongReply(reply, self.resp3, session.state.replica, composing), started)
+                self._begin_long(LongReply(reply, self.resp3, client.state.replica, composing), started)
                 return self._go_on_to_end(started)
             reply = exhaust(composing(reply))
         self.output = b"" if self.silent else encode(reply, self.resp3)
@@ -275,92 +284,7 @@ class ReadTransaction(ReadRun):
         return True
 
 
-def exec_run(session: Session, argv: Request, transaction: Transaction, watch: Watch) -> Run:
+def exec_run(client: Client, carry_out: CarryOut, argv: Request, transaction: Transaction, watch: Watch) -> Run:
     """The run that carries the transaction out."""
-    if transaction.has_write:
-        return WriteTransaction(session, argv, transaction, watch)
-    return ReadTransaction(session, argv, transaction, watch)
-
-
-# The commands -------------------------------------------------------------------------------------
-
-
-def _command(name: str, arity: int, since: str, summary: str, **facts: Any) -> Callable[[F], F]:
-    return command(
-        name,
-        arity,
-        "noscript loading stale fast allow_busy",
-        group="transactions",
-        since=since,
-        summary=summary,
-        categories="transaction",
-        **facts,
-    )
-
-
-@_command("MULTI", 1, "1.2.0", "Mark the start of a transaction block")
-def multi(session: Session, argv: Request) -> Reply:
-    if session.transaction is not None:
-        return Error(b"ERR MULTI calls can not be nested")
-    session.transaction = Transaction()
-    return OK
-
-
-@_command(
-    "DISCARD",
-    1,
-    "2.0.0",
-    "Discard all commands issued after MULTI",
-    complexity="O(N), when N is the number of queued commands",
-)
-def discard(session: Session, argv: Request) -> Reply:
-    if session.transaction is None:
-        return Error(b"ERR DISCARD without MULTI")
-    session.transaction = None
-    session.watch = Watch()
-    return OK
-
-
-@command(
-    "EXEC",
-    1,
-    "noscript loading stale skip_slowlog",
-    group="transactions",
-    since="1.2.0",
-    summary="Execute all commands issued after MULTI",
-    complexity="Depends on commands in the transaction",
-    categories="transaction",
-)
-def exec_(session: Session, argv: Request) -> Reply | Run:
-    transaction = session.transaction
-    if transaction is None:
-        return Error(b"ERR EXEC without MULTI")
-    watch, session.watch = session.watch, Watch()
-    session.transaction = None
-    if transaction.failed:
-        return ABORTED
-    if transaction.has_local:
-        session.blocked = "exec"  # it may change how what follows is answered (HELLO, READONLY)
-    return exec_run(session, argv, transaction, watch)
-
-
-@_command(
-    "WATCH",
-    -2,
-    "2.2.0",
-    "Watch the given keys to determine execution of the MULTI/EXEC block",
-    keys=(1, -1, 1),
-    complexity="O(1) for every key.",
-    syntax="key [key ...]",
-    key_flags="RO",
-)
-def watch(session: Session, argv: Request) -> Reply | Run:
-    if session.transaction is not None:
-        return Error(b"ERR WATCH inside MULTI is not allowed")
-    return WatchRun(session, argv, session.watch)
-
-
-@_command("UNWATCH", 1, "2.2.0", "Forget about all watched keys")
-def unwatch(session: Session, argv: Request) -> Reply:
-    session.watch = Watch()
-    return OK
+    kind = WriteTransaction if transaction.has_write else ReadTransaction
+    return kind(client, carry_out, argv, transaction, watch)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from importlib import import_module
 from pkgutil import iter_modules
 
-import leto.clients.transaction  # noqa: F401 - MULTI and what belongs to it
 from leto.clients.table import CONNECTION
 
 for _module in iter_modules(__path__):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from leto.clients.describe import describe
 from leto.clients.table import NO_REPLY, command, container
 from leto.commands.connection import BAD_NAME, is_name
 from leto.keyspace.numbers import parse_integer
@@ -98,12 +97,12 @@ def _client(
 
 
 def _lines(sessions: list[Session]) -> Verbatim:
-    return Verbatim("".join(describe(session) + "\n" for session in sessions).encode("latin-1"))
+    return Verbatim("".join(session.describe() + "\n" for session in sessions).encode("latin-1"))
 
 
 @_client("ID", 2, _ANYONE, "5.0.0", "Returns the client ID for the current connection")
 def id_(session: Session, argv: Request) -> Reply:
-    return session.id
+    return session.identity.id
 
 
 @_client(
@@ -129,7 +128,7 @@ def info(session: Session, argv: Request) -> Reply:
     tips="nondeterministic_output",
 )
 def list_(session: Session, argv: Request) -> Reply:
-    sessions = session.state.sessions
+    sessions = session.state.clients.by_id
     if len(argv) == 2:
         return _lines(list(sessions.values()))
     option = argv[2].upper()
@@ -152,14 +151,14 @@ def _unknown_type(name: bytes) -> Error:
 
 @_client("GETNAME", 2, _ANYONE, "2.6.9", "Get the current connection name")
 def getname(session: Session, argv: Request) -> Reply:
-    return session.name or None
+    return session.identity.name or None
 
 
 @_client("SETNAME", 3, _ANYONE, "2.6.9", "Set the current connection name", "connection-name")
 def setname(session: Session, argv: Request) -> Reply:
     if not is_name(argv[2]):
         return BAD_NAME
-    session.name = argv[2]
+    session.identity.name = argv[2]
     return OK
 
 
@@ -178,9 +177,9 @@ def setinfo(session: Session, argv: Request) -> Reply:
     if not is_name(value):
         return Error(b"ERR %b cannot contain spaces, newlines or special characters." % option)
     if option == b"lib-name":
-        session.library_name = value
+        session.identity.library_name = value
     else:
-        session.library_version = value
+        session.identity.library_version = value
     return OK
 
 
@@ -197,7 +196,7 @@ def setinfo(session: Session, argv: Request) -> Reply:
 def kill(session: Session, argv: Request) -> Reply:
     if len(argv) == 3:
         found = [
-            other for other in session.state.sessions.values() if other.peer.encode() == argv[2] and not other.closing
+            other for other in session.state.clients if other.identity.peer.encode() == argv[2] and not other.closing
         ]
         if not found:
             return Error(b"ERR No such client")
@@ -213,7 +212,7 @@ def kill(session: Session, argv: Request) -> Reply:
 def _kill(session: Session, victims: list[Session]) -> None:
     for victim in victims:
         if victim is session:
-            session.closing = True  # after this reply
+            session.queue.closing = True  # after this reply
         else:
             victim.kill()
 
@@ -223,7 +222,7 @@ def _matches(read: Callable[[Session], object], wanted: object) -> Callable[[Ses
 
 
 def _older(born: float) -> Callable[[Session], bool]:
-    return lambda other: other.created <= born
+    return lambda other: other.identity.created <= born
 
 
 def _chosen(session: Session, options: Request) -> list[Session] | Error:
@@ -238,20 +237,20 @@ def _chosen(session: Session, options: Request) -> list[Session] | Error:
             number = parse_integer(value)
             if number is None or number <= 0:
                 return Error(b"ERR client-id should be greater than 0")
-            tests.append(_matches(lambda other: other.id, number))
+            tests.append(_matches(lambda other: other.identity.id, number))
         elif word == b"TYPE":
             is_normal = _TYPES.get(value.lower())
             if is_normal is None:
                 return _unknown_type(value)
             tests.append(_matches(lambda _: True, is_normal))
         elif word == b"ADDR":
-            tests.append(_matches(lambda other: other.peer.encode(), value))
+            tests.append(_matches(lambda other: other.identity.peer.encode(), value))
         elif word == b"LADDR":
-            tests.append(_matches(lambda other: other.local.encode(), value))
+            tests.append(_matches(lambda other: other.identity.local.encode(), value))
         elif word == b"USER":
             if value != b"default":
                 return Error(b"ERR No such user '%b'" % value)
-            tests.append(_matches(lambda other: other.authenticated, True))
+            tests.append(_matches(lambda other: other.identity.authenticated, True))
         elif word == b"SKIPME" and value.lower() in (b"yes", b"no"):
             skip_me = value.lower() == b"yes"
         elif word == b"MAXAGE":
@@ -265,7 +264,7 @@ def _chosen(session: Session, options: Request) -> list[Session] | Error:
             return SYNTAX_ERROR
     return [
         other
-        for other in session.state.sessions.values()
+        for other in session.state.clients
         if all(test(other) for test in tests) and not other.closing and not (skip_me and other is session)
     ]
 
@@ -281,7 +280,7 @@ def _chosen(session: Session, options: Request) -> list[Session] | Error:
 def reply(session: Session, argv: Request) -> Reply:
     mode = argv[2].upper()
     if mode == b"ON":
-        session.reply_mode, session.silent = "on", False
+        session.reply_mode, session.queue.silent = "on", False
         return OK
     if mode == b"OFF":
         session.reply_mode = "off"
@@ -344,7 +343,7 @@ def pause(session: Session, argv: Request) -> Reply:
         return Error(b"ERR timeout is not an integer or out of range")
     if timeout < 0:
         return Error(b"ERR timeout is negative")
-    session.state.pause(timeout / 1000, pause_all)
+    session.state.pause.begin(timeout / 1000, pause_all)
     return OK
 
 
@@ -357,5 +356,5 @@ def pause(session: Session, argv: Request) -> Reply:
     complexity="O(N) Where N is the number of paused clients",
 )
 def unpause(session: Session, argv: Request) -> Reply:
-    session.state.unpause()
+    session.state.pause.end()
     return OK

@@ -68,12 +68,12 @@ def parameters(state: ServerState) -> dict[str, Any]:
         "latency-monitor-threshold": _milliseconds(state.meter.threshold),
         "loglevel": {"info": "notice", "warn": "warning", "error": "warning"}.get(config.log_level, config.log_level),
         "port": config.listen.port,
-        "requirepass": (state.password or b"").decode("utf-8", "surrogateescape"),
+        "requirepass": (state.settings.password or b"").decode("utf-8", "surrogateescape"),
         "slowlog-log-slower-than": state.slowlog.threshold,
         "slowlog-max-len": state.slowlog.length,
     }
     for name, inert in INERT.items():
-        shown[name] = state.inert_settings.get(inert.name, inert.default)
+        shown[name] = state.settings.inert.get(inert.name, inert.default)
     for name, option in OPTIONS.items():
         if name not in shown:
             shown[name] = shown[option.of.redis or name] = _shown(option, state)
@@ -92,17 +92,18 @@ def _shown(option: Option, state: ServerState) -> str:
 
 
 _HELD_IN = {
-    "client-output-buffer-limit": "output_limits",
-    "client-pending-bytes": "pending_bytes",
-    "client-query-buffer-limit": "query_buffer_limit",
+    "client-output-buffer-limit": "settings.output_limits",
+    "client-pending-bytes": "settings.pending_bytes",
+    "client-query-buffer-limit": "settings.query_buffer_limit",
     "maxmemory-clients": "memory.limit",
     "timeout": "idle.timeout",
 }
-"""Where the running node keeps what CONFIG SET may change: attributes of its ServerState, the others by their name."""
+"""Where the running node keeps what CONFIG SET may change: attributes of its ServerState, the others of its
+settings by their name."""
 
 
 def _where(option: Option) -> str:
-    return _HELD_IN.get(option.name, option.field)
+    return _HELD_IN.get(option.name, f"settings.{option.field}")
 
 
 def _set(path: str) -> Callable[[ServerState, Any], None]:
@@ -134,7 +135,7 @@ def _output_limits(text: bytes) -> Callable[[OutputLimits], OutputLimits]:
 
 
 def _set_output_limits(state: ServerState, change: Callable[[OutputLimits], OutputLimits]) -> None:
-    state.output_limits = change(state.output_limits)
+    state.settings.output_limits = change(state.settings.output_limits)
 
 
 def _clients_memory(text: bytes) -> int:
@@ -145,10 +146,10 @@ def _clients_memory(text: bytes) -> int:
 
 def _set_password(state: ServerState, value: bytes | None) -> None:
     """From now on; who is connected stays, and without a password all are welcome."""
-    state.password = value
+    state.settings.password = value
     if value is None:
-        for session in state.sessions.values():
-            session.reader.authenticated = True
+        for session in state.clients:
+            session.admit()
 
 
 def _password(text: bytes) -> bytes | None:
@@ -251,7 +252,7 @@ def set_(session: Session, argv: Request) -> Reply:
             return _failed(name, str(reason))
     for name, value in changes.items():
         if name in INERT:
-            state.inert_settings[name] = str(value)
+            state.settings.inert[name] = str(value)
         else:
             SETTABLE[name][1](state, value)
     return OK

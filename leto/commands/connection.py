@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 
 from leto.clients.table import CONNECTION, command
-from leto.clients.transaction import Watch
 from leto.keyspace.numbers import parse_integer
 from leto.keyspace.registry import wrong_arity
 from leto.keyspace.replies import NOT_AN_INTEGER, OK, PONG, SYNTAX_ERROR, Error, Reply, Status
@@ -48,7 +47,7 @@ _FAST = "noscript loading stale fast no_auth allow_busy"
     tips="request_policy:all_shards response_policy:all_succeeded",
 )
 def ping(session: Session, argv: Request) -> Reply:
-    if session.compat_leto or len(argv) == 1:
+    if session.queue.compat_leto or len(argv) == 1:
         return PONG
     if len(argv) > 2:
         return wrong_arity(CONNECTION[b"PING"])
@@ -70,19 +69,14 @@ def echo(session: Session, argv: Request) -> Reply:
 
 @command("QUIT", -1, _FAST, group="connection", since="1.0.0", summary="Close the connection")
 def quit_(session: Session, argv: Request) -> Reply:
-    session.closing = True
+    session.queue.closing = True
     return OK
 
 
 @command("RESET", 1, _FAST, group="connection", since="6.2.0", summary="Reset the connection")
 def reset(session: Session, argv: Request) -> Reply:
     """As if the client had just connected."""
-    session.transaction = None
-    session.watch = Watch()
-    session.readonly = session.silent = session.no_evict = session.no_touch = session.resp3 = False
-    session.reply_mode = "on"
-    session.name = b""
-    session.reader.authenticated = session.state.password is None
+    session.reset()
     return Status(b"RESET")
 
 
@@ -105,21 +99,21 @@ def select(session: Session, argv: Request) -> Reply:
 def when_admitted(session: Session, go_on: Callable[[], Reply]) -> Reply | Deferred[Reply]:
     """Go on with a request that holds a password: at once, or later where its address guesses (leto.clients.guard)."""
     guard = session.state.guard
-    seconds = 0.0 if session.authenticated else guard.delay(session.peer_host)
+    seconds = 0.0 if session.identity.authenticated else guard.delay(session.identity.peer_host)
     if not seconds:
         return go_on()
-    return guard.wait(session.id, session.peer_host, seconds).addCallback(lambda _: go_on())
+    return guard.wait(session.identity.id, session.identity.peer_host, seconds).addCallback(lambda _: go_on())
 
 
 def authenticate(session: Session, user: bytes, password: bytes) -> Error | None:
     """Let the client in, or say why not. How long it takes tells nothing about the password."""
     state = session.state
-    wanted = state.password
+    wanted = state.settings.password
     if user != b"default" or (wanted is not None and not compare_digest(_digest(password), _digest(wanted))):
-        state.authentication_failures += 1
-        state.guard.failed(session.peer_host)
+        state.counters.authentication_failures += 1
+        state.guard.failed(session.identity.peer_host)
         return WRONG_PASSWORD
-    session.reader.authenticated = True
+    session.admit()
     return None
 
 
@@ -141,7 +135,7 @@ def _digest(password: bytes) -> bytes:
 def auth(session: Session, argv: Request) -> Reply | Deferred[Reply]:
     if len(argv) > 3:
         return SYNTAX_ERROR
-    if len(argv) == 2 and session.state.password is None:
+    if len(argv) == 2 and session.state.settings.password is None:
         return NO_PASSWORD
     user = argv[1] if len(argv) == 3 else b"default"
     return when_admitted(session, lambda: authenticate(session, user, argv[-1]) or OK)
@@ -187,17 +181,17 @@ def hello(session: Session, argv: Request) -> Reply | Deferred[Reply]:
 
 def _welcome(session: Session, version: int | None, name: bytes | None) -> Reply:
     """HELLO's answer, once the password is right if there was one."""
-    if not session.authenticated:
+    if not session.identity.authenticated:
         return HELLO_NO_AUTH
     if name is not None:
-        session.name = name
+        session.identity.name = name
     if version is not None:
-        session.resp3 = version == 3
+        session.queue.resp3 = version == 3
     return {
         b"server": b"redis",
         b"version": REDIS_VERSION.encode(),
-        b"proto": 3 if session.resp3 else 2,
-        b"id": session.id,
+        b"proto": 3 if session.queue.resp3 else 2,
+        b"id": session.identity.id,
         b"mode": b"cluster" if session.state.config.on_follower == "moved" else b"standalone",
         b"role": b"master" if session.state.replica.is_leader else b"replica",
         b"modules": [],
@@ -219,7 +213,7 @@ def is_name(name: bytes) -> bool:
     categories="connection",
 )
 def readonly(session: Session, argv: Request) -> Reply:
-    session.readonly = True
+    session.queue.readonly = True
     return OK
 
 
@@ -233,5 +227,5 @@ def readonly(session: Session, argv: Request) -> Reply:
     categories="connection",
 )
 def readwrite(session: Session, argv: Request) -> Reply:
-    session.readonly = False
+    session.queue.readonly = False
     return OK

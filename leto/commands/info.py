@@ -80,13 +80,13 @@ def _server(session: Session) -> Fields:
 
 def _clients(session: Session) -> Fields:
     state = session.state
-    sessions = state.sessions.values()
+    sessions = state.clients
     yield "connected_clients", len(sessions)
     yield "cluster_connections", 0
-    yield "maxclients", state.maxclients
+    yield "maxclients", state.settings.maxclients
     yield "client_recent_max_input_buffer", max((other.input_bytes for other in sessions), default=0)
     yield "client_recent_max_output_buffer", max((other.output.unsent for other in sessions), default=0)
-    yield "blocked_clients", sum(bool(other.blocked) for other in sessions)
+    yield "blocked_clients", sum(bool(other.queue.blocked) for other in sessions)
     yield "tracking_clients", 0
 
 
@@ -120,7 +120,7 @@ def _memory(session: Session) -> Fields:
     yield "maxmemory", 0
     yield "maxmemory_human", "0B"
     yield "maxmemory_policy", "noeviction"
-    yield "mem_clients_normal", sum(other.kept_bytes for other in session.state.sessions.values())
+    yield "mem_clients_normal", sum(other.kept_bytes for other in session.state.clients)
     yield "mem_fragmentation_ratio", "1.00"
     yield "mem_allocator", "libc"
 
@@ -145,18 +145,18 @@ def _persistence(session: Session) -> Fields:
 
 def _stats(session: Session) -> Fields:
     state = session.state
-    yield "total_connections_received", state.connections
-    yield "total_commands_processed", state.commands
-    yield "instantaneous_ops_per_sec", state.commands_per_second()
-    yield "total_net_input_bytes", state.input_bytes
-    yield "total_net_output_bytes", state.output_total
-    yield "rejected_connections", state.rejected_connections
-    yield "total_error_replies", sum(state.errors.values())
+    yield "total_connections_received", state.counters.connections
+    yield "total_commands_processed", state.counters.commands
+    yield "instantaneous_ops_per_sec", state.counters.commands_per_second()
+    yield "total_net_input_bytes", state.counters.input_bytes
+    yield "total_net_output_bytes", state.counters.output_bytes
+    yield "rejected_connections", state.counters.rejected_connections
+    yield "total_error_replies", sum(state.counters.errors.values())
     yield "unexpected_error_replies", 0
     yield "evicted_clients", state.memory.evicted
-    yield "client_query_buffer_limit_disconnections", state.query_overruns
-    yield "client_output_buffer_limit_disconnections", state.output_overruns
-    yield "acl_access_denied_auth", state.authentication_failures
+    yield "client_query_buffer_limit_disconnections", state.counters.query_overruns
+    yield "client_output_buffer_limit_disconnections", state.counters.output_overruns
+    yield "acl_access_denied_auth", state.counters.authentication_failures
 
 
 def _stalls(session: Session) -> Fields:
@@ -235,7 +235,7 @@ def _commandstats(session: Session) -> Fields:
 
 
 def _errorstats(session: Session) -> Fields:
-    for code, count in sorted(session.state.errors.items()):
+    for code, count in sorted(session.state.counters.errors.items()):
         yield f"errorstat_{code.decode('latin-1')}", f"count={count}"
 
 

@@ -242,7 +242,7 @@ def memory_doctor(session: Session, argv: Request) -> Reply:
     tips="nondeterministic_output request_policy:all_shards response_policy:special",
 )
 def memory_stats(session: Session, argv: Request) -> Reply:
-    sessions = session.state.sessions.values()
+    sessions = session.state.clients
     keys = session.state.replica.machine.query((b"DBSIZE",), 0)
     used = resident_bytes()
     return {

@@ -102,11 +102,11 @@ def join(session: Session, argv: Request) -> Reply | Deferred[Reply]:
     id stays what it is."""
     if len(argv) > 5:
         return SYNTAX_ERROR
-    address = _address(argv[1], session.peer_host)
+    address = _address(argv[1], session.identity.peer_host)
     server_id = _new_server_id(argv[2])
     client_address: Address | Error | str = ""
     if len(argv) > 3 and argv[3]:
-        client_address = _address(argv[3], session.peer_host, "--advertise-client")
+        client_address = _address(argv[3], session.identity.peer_host, "--advertise-client")
     for value in (address, server_id, client_address):
         if isinstance(value, Error):
             return value
@@ -119,7 +119,7 @@ def join(session: Session, argv: Request) -> Reply | Deferred[Reply]:
             str(address),
             voter=None,
             client_address=str(client_address),
-            reached_at=session.local_host,
+            reached_at=session.identity.local_host,
             incarnation=incarnation,
         )
     )
@@ -140,7 +140,7 @@ def leave(session: Session, argv: Request) -> Reply | Deferred[Reply]:
     if isinstance(server_id, Error):
         return server_id
     change = session.state.replica.remove_member(server_id)
-    if session.compat_leto:
+    if session.queue.compat_leto:
         change.addErrback(lambda failure: failure.trap(UnknownMember) and None)
     return _done(change)
 
@@ -256,11 +256,13 @@ def raft_add(session: Session, argv: Request) -> Reply | Deferred[Reply]:
     server_id = _new_server_id(argv[2])
     if isinstance(server_id, Error):
         return server_id
-    address = _address(argv[3], session.peer_host)
+    address = _address(argv[3], session.identity.peer_host)
     if isinstance(address, Error):
         return address
     replica = session.state.replica
-    return _done(replica.add_member(server_id, str(address), voter=len(argv) == 4, reached_at=session.local_host))
+    return _done(
+        replica.add_member(server_id, str(address), voter=len(argv) == 4, reached_at=session.identity.local_host)
+    )
 
 
 def _change(session: Session, argv: Request, change: Callable[[str], Deferred[None]]) -> Reply | Deferred[Reply]:
@@ -272,10 +274,10 @@ def _change(session: Session, argv: Request, change: Callable[[str], Deferred[No
 def raft_move(session: Session, argv: Request) -> Reply | Deferred[Reply]:
     if len(argv) > 6:
         return SYNTAX_ERROR
-    server_id, address = _server_id(argv[2]), _address(argv[3], session.peer_host)
+    server_id, address = _server_id(argv[2]), _address(argv[3], session.identity.peer_host)
     client: Address | Error | str = ""
     if len(argv) > 4 and argv[4]:
-        client = _address(argv[4], session.peer_host, "--advertise-client")
+        client = _address(argv[4], session.identity.peer_host, "--advertise-client")
     for value in (server_id, address, client):
         if isinstance(value, Error):
             return value

@@ -126,7 +126,7 @@ def shutdown(session: Session, argv: Request) -> Reply:
         return SYNTAX_ERROR
     if b"ABORT" in words:
         return SYNTAX_ERROR if len(words) > 1 else Error(b"ERR No shutdown in progress.")
-    log.info("{client} asks this node to shut down", client=session.peer)
+    log.info("{client} asks this node to shut down", client=session.identity.peer)
     session.state.shutdown()
     return NO_REPLY
 
@@ -151,7 +151,7 @@ def save(session: Session, argv: Request) -> Deferred[Reply]:
 def _in_background(session: Session) -> None:
     def failed(failure: Failure) -> None:
         if failure.check(NothingToSnapshot, StorageError) is None:  # a failing disk is the node's end, and told as such
-            log.failure("the snapshot that {client} asked for failed", failure, client=session.peer)
+            log.failure("the snapshot that {client} asked for failed", failure, client=session.identity.peer)
 
     snapshot_now(session).addErrback(failed)
 
@@ -214,12 +214,12 @@ class WaitRun(Run):
     def __init__(self, session: Session) -> None:
         super().__init__(0)
         self.session = session
-        self.resp3 = session.resp3
-        self.silent = session.silent
+        self.resp3 = session.queue.resp3
+        self.silent = session.queue.silent
 
     def start(self) -> None:
         self.output = b"" if self.silent else encode(_others_that_hold_all(self.session), self.resp3)
-        self.session.proceed()
+        self.session.queue.proceed()
 
 
 def _others_that_hold_all(session: Session) -> int:

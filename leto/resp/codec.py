@@ -48,16 +48,16 @@ def pack(arguments: Request) -> bytes:
 
 
 class RequestReader:
-    """feed() it what has come. Until `authenticated` it gives at most one request a call (the request may change
+    """feed() it what has come. Until `trusted` it gives at most one request a call (the request may change
     what the next one is allowed) and small limits apply: call feed(b"") until it gives none."""
 
-    __slots__ = ("_is_cut", "_max_bulk_bytes", "_strict", "authenticated", "error", "raw")
+    __slots__ = ("_is_cut", "_max_bulk_bytes", "_strict", "error", "raw", "trusted")
 
-    def __init__(self, max_bulk_bytes: int, authenticated: bool = True) -> None:
+    def __init__(self, max_bulk_bytes: int, trusted: bool = True) -> None:
         self._max_bulk_bytes = max_bulk_bytes
         self._strict = StrictReader(max_bulk_bytes)
         self._is_cut = False  # a request has begun to arrive, or bytes wait
-        self.authenticated = authenticated
+        self.trusted = trusted
         self.error: str | None = None  # a protocol error's words: nothing more will be read
         self.raw = b""  # the requests of the last feed() as canonical RESP
 
@@ -76,7 +76,7 @@ class RequestReader:
         if self.error is not None:
             self.raw = b""
             return []
-        if not self.authenticated:
+        if not self.trusted:
             return self._feed_strictly(data, 1)
         if self._is_cut:
             requests = self._feed_strictly(data, 1)
@@ -119,7 +119,7 @@ class RequestReader:
         try:
             strict.push(data)
             while len(requests) != most:
-                request = strict.next(self.authenticated)
+                request = strict.next(self.trusted)
                 if request is None:
                     break
                 requests.append(request)

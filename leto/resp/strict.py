@@ -74,7 +74,7 @@ class StrictReader:
         self._at = self._searched = 0
         return rest
 
-    def next(self, authenticated: bool = True) -> list[bytes] | None:
+    def next(self, trusted: bool = True) -> list[bytes] | None:
         """The next request's arguments (at least one), or None while it is incomplete.
 
         Raises ProtocolError with Redis's words (without "Protocol error: ").
@@ -91,24 +91,24 @@ class StrictReader:
                     if words:
                         return words
                     continue
-                count = self._count(authenticated)
+                count = self._count(trusted)
                 if count is None:
                     return None
                 if count <= 0:
                     continue
                 self._missing, self._arguments = count, []
-            if not self._fill(authenticated):
+            if not self._fill(trusted):
                 return None
             arguments, self._arguments = self._arguments, []
             self._held = 0
             return arguments
 
-    def _fill(self, authenticated: bool) -> bool:
+    def _fill(self, trusted: bool) -> bool:
         """Read arguments until the array is complete; False while it is not."""
         buffer = self._buffer
         while self._missing:
             if self._bulk < 0:
-                length = self._length(authenticated)
+                length = self._length(trusted)
                 if length is None:
                     return False
                 self._bulk = length
@@ -128,18 +128,18 @@ class StrictReader:
         del self._buffer[: self._at]
         self._at = self._searched = 0
 
-    def _count(self, authenticated: bool) -> int | None:
+    def _count(self, trusted: bool) -> int | None:
         line = self._header_line("too big mbulk count string")
         if line is None:
             return None
         count = _number(line)
         if count is None or count > MAX_ARGUMENTS:
             raise ProtocolError("invalid multibulk length")
-        if count > ANONYMOUS_ARGUMENTS and not authenticated:
+        if count > ANONYMOUS_ARGUMENTS and not trusted:
             raise ProtocolError("unauthenticated multibulk length")
         return count
 
-    def _length(self, authenticated: bool) -> int | None:
+    def _length(self, trusted: bool) -> int | None:
         # Redis looks for the line's end before it looks at the '$'.
         line = self._header_line("too big bulk count string", _DOLLAR)
         if line is None:
@@ -147,7 +147,7 @@ class StrictReader:
         length = _number(line)
         if length is None or length < 0 or length > self._max_bulk_bytes:
             raise ProtocolError("invalid bulk length")
-        if length > ANONYMOUS_BULK_BYTES and not authenticated:
+        if length > ANONYMOUS_BULK_BYTES and not trusted:
             raise ProtocolError("unauthenticated bulk length")
         return length
 

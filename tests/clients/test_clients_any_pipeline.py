@@ -77,5 +77,5 @@ def test_replies_do_not_depend_on_delivery(
         node.replica.release_reads(1)
     assert heard == one_at_a_time(commands, leads)
     assert not client.session.unanswered
-    assert client.session.pending_bytes == 0
-    assert client.session.writing == 0
+    assert client.session.queue.pending_bytes == 0
+    assert client.session.queue.writing == 0

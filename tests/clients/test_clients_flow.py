@@ -46,7 +46,7 @@ def send_all(client: Client, data: bytes) -> int:
 
 
 def kept(client: Client) -> int:
-    return client.session.held + client.session.output.unsent + client.session.pending_bytes
+    return client.session.queue.held + client.session.output.unsent + client.session.queue.pending_bytes
 
 
 @pytest.fixture
@@ -155,11 +155,11 @@ def test_what_was_sent_ahead_waits_while_the_node_is_congested() -> None:
     client = node.client()
     client.call("SET", "mega", MEGA)
     send_all(mute(client), b"GET mega\r\n" * 10 + b"SET a 1\r\n" * 50_000)
-    held = client.session.held
+    held = client.session.queue.held
     assert held > UNREAD_BYTES
     node.replica.is_congested = True
     heard = listen(client)
-    assert client.session.held == held
+    assert client.session.queue.held == held
     node.replica.is_congested = False
     node.clock.advance(0.01)
     heard += listen(client)
@@ -183,7 +183,7 @@ def test_a_connection_lost_with_requests_held_leaves_nothing_behind() -> None:
     send_all(mute(client), b"GET mega\r\n" * 3 + b"INCR n\r\n" * 50_000)
     client.lose()
     node.clock.advance(1)
-    assert client.session.held == 0
+    assert client.session.queue.held == 0
     assert node.clock.getDelayedCalls() == []
 
 
@@ -211,7 +211,7 @@ def test_a_client_that_sends_too_far_ahead_is_closed(log: list[str]) -> None:
     data = b"GET mega\r\n" * 1_000_000
     assert 1 << 20 < send_all(mute(client), data) < 4 << 20
     assert client.wire.aborted
-    assert client.session.held == client.session.output.unsent == 0
+    assert client.session.queue.held == client.session.output.unsent == 0
     (line,) = [line for line in log if "query buffer" in line]  # as Redis has it
     assert line.startswith("Closing client that reached max query buffer length: id=1 addr=127.0.0.1:50000 ")
     assert r"GET mega\r\nGET mega\r\n" in line.partition("(qbuf initial bytes: ")[2]
@@ -373,7 +373,7 @@ def test_client_list_tells_what_is_kept() -> None:
     assert shown[2]["argv-mem"] > 0
     assert shown[2]["multi-mem"] > 0
     stats = node.client().call("INFO", "memory").decode()
-    assert f"mem_clients_normal:{sum(other.kept_bytes for other in node.state.sessions.values())}" in stats
+    assert f"mem_clients_normal:{sum(other.kept_bytes for other in node.state.clients)}" in stats
 
 
 def test_the_limits_are_settings_in_redis_words() -> None:

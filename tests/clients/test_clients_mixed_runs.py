@@ -87,5 +87,5 @@ def test_a_mixed_chunk_whose_client_is_gone_is_refused_quietly(lost: str) -> Non
         client.lose()
     node.replica.hold_writes = node.replica.hold_reads = False
     node.replica.release_reads()
-    assert client.hear() == b"" and not client.session.reading
+    assert client.hear() == b"" and not client.session.queue.reading
     assert other.say(b"GET b\r\n") == b"$-1\r\n"

@@ -291,7 +291,7 @@ def test_a_pause_of_all_ends_by_itself() -> None:
     admin, client = node.client(), node.client()
     admin.say(b"CLIENT PAUSE 1000\r\n")
     assert client.say(b"PING\r\nMULTI\r\nSET a 1\r\nEXEC\r\n") == b""
-    assert client.session.blocked == "pause"
+    assert client.session.queue.blocked == "pause"
     node.clock.advance(1.0)
     assert client.hear() == b"+PONG\r\n+OK\r\n+QUEUED\r\n*1\r\n+OK\r\n"
 
@@ -329,7 +329,7 @@ def test_backpressure_stops_reading_from_a_client_that_owes_too_much() -> None:
     node.replica.release_writes()
     assert client.hear() == b"+OK\r\n" * sent
     assert client.wire.producerState == "producing"
-    assert client.session.pending_bytes == 0
+    assert client.session.queue.pending_bytes == 0
 
 
 def test_a_client_that_takes_nothing_is_bounded_whatever_it_asks_for() -> None:
@@ -455,7 +455,7 @@ def test_clients_that_wait_for_one_large_value_share_it(monkeypatch: pytest.Monk
         assert [part for part in written if part is held] == [held, held]
         big = b"$3145728\r\n%b\r\n" % value
         assert b"".join(written) == b"+OK\r\n$1\r\n1\r\n%b$1\r\n1\r\n%b$-1\r\n" % (big, big)
-        assert client.session.pending_bytes == 0
+        assert client.session.queue.pending_bytes == 0
 
 
 def test_a_large_value_asked_silently_is_not_answered() -> None:

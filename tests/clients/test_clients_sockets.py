@@ -63,7 +63,7 @@ class Place:
         endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", self.port.getHost().port)
         client = await endpoint.connect(Factory.forProtocol(Listener))
         self.clients.append(client)
-        await until(lambda: len(self.factory.state.sessions) == len(self.clients), "the session")
+        await until(lambda: len(self.factory.state.clients) == len(self.clients), "the session")
         return client
 
     async def stop(self) -> None:
@@ -72,7 +72,7 @@ class Place:
         for client in self.clients:
             client.transport.abortConnection()
             await client.closed
-        await until(lambda: not self.factory.state.sessions, "closed sessions")
+        await until(lambda: not self.factory.state.clients, "closed sessions")
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
@@ -92,7 +92,7 @@ async def place():
 @pytest_twisted.ensureDeferred
 async def test_replies_of_any_size_arrive_whole_and_in_order(place) -> None:
     client = await place.connect()
-    (session,) = place.factory.state.sessions.values()
+    (session,) = place.factory.state.clients
     assert type(session.output) is SocketOutput
     sizes = [0, 1, 1000, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 5 << 20]
     expected = b""
@@ -109,11 +109,11 @@ async def test_replies_of_any_size_arrive_whole_and_in_order(place) -> None:
 @pytest_twisted.ensureDeferred
 async def test_a_reader_that_stops_is_bounded_and_gets_everything_when_it_goes_on(place) -> None:
     client = await place.connect()
-    (session,) = place.factory.state.sessions.values()
+    (session,) = place.factory.state.clients
     place.replica.write(b"*3\r\n$3\r\nSET\r\n$1\r\nv\r\n$200000\r\n" + b"v" * 200_000 + b"\r\n", 1)
     client.transport.pauseProducing()
     client.transport.write(b"GET v\r\n" * 200 + b"QUIT\r\n")
-    await until(lambda: session.is_full, "a full output")
+    await until(lambda: session.queue.is_full, "a full output")
     await deferLater(reactor, 0.05)
     assert session.output.unsent < UNREAD_BYTES + 200_000 + PIECE
     client.transport.resumeProducing()
@@ -133,13 +133,13 @@ async def test_closing_sends_what_was_answered_first(place) -> None:
 @pytest_twisted.ensureDeferred
 async def test_a_killed_client_that_never_reads_is_gone_at_once(place) -> None:
     victim = await place.connect()
-    (session,) = place.factory.state.sessions.values()
+    (session,) = place.factory.state.clients
     place.replica.write(b"*3\r\n$3\r\nSET\r\n$1\r\nv\r\n$9000000\r\n" + b"v" * 9_000_000 + b"\r\n", 1)
     victim.transport.pauseProducing()
     victim.transport.write(b"GET v\r\n" * 3)
     await until(lambda: session.output.unsent, "bytes that wait")
     admin = await place.connect()
-    admin.transport.write(b"CLIENT KILL ID %d\r\n" % session.id)
+    admin.transport.write(b"CLIENT KILL ID %d\r\n" % session.identity.id)
     await until(lambda: admin.heard == b":1\r\n", "the answer")
     await until(lambda: session.closed, "the end of the session")
     assert session.output.unsent == 0
@@ -150,24 +150,24 @@ async def test_a_killed_client_that_never_reads_is_gone_at_once(place) -> None:
 @pytest_twisted.ensureDeferred
 async def test_a_client_that_goes_away_in_the_middle_of_its_reply(place) -> None:
     client = await place.connect()
-    (session,) = place.factory.state.sessions.values()
+    (session,) = place.factory.state.clients
     place.replica.write(b"*3\r\n$3\r\nSET\r\n$1\r\nv\r\n$9000000\r\n" + b"v" * 9_000_000 + b"\r\n", 1)
     client.transport.pauseProducing()
     client.transport.write(b"GET v\r\n" * 3)
     await until(lambda: session.output.unsent, "bytes that wait")
     client.transport.abortConnection()
     await until(lambda: session.closed, "the end of the session")
-    assert not place.factory.state.sessions
+    assert not place.factory.state.clients
 
 
 @pytest_twisted.ensureDeferred
 async def test_half_a_connection_is_enough_for_the_answer(place) -> None:
     place.replica.hold_writes = True
     client = await place.connect()
-    (session,) = place.factory.state.sessions.values()
+    (session,) = place.factory.state.clients
     client.transport.write(b"SET a 1\r\n")
     client.transport.loseWriteConnection()
-    await until(lambda: session.half_closed, "the end of input")
+    await until(lambda: session.queue.half_closed, "the end of input")
     await until(lambda: place.replica.held_writes, "the write")
     place.replica.release_writes()
     await client.closed
@@ -196,7 +196,7 @@ async def test_txredisapi(place) -> None:
             await client.set("a", "1")
     finally:
         await client.disconnect()
-    await until(lambda: not place.factory.state.sessions, "the end of the session")
+    await until(lambda: not place.factory.state.clients, "the end of the session")
 
 
 class FullTransport:

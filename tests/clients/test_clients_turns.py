@@ -45,7 +45,7 @@ def test_many_clients_reads_confirmed_at_once_are_evaluated_over_several_turns()
         return query
 
     for number, client in enumerate(clients):
-        client.session.query = slow_query(number)
+        client.session.queue.query = slow_query(number)
         client.send(b"GET a\r\nGET a\r\n")
     node.replica.release_reads()
     assert served == [0, 0, 1, 1]  # and that is a slice

@@ -101,7 +101,7 @@ def test_the_transactions_of_one_entry_are_told_apart(node: Node, monkeypatch: p
         clients[0].send(b"SET a 1\r\nSET b 1\r\nMULTI\r\nAPPEND a x\r\nEXEC\r\n")
         clients[1].send(b"MULTI\r\nSET b 2\r\nAPPEND b yy\r\nEXEC\r\n")
     count = sum(request.count for request in requests)
-    payload = batch.encode(1, count, b"".join(request.payload for request in requests), b"")
+    payload = batch.encode(1, count, b"".join(request.payload for request in requests))
     replies = node.replica.machine.apply(Entry(1, 1, EntryKind.COMMAND, payload))
     start = 0
     for request in requests:

@@ -93,7 +93,7 @@ def test_reset_takes_everything_back(node: Node) -> None:
     client.say(b"HELLO 3 SETNAME bob\r\nREADONLY\r\nWATCH a\r\nMULTI\r\nSET a 1\r\n")
     assert client.say(b"RESET\r\n") == b"+RESET\r\n"
     assert client.say(b"GET a\r\nCLIENT GETNAME\r\nEXEC\r\n") == b"$-1\r\n$-1\r\n-ERR EXEC without MULTI\r\n"
-    assert not client.session.readonly
+    assert not client.session.queue.readonly
 
 
 def test_without_the_password_nothing_is_served() -> None:

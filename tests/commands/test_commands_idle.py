@@ -9,7 +9,7 @@ import weakref
 import pytest
 import pytest_twisted
 
-import leto.clients.state
+import leto.clients.connected
 from leto.clients.idle import probe_when_silent
 from tests.clients.conversation import Client, Node
 from tests.clients.test_clients_sockets import place, until  # noqa: F401 - a fixture
@@ -42,10 +42,10 @@ def test_no_probes_at_0() -> None:
 @pytest_twisted.ensureDeferred
 async def test_a_clients_connection_is_probed_as_config_get_says(place) -> None:  # noqa: F811
     await place.connect()
-    place.factory.state.tcp_keepalive = 60  # CONFIG SET: from the next connection on
+    place.factory.state.settings.tcp_keepalive = 60  # CONFIG SET: from the next connection on
     await place.connect()
     first, second = (
-        socket.socket(fileno=socket.dup(session.descriptor)) for session in place.factory.state.sessions.values()
+        socket.socket(fileno=socket.dup(session.identity.descriptor)) for session in place.factory.state.clients
     )
     with first, second:
         assert probes(first) == (1, 300, 100, 3)
@@ -134,12 +134,12 @@ async def test_a_connection_that_is_gone_leaves_nothing_to_collect(place) -> Non
     await until(lambda: client.heard, "an answer")
     gc.disable()
     try:
-        (session,) = place.factory.state.sessions.values()
-        kept = weakref.ref(session._set_reading.__self__)
+        (session,) = place.factory.state.clients
+        kept = weakref.ref(session.queue._set_reading.__self__)
         del session
         client.transport.abortConnection()
         place.clients.clear()
-        await until(lambda: not place.factory.state.sessions and kept() is None, "its memory back")
+        await until(lambda: not place.factory.state.clients and kept() is None, "its memory back")
     finally:
         gc.enable()
 
@@ -150,7 +150,7 @@ def is_tracked(thing: object) -> bool:
 
 
 def test_the_collector_leaves_many_clients_alone(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leto.clients.state, "_FREEZE_EVERY", 10)
+    monkeypatch.setattr(leto.clients.connected, "_FREEZE_EVERY", 10)
     clients = [node.client() for _ in range(9)]
     session = clients[0].session
     assert is_tracked(session)

@@ -277,7 +277,7 @@ def test_one_slow_read_in_a_pipeline_is_found(node: Node, monkeypatch: pytest.Mo
             node.clock.advance(0.02)
         return query(argv, clock_ms)
 
-    client.session.query = slow_keys
+    client.session.queue.query = slow_keys
     client.pipeline(*[("GET", "a")] * 50, ("KEYS", "*"), *[("GET", "a")] * 50)
     ((_, _, microseconds, arguments, *_),) = client.call("SLOWLOG", "GET")
     assert (microseconds, arguments) == (20_000, [b"KEYS", b"*"])

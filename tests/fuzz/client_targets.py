@@ -65,7 +65,7 @@ def session(data: bytes) -> None:
         for piece in pieces:
             client.send(piece)
             heard += client.hear()
-        if not client.is_closed and not client.session.blocked:
+        if not client.is_closed and not client.session.queue.blocked:
             client.send(b"")
         reader = hiredis.Reader()
         reader.feed(heard)
