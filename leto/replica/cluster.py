@@ -50,12 +50,12 @@ class Cluster:
         self.vigil.start()
 
     def stop(self) -> None:
-        """Change, dial and say nothing any more; whoever waits for a change is told that its fate is unknown."""
+        """Change, dial and say nothing any more; whoever waits for a change is told."""
         self.dialling.stop()
         self._relocation.stop()
         self.vigil.stop()
         self.levels.stop()
-        self.membership.abandon()
+        self.membership.stop()
 
     def not_leader(self) -> NotLeader:
         """The error that says where to ask instead."""

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.task import deferLater
 
 from leto.config import Address, Config
-from leto.errors import ConfigurationRefused, NotLeader, OutcomeUnknown, UnknownMember
+from leto.errors import ConfigurationRefused, NotLeader, OutcomeUnknown, Stopping, UnknownMember
 from leto.raft.configuration import Configuration, Member, demoted, promoted, with_member, without_member
 from leto.raft.node import Node
 from leto.raft.state import Role
@@ -53,6 +53,7 @@ class Membership:
         self._lock = DeferredLock()
         self.waiting: list[tuple[int, int, Deferred[None]]] = []  # (index, term, who waits)
         self._meetings: list[Deferred[int]] = []  # under way, the oldest first
+        self._stopped = False
 
     def add(
         self,
@@ -195,9 +196,14 @@ class Membership:
         its waiting: its node may lead again, its lock still held."""
         self._abandon(lambda at, of: of < term or (at <= index and of != term))
 
-    def abandon(self, term: int | None = None) -> None:
-        """Nobody will say what became of the changes that were appended in `term` or before it (None: of all)."""
-        self._abandon(lambda at, of: term is None or of <= term)
+    def abandon(self, term: int) -> None:
+        """Nobody will say what became of the changes that were appended in `term` or before it."""
+        self._abandon(lambda at, of: of <= term)
+
+    def stop(self) -> None:
+        """Nobody will say what became of those that were appended, and those that wait for their turn have none."""
+        self._stopped = True
+        self._abandon(lambda at, of: True)
 
     def _abandon(self, is_lost: Callable[[int, int], bool]) -> None:
         lost = [item for item in self.waiting if is_lost(item[0], item[1])]
@@ -270,13 +276,19 @@ class Membership:
         await self._lock.acquire().addTimeout(self._config.write_timeout, self._clock, _not_its_turn)
         try:
             await self._change_in_turn(target)
-        finally:
+        except GeneratorExit:
+            raise  # dropped with its replica: whoever has the next turn is dropped too, or was already
+        except BaseException:
             self._lock.release()
+            raise
+        self._lock.release()
 
     async def _change_in_turn(self, target: Callable[[Configuration], Configuration]) -> None:
         node = self._node
         deadline = self._clock.seconds() + self._config.write_timeout
         while True:
+            if self._stopped:
+                raise Stopping("the node is stopping")
             if node.role is not Role.LEADER:
                 raise NotLeader()
             wanted = target(node.configuration)

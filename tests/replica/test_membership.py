@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -9,10 +10,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from leto.config import Address, Config
-from leto.errors import ConfigurationRefused
-from leto.raft.configuration import Configuration, Member
+from leto.errors import ConfigurationRefused, OutcomeUnknown, Stopping
+from leto.raft.configuration import Configuration, Member, demoted
 from leto.raft.state import Role
 from leto.replica.membership import MOST_MEETINGS, Membership
+from leto.twins.store import MemoryFlusher
+from tests.replica.cluster import Cluster, Outcome
 
 
 def unmet(*asked: object) -> Deferred[None]:
@@ -97,3 +100,30 @@ def test_of_many_that_ask_to_be_met_only_some_are_dialled_at_a_time() -> None:
     assert given_up == list(range(2 * MOST_MEETINGS)), "the oldest, for who is there answers at once"
     assert len(refused) == 2 * MOST_MEETINGS
     assert all(isinstance(error, ConfigurationRefused) for error in refused)
+
+
+def test_changes_of_a_replica_that_is_dropped_are_not_resumed() -> None:
+    """Where one waits for its commit and another for its turn, the collector may end the second before the first."""
+    cluster = Cluster(3)
+    cluster.network.partition([cluster.leader.name], [node.name for node in cluster.followers])
+    membership = cluster.leader.replica.membership
+    changes = [membership._change_once_free(partial(demoted, id=id)) for id in ("id2", "id3")]
+    ended: list[object] = []
+    for change in changes:
+        Deferred.fromCoroutine(change).addBoth(ended.append)
+    assert len(membership.waiting) == 1
+    for change in reversed(changes):
+        change.close()  # as the collector does
+    assert not ended
+
+
+def test_a_change_that_waits_for_its_turn_has_none_once_the_node_stops() -> None:
+    cluster = Cluster(1)
+    replica = cluster.leader.replica
+    replica.driver._flusher = MemoryFlusher()  # nothing commits
+    appended, waiting = (Outcome(replica.add_member(id, "10.0.0.1:1", voter=False)) for id in ("id2", "id3"))
+    stopped = Outcome(Deferred.fromCoroutine(replica.stop()))
+    assert replica.is_leader and stopped.done and stopped.error is None
+    assert isinstance(appended.error, OutcomeUnknown)
+    assert isinstance(waiting.error, Stopping)
+    assert not replica.membership.waiting
