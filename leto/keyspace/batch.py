@@ -68,7 +68,8 @@ def check_format(payload: bytes) -> None:
 
 def decode_header(payload: bytes) -> tuple[int, int, int]:
     """(format, time_ms, count). Raises as check_format() does, and InapplicableEntry for numbers that none has."""
-    check_format(payload)
+    if len(payload) < HEADER.size or payload[0] not in LEAST_BYTES:
+        check_format(payload)  # says what is wrong
     version, time_ms, count = HEADER.unpack_from(payload)
     if time_ms >= LATEST:
         raise InapplicableEntry(f"batch is of the impossible time {time_ms}")

@@ -23,7 +23,7 @@ from leto.interfaces.transport import Transport
 from leto.raft.messages import Entry, InstallSnapshot, Message, SnapshotMeta
 from leto.raft.node import Node
 from leto.raft.ready import ReadState, Ready
-from leto.reactor.stalls import StallMeter
+from leto.reactor.stalls import SHORT, StallMeter
 
 APPLY_SECONDS = 0.004  # how long one turn may apply entries before others have theirs
 RESTORE_CHUNK = 1 << 20
@@ -232,8 +232,8 @@ class Driver:
         self.turn()
 
     def _run(self) -> None:
-        node, owner = self._node, self._owner
-        now = self._clock.seconds()
+        node, owner, seconds, wall_clock = self._node, self._owner, self._clock.seconds, self._wall_clock
+        now = seconds()
         if self._tick_due:
             self._tick_due = False
             node.tick(now)
@@ -241,7 +241,7 @@ class Driver:
         while goes_on:
             goes_on = False
             owner.begin_turn(now)
-            ready = node.ready(self.wall_ms(), self._clock.seconds())
+            ready = node.ready(int(wall_clock() * 1000), seconds())  # in this order: see wall_ms()
             if ready is not None:
                 number = self._written_number
                 self._process(ready)
@@ -251,14 +251,16 @@ class Driver:
             if self._to_apply and not self._applies_later and not self._is_held:
                 goes_on = self._apply(now + APPLY_SECONDS)
         owner.end_turn(now)
-        self._meter.spent("turn", self._clock.seconds() - now)
+        taken = seconds() - now
+        if taken > SHORT:
+            self._meter.spent("turn", taken)
 
     def _process(self, ready: Ready) -> None:
         if ready.messages:
             self._transport.send(ready.messages)
         for message in ready.snapshots_to_send:
             self._owner.snapshot_wanted(message)
-        if self._to_write or self._in_flight or _has_content(ready):
+        if self._to_write or self._in_flight or ready.entries or ready.hard_state or ready.snapshot:
             self._to_write.append(ready)
         else:
             self._written(ready)
@@ -269,17 +271,17 @@ class Driver:
 
     def _start_flush(self) -> None:
         readies = self._to_write
-        while readies and not _has_content(readies[0]):
+        while readies and not ((first := readies[0]).entries or first.hard_state or first.snapshot):
             self._written(readies.pop(0))
         if not readies:
             return
         self._to_write = []
         self._in_flight = readies
-        self._flush_started = self._clock.seconds()
+        started = self._flush_started = self._clock.seconds()
         self.flushes += 1
         flush = self._flusher.submit(partial(_write, self._store, readies), brief=self._is_brief(readies))
-        if flush.called:  # it ran here: the reactor's thread waited for the disk
-            self._meter.spent("fsync", self.flush_seconds())
+        if flush.called and (taken := self._clock.seconds() - started) > SHORT:
+            self._meter.spent("fsync", taken)  # it ran here: the reactor's thread waited for the disk
         flush.addCallback(self._flushed).addErrback(self._disk_failed)
 
     def _is_brief(self, readies: list[Ready]) -> bool:
@@ -295,10 +297,12 @@ class Driver:
     def _flushed(self, _: None) -> Deferred[None] | None:
         if self._failed or not self._running:
             return None
-        installed = [ready.snapshot for ready in self._in_flight if ready.snapshot is not None]
-        if installed:
-            return Deferred.fromCoroutine(self._adopt(installed[-1]))
-        self._meter.took("fsync", self.flush_seconds())
+        for ready in reversed(self._in_flight):
+            if ready.snapshot is not None:
+                return Deferred.fromCoroutine(self._adopt(ready.snapshot))
+        taken = self._clock.seconds() - self._flush_started
+        if taken >= SHORT:
+            self._meter.took("fsync", taken)
         self._end_flush()
         return None
 
@@ -341,7 +345,8 @@ class Driver:
                 self._owner.applied_up_to(ready.snapshot.index, 0)
         if self._to_write:
             self._start_flush()
-        self.turn()
+        if not self._in_turn:  # else it goes on by itself
+            self.turn()
 
     def _written(self, ready: Ready) -> None:
         self._written_number = ready.number
@@ -445,10 +450,6 @@ class Driver:
         self.fail(f"internal error, see the log: {Failure().getErrorMessage()}")
 
 
-def _has_content(ready: Ready) -> bool:
-    return bool(ready.entries) or ready.hard_state is not None or ready.snapshot is not None
-
-
 def _chunks(source: SnapshotSource) -> Iterator[bytes]:
     offset = 0
     while data := source.read(offset, RESTORE_CHUNK):
@@ -458,10 +459,14 @@ def _chunks(source: SnapshotSource) -> Iterator[bytes]:
 
 def _write(store: Store, readies: list[Ready]) -> None:
     """One flush: everything that gathered since the last, made durable by one fsync."""
-    last = max((i for i, ready in enumerate(readies) if ready.entries or ready.hard_state), default=-1)
-    must_sync = any(ready.must_sync for ready in readies)
-    for i, ready in enumerate(readies):
+    must_sync = False
+    last = None
+    for ready in readies:
+        must_sync = must_sync or ready.must_sync
+        if ready.entries or ready.hard_state:
+            last = ready
+    for ready in readies:
         if ready.snapshot is not None:
             store.install_snapshot(ready.snapshot)
         if ready.entries or ready.hard_state:
-            store.write(ready.hard_state, ready.entries, must_sync and i == last)
+            store.write(ready.hard_state, ready.entries, must_sync and ready is last)
