@@ -123,6 +123,10 @@ class UnknownEntry(InapplicableEntry):
     """A log entry that only a later version can apply: to pass over it would part this node from the others."""
 
 
+class BrokenKeyspace(LetoError):
+    """The keyspace is not as it must be after any entry: a fault of Leto's, the same on every node."""
+
+
 # Start-up and the edges ----------------------------------------------------------------------
 
 

@@ -207,6 +207,9 @@ class Config:
         show=_show_indexes,
         name="skip-entry",
     )
+    check_invariants: bool = switch(
+        False, "check the whole keyspace after each entry, as tests do: dear; a node that finds a fault ends"
+    )
     log_file: str | None = text(
         None, "where the log goes instead of stderr; reopened on SIGHUP", "FILE", redis="logfile"
     )

@@ -5,7 +5,9 @@ Not part of the state: a node that restored a snapshot may hold other stale entr
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
+from itertools import chain
 
 from leto.keyspace.records import Records
 from leto.keyspace.waste import Waste
@@ -31,6 +33,10 @@ class Deadlines:
 
     def __len__(self) -> int:
         return len(self._heap) + len(self._old)
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        """(expire_at, key) of every entry, true or stale."""
+        return chain(self._heap, self._old)
 
     def add(self, expire_at: int, key: bytes, volatile: int) -> None:
         """The key expires then, as its record says already: one of `volatile` keys with an expiry."""
@@ -74,10 +80,3 @@ class Deadlines:
     def _is_true(self, entry: tuple[int, bytes]) -> bool:
         record = self._records.get(entry[1])
         return record is not None and record.expire_at == entry[0]
-
-    def missing(self) -> list[bytes]:
-        """Keys whose expiry is in no entry: none, ever (leto.keyspace.invariants)."""
-        known = {*self._heap, *self._old}
-        return [
-            key for key, record in self._records.items() if record.expire_at and (record.expire_at, key) not in known
-        ]

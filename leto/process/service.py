@@ -26,6 +26,7 @@ from leto.config import Address, Config, FsyncPolicy
 from leto.errors import EX_CONFIG, ConfigError, ForeignDirectory, LetoError
 from leto.interfaces.store import Flusher, Identity
 from leto.interfaces.transport import Claim
+from leto.keyspace.checked import CheckedMachine
 from leto.keyspace.machine import Machine, understood
 from leto.peer.transport import TcpTransport
 from leto.process.entrance import Entrance, claim_in_words
@@ -172,7 +173,7 @@ class LetoService(Service):
             else:
                 log_flusher = AdaptiveFlusher(reactor, ThreadFlusher(wake), self._store.mark, snapshot_flusher)
         self._flushers = [snapshot_flusher, log_flusher]
-        machine = Machine(random=source.random)
+        machine = (CheckedMachine if config.check_invariants else Machine)(random=source.random)
         self._transport = self._peers_transport(
             identity, lambda: str(advertised(config)), lambda: replica.addresses.of_client(config.id), readers
         )

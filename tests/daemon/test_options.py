@@ -83,6 +83,7 @@ def test_every_default_can_be_typed(name: str) -> None:
         (("--election-timeout-ms", "1500"), "election_timeout", 1.5),
         (("--segment-bytes", "8mb"), "segment_bytes", 8 << 20),
         (("--skip-entry", "17,9"), "skip_entries", frozenset((9, 17))),
+        (("--check-invariants", "yes"), "check_invariants", True),
         (("--maxclients", "12"), "maxclients", 12),
         (("--proto-max-bulk-len", "1gb"), "max_bulk_bytes", 1 << 30),
         (

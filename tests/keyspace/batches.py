@@ -5,6 +5,7 @@ from __future__ import annotations
 import hiredis
 
 from leto.keyspace import batch
+from leto.keyspace.checked import CheckedMachine
 from leto.keyspace.machine import Machine
 from leto.keyspace.snapshot import LEVELS
 from leto.raft.messages import Entry, EntryKind
@@ -40,9 +41,10 @@ def entry(index, *requests, time_ms=NOW, term=1):
 class Bench:
     """A machine with a counter of entries and a clock that only moves when told."""
 
-    def __init__(self, random=lambda: 0.5, now=NOW, commands=None, level=None):
-        """`commands`: others than Leto's; `level`: the cluster's, if not one that has types."""
-        self.machine = Machine(random=random, commands=commands)
+    def __init__(self, random=lambda: 0.5, now=NOW, commands=None, level=None, checked=True):
+        """`commands`: others than Leto's; `level`: the cluster's, if not one that has types. `checked`: the
+        keyspace's invariants hold after each entry, which takes as long as it is large."""
+        self.machine = (CheckedMachine if checked else Machine)(random=random, commands=commands)
         self.machine.level = max(LEVELS.values()) if level is None else level
         self.commands = commands
         self.now = now

@@ -40,7 +40,7 @@ class Longest:
 
 def filled(elements: int) -> Bench:
     """A bench with so many elements under k."""
-    bench = Bench(commands=COMMANDS)
+    bench = Bench(commands=COMMANDS, checked=False)
     for start in range(0, elements, PAIRS):
         numbers = range(start, min(start + PAIRS, elements))
         bench.write(["TALLYSET", "k", *(word for n in numbers for word in (f"field:{n}", f"value:{n}"))])

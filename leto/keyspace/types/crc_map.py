@@ -252,7 +252,7 @@ class CrcMap(Value):
         part = Part(begin, items, 0, total, sum(map(len, pairs)))
         return Loaded(part, order[0], order[-1])
 
-    def complaints(self) -> Iterator[str]:
+    def complaints(self) -> Iterator[str | None]:
         content = self.content
         if self.edit is not None or content.__class__ is dict:
             yield "is left open"
@@ -326,7 +326,7 @@ def _join(content: Parts, number: int, index: int) -> None:
             return
 
 
-def _complaints(content: Parts) -> Iterator[str]:
+def _complaints(content: Parts) -> Iterator[str | None]:
     count = total = weight = 0
     before: tuple[int, bytes] | None = None
     if content.lows != [part.low for part in content.parts]:
@@ -344,5 +344,6 @@ def _complaints(content: Parts) -> Iterator[str]:
             yield "has a part whose bytes are counted wrong"
         before = order[-1] if order else before
         count, total, weight = count + len(items), total + part.sum, weight + part.weight
+        yield None
     if (count, total, weight) != (content.count, content.sum, content.weight):
         yield "has counts that are not its parts'"

@@ -73,8 +73,8 @@ class Value(msgspec.Struct, gc=False, eq=False):
         """The edit ends: a content that was unpacked is packed again, or goes on in parts."""
         raise NotImplementedError
 
-    def complaints(self) -> Iterator[str]:
-        """What is wrong with it: nothing, ever (leto.keyspace.invariants)."""
+    def complaints(self) -> Iterator[str | None]:
+        """What is wrong with it: nothing, ever (leto.keyspace.invariants). None after each step's work."""
         raise NotImplementedError
 
     @classmethod

@@ -11,8 +11,9 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, NoReturn
 from zlib import crc32
 
-from leto.errors import StorageError
+from leto.errors import BrokenKeyspace, StorageError
 from leto.keyspace import batch
+from leto.keyspace.invariants import check
 from leto.keyspace.machine import Machine
 from leto.keyspace.parsing import group, parse, parse_pairs
 from leto.raft import invariants
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 COMMAND, CONFIGURATION = int(EntryKind.COMMAND), int(EntryKind.CONFIGURATION)
 TOKEN = re.compile(rb"~(\d+)\.(\d+)~")  # operation and request, in a value or a key
 INVARIANTS_EVERY = 16  # events
+CHECKED_ENTRIES = 4  # the keyspace itself is checked after every so many
 PROVE_ACKNOWLEDGEMENT_EVERY = 40
 CLOCK_RATE = 0.95  # of the time, at least: monotonic clocks are 2% slow at worst, a cluster clock that is ahead 1% more
 LATE_SECONDS = 3.0  # what messages that come late may cost the clock from leader to leader
@@ -119,6 +121,7 @@ class Oracle:
             self.replies.append(replies)
             self.payloads.append(entry.payload)
             self._note(entry)
+            self._check_invariants(machine, index)
             self.world.record("commit", f"{index} term {entry.term} kind {entry.kind} first at {name}")
         else:
             self.fail(f"{name} applies {index}, but nobody has applied {self.commit + 1}")
@@ -136,6 +139,14 @@ class Oracle:
                     self.fail(f"operation {token} is applied at {self.tokens[token]} and again at {entry.index}")
                 self.tokens[token] = (entry.index, position)
 
+    def _check_invariants(self, machine: Machine, index: int) -> None:
+        """Of the keyspace, by itself: a fault that is alike on all nodes does not show in their digests."""
+        if index % CHECKED_ENTRIES == 0:
+            try:
+                check(machine.database)
+            except BrokenKeyspace as error:
+                self.fail(f"the keyspace is not as it must be after entry {index}: {error}")
+
     def restored(self, process: Process, index: int, machine: Machine) -> None:
         """A snapshot became the process's state: it must be what replaying the log up to there gives."""
         if index > self.commit:
@@ -143,6 +154,7 @@ class Oracle:
         digest = machine.digest()[1]
         if digest != self.digests[index - 1]:
             self.fail(f"{process.host.name}'s snapshot at {index} is not what the log gives: digest {digest:016x}")
+        self._check_invariants(machine, 0)
 
     def configuration_at(self, index: int) -> Configuration:
         """The committed configuration in force at that index."""
