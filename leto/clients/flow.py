@@ -28,6 +28,7 @@ from leto.clients.connected import ConnectedClient
 from leto.clients.identity import Identity
 from leto.clients.output import Output
 from leto.clients.state import ServerState
+from leto.config import OutputLimit
 from leto.reactor.places import place_of
 
 UNREAD_BYTES = 256 << 10  # of replies that a client has not taken; beyond it none are made for one that sends no more
@@ -68,6 +69,7 @@ class Flow(ABC):
         "half_closed",
         "held",
         "identity",
+        "is_subscribed",
         "output",
         "owner",
         "pending_bytes",
@@ -86,7 +88,7 @@ class Flow(ABC):
         self.state = state
         self.identity = identity
         self.output = output
-        self.blocked = ""  # "" | "task" | "exec" | "pause" | "turn": why the backlog waits
+        self.blocked = ""  # "" | "task" | "wait" | "exec" | "pause" | "turn": why the backlog waits
         self.closed = False  # the connection is gone
         self.closing = False  # nothing more is taken; the connection closes once all is answered
         self.half_closed = False  # the client has sent all it wants to
@@ -97,6 +99,7 @@ class Flow(ABC):
         self._takes = True  # what comes is parsed and carried out: it neither owes nor is full
         self._held: deque[bytes | bytearray] = deque()  # what has come and is not parsed
         self.held = 0  # bytes of it
+        self.is_subscribed = False  # it takes messages: its output's limits are those of Redis's class pubsub
         self.detours = False  # what comes goes there
         self._told = 0  # bytes of replies that leto.clients.memory was told of
         self._soft_timer: Any = None
@@ -126,6 +129,8 @@ class Flow(ABC):
             self.overrun_input("too big request")
         elif self._full and not self.is_full:
             self.proceed()  # it has sent more ahead, so more may be answered ahead
+        elif self.blocked == "wait" and self.held >= PIECE:
+            self.mind_burden()
 
     def go_on(self) -> None:
         """Its turn has come to go on with what was held back; called by leto.clients.pump."""
@@ -160,9 +165,14 @@ class Flow(ABC):
         """How many bytes of replies are made ahead: as many as the client has sent ahead, within its limits."""
         ahead = self.held
         if ahead > UNREAD_BYTES:
-            limits = self.state.settings.output_limits.normal
+            limits = self._limits
             ahead = min(ahead, *(limit // 2 or ahead for limit in (limits.hard, limits.soft)))
         return max(UNREAD_BYTES, ahead)
+
+    @property
+    def _limits(self) -> OutputLimit:
+        limits = self.state.settings.output_limits
+        return limits.pubsub if self.is_subscribed else limits.normal
 
     def _mind_limits(self) -> None:
         """Look whether the client is to be read from, and what comes to be taken."""
@@ -191,7 +201,8 @@ class Flow(ABC):
         takes = self._takes = may_go_on and not self.blocked
         held = bool(self._held)
         self.detours = held or not takes
-        reads = self._full or not self.detours
+        # Who waits for something to happen is read from, a little, for else its end would not be noticed.
+        reads = self._full or not self.detours or (self.blocked == "wait" and self.held < PIECE)
         if reads is not self._is_read:
             self._is_read = reads
             if not self.half_closed and not self.closing:
@@ -202,7 +213,7 @@ class Flow(ABC):
     def _mind_unsent(self, unsent: int) -> None:
         """Replies wait for the client."""
         state = self.state
-        limits = state.settings.output_limits.normal
+        limits = self._limits
         put = unsent + self.output.taken
         if put > self._told:
             state.memory.keeps_replies(self.owner, put - self._told)
@@ -214,7 +225,7 @@ class Flow(ABC):
 
     def _soft_limit_lasted(self) -> None:
         self._soft_timer = None
-        limit = self.state.settings.output_limits.normal.soft
+        limit = self._limits.soft
         if limit and self.output.unsent > limit:
             self._overrun_output()
 

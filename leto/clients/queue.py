@@ -21,9 +21,9 @@ from leto.clients.flow import Flow, Owner
 from leto.clients.identity import Identity
 from leto.clients.long import is_long
 from leto.clients.output import Output
-from leto.clients.runs import REQUEST_BYTES, MixedRun, ReadRun, Run, Task, WriteRun, compat_reply
+from leto.clients.runs import REQUEST_BYTES, MixedRun, ReadRun, Run, WriteRun, compat_reply
 from leto.clients.state import ServerState
-from leto.keyspace.replies import Reply
+from leto.keyspace.replies import Push, Reply
 from leto.keyspace.steps import Steps
 from leto.resp.codec import Request, encode
 
@@ -42,8 +42,10 @@ class RunQueue(Flow):
     # them, and each call of a method, would go through that.
     __slots__ = (
         "_flush_planned",
+        "_begun",
         "_pending",
         "_proceeding",
+        "_pushes",
         "_unstarted",
         "accounts",
         "backlog",
@@ -83,6 +85,8 @@ class RunQueue(Flow):
         self.receiving = False  # in the middle of a chunk: all its answers leave together
         self._proceeding = False
         self._flush_planned = False
+        self._begun: Run | None = None  # part of its reply is sent
+        self._pushes: list[bytes] = []  # what waits for the end of that reply
 
     def answer(self, reply: Reply) -> None:
         """Queue a reply that is known already."""
@@ -91,21 +95,38 @@ class RunQueue(Flow):
         self.pending_bytes += run.size
         self._pending.append(run)
 
+    def push(self, message: Push) -> None:
+        """Send what the client did not ask for: after the replies that are made, before those to come, never inside
+        one. As in Redis it is sent even where replies are not wanted (CLIENT REPLY OFF).
+
+        Raises ValueError for a client that could not tell it from a reply: one of RESP2 that is not subscribed.
+        """
+        if not (self.resp3 or self.is_subscribed):
+            raise ValueError("a client of RESP2 takes messages only while it is subscribed")
+        if self.closing:
+            return
+        self._flush_now()
+        data = encode(message, self.resp3)
+        if self._begun is not None:
+            self._pushes.append(data)
+            self.pending_bytes += len(data)
+            return
+        self._send(data)
+        self._mind_limits()
+
     def add(self, run: Run) -> None:
         """Queue a run, and start it if nothing is before it."""
         pending = self._pending
         self.pending_bytes += run.size
         if pending:
             pending.append(run)
-            if type(run) is not Task:
-                self._unstarted.append(run)
+            self._unstarted.append(run)
             return
         pending.append(run)
-        if type(run) is not Task:
-            try:
-                run.start()  # nothing is before it
-            except Exception:  # noqa: BLE001 - as in proceed()
-                self.fault()
+        try:
+            run.start()  # nothing is before it
+        except Exception:  # noqa: BLE001 - as in proceed()
+            self.fault()
 
     def proceed(self) -> None:
         """Start what may start, evaluate what may be evaluated, send what is answered. Called whenever a run ends.
@@ -249,6 +270,9 @@ class RunQueue(Flow):
             run = pending.popleft()
             self.pending_bytes -= run.size
             data: bytes = run.output  # type: ignore[assignment]
+            if self._begun is not None:  # it was that run's
+                self._begun = None
+                data = self._with_pushes(data)
             if pending and pending[0].output is not None:
                 outputs = [data]
                 while pending and pending[0].output is not None:
@@ -264,6 +288,18 @@ class RunQueue(Flow):
             self.output.close()
         self._mind_limits()
 
+    def _send(self, data: bytes) -> None:
+        self.state.counters.output_bytes += len(data)
+        self.output.write(data)
+
+    def _with_pushes(self, data: bytes) -> bytes:
+        """`data`, and what was pushed while it was made."""
+        for pushed in self._pushes:
+            self.pending_bytes -= len(pushed)
+            data += pushed
+        self._pushes.clear()
+        return data
+
     def send_early(self, run: Run, data: bytes, value: bytes | None = None) -> None:
         """Part of the reply of `run`, which is being evaluated: every run before it is answered.
 
@@ -274,12 +310,11 @@ class RunQueue(Flow):
             before = pending.popleft()
             self.pending_bytes -= before.size
             data = (before.output or b"") + data
-        self.state.counters.output_bytes += len(data)
-        self.output.write(data)
+        self._begun = run
+        self._send(data)
         if value is not None:
-            self.state.counters.output_bytes += len(value) + 2
-            self.output.write(value)
-            self.output.write(b"\r\n")
+            self._send(value)
+            self._send(b"\r\n")
         self._mind_limits()
 
     def drained(self) -> None:
@@ -325,12 +360,13 @@ class RunQueue(Flow):
         self._flush_planned = False
         self._end_soft_limit()
         self.drop_held()
+        for run in self._pending:
+            run.drop()
         self._pending.clear()
         self._unstarted.clear()
-        self.backlog.clear()
-        for run in self.reading:
-            run.drop()
+        self._pushes.clear()
         self.reading.clear()
+        self.backlog.clear()
         self._set_reading = _ignore
         self.output.detach()
         del self.owner  # nothing that holds itself stays behind

@@ -95,6 +95,9 @@ class Run:
     def start(self) -> None:
         """Carry it out; called once, if there is no output yet."""
 
+    def drop(self) -> None:
+        """The connection is gone."""
+
 
 class WriteRun(Run):
     """Requests that go to the log together: one leto.interfaces.replica.WriteRequest."""
@@ -205,9 +208,6 @@ class MixedRun(WriteRun):
             self._finish_apart([None if self._is_write(argv) else read(argv, clock_ms) for argv in self.commands])
         except Exception:  # noqa: BLE001 - as in applied()
             self.client.fault()
-
-    def drop(self) -> None:
-        """The connection is gone."""
 
     def proceed(self) -> None:
         """The next slice of reads has begun."""
@@ -437,30 +437,6 @@ class LoneRead(ReadRun):
             client.answer_alone(self, output)
         except Exception:  # noqa: BLE001 - as in proceed()
             client.fault()
-
-
-class Task(Run):
-    """A connection command whose reply is not there at once; the client goes no further until it is."""
-
-    __slots__ = ("argv", "client", "silent")
-
-    def __init__(self, client: Client, argv: Request, size: int) -> None:
-        super().__init__(size)
-        self.client = client
-        self.argv = argv
-        self.silent = client.silent
-
-    def done(self, reply: Reply) -> None:
-        try:
-            if type(reply) is Error:
-                self.client.accounts.count_error(reply, self.argv)
-            self.output = b"" if self.silent else encode(reply, self.client.resp3)  # HELLO may have changed it
-            self.client.resume("task")
-        except Exception:  # noqa: BLE001 - as in WriteRun.applied()
-            self.client.fault()
-
-    def failed(self, failure: Failure) -> None:
-        self.done(refusal(failure, False))
 
 
 def compat_reply(argv: Request, reply: Reply) -> Reply:

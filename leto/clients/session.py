@@ -22,13 +22,14 @@ from leto.clients.flow import NOTABLE_BYTES
 from leto.clients.identity import Identity
 from leto.clients.output import Output
 from leto.clients.queue import RunQueue
-from leto.clients.runs import REQUEST_BYTES, LoneRead, MixedRun, ReadRun, Run, Task, WriteRun
+from leto.clients.runs import REQUEST_BYTES, LoneRead, MixedRun, ReadRun, Run, WriteRun
 from leto.clients.state import ServerState
 from leto.clients.table import LOCAL, NO_REPLY, READ, WRITE, Known
 from leto.clients.transaction import ReadTransaction, Transaction, Watch, WriteTransaction
 from leto.clients.turns import SLICE_SECONDS
+from leto.clients.waiting import LateRun, Task, WaitingRun
 from leto.errors import DiskFull
-from leto.keyspace.replies import QUEUED, Error, Reply
+from leto.keyspace.replies import QUEUED, Error, Push, Reply
 from leto.resp.codec import Request, RequestReader, pack
 from leto.resp.strict import request_bytes
 
@@ -147,9 +148,17 @@ class Session:
         identity.authenticated = self.reader.trusted = self.state.settings.password is None
 
     def end_of_input(self) -> None:
-        """The client closed its half: what it asked for is answered, then the connection closes."""
+        """The client closed its half: what it asked for is answered, then the connection closes. A client that waits for
+        something to happen is taken to have ended, as it is by Redis."""
         self.queue.half_closed = True
-        self.queue.proceed()
+        if self.queue.blocked == WaitingRun.reason:
+            self.queue.kill()
+        else:
+            self.queue.proceed()
+
+    def push(self, message: Push) -> None:
+        """Send what the client did not ask for: see RunQueue.push()."""
+        self.queue.push(message)
 
     def close(self) -> None:
         """The node stops: send what is answered, then close."""
@@ -366,17 +375,22 @@ class Session:
         reply = known.command.function(self, argv)
         if type(reply) not in (WriteTransaction, ReadTransaction):  # EXEC's time is that of what it carries out
             self.queue.accounts.note_time(known, argv, (seconds() - started) * 1e6)
-        if isinstance(reply, Run):
+        if isinstance(reply, Deferred):
+            task = Task(self.queue, argv)
+            self._add_late(task)
+            reply.addCallbacks(task.end, task.failed)
+        elif isinstance(reply, LateRun):
+            self._add_late(reply)
+        elif isinstance(reply, Run):
             self.queue.add(reply)
-        elif isinstance(reply, Deferred):
-            task = Task(self.queue, argv, sum(map(len, argv)))
-            self.queue.blocked = "task"
-            self.queue.add(task)
-            reply.addCallbacks(task.done, task.failed)
         elif reply is not NO_REPLY:
             if type(reply) is Error:
                 self.queue.accounts.count_error(reply, argv)
             self.queue.answer(reply)
+
+    def _add_late(self, run: LateRun) -> None:
+        self.queue.blocked = run.reason
+        self.queue.add(run)
 
     def carry_out(self, known: Known, argv: Request) -> Reply:
         """A connection command that EXEC has come to."""

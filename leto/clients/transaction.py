@@ -226,8 +226,10 @@ class WriteTransaction(WriteRun):
             self.client.fault()
 
     def ended(self, output: bytes) -> None:
-        """That is the reply."""
-        self._end(output)
+        """That is the rest of the reply."""
+        self.client.writing -= 1
+        self.output = b"" if self.silent else output
+        self.client.proceed()
 
     def refusals(self, error: Exception) -> Sequence[Reply]:
         if isinstance(error, DiskFull):

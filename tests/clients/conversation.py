@@ -13,6 +13,7 @@ from leto.clients.protocol import RespFactory
 from leto.commands import CONNECTION
 from leto.config import Config
 from leto.keyspace.machine import Machine
+from leto.keyspace.registry import Registry
 from leto.resp.codec import pack
 from leto.twins.replica import LoneReplica
 
@@ -40,7 +41,7 @@ class Wire(StringTransport):
 class Node:
     """The shared side: replica, factory, clock."""
 
-    def __init__(self, **config: Any) -> None:
+    def __init__(self, *, commands: Registry = CONNECTION, **config: Any) -> None:
         self.clock = Clock()
         self.shutdowns = 0
         self.replica = LoneReplica(Machine(random=lambda: 0.5), seconds=self.clock.seconds)
@@ -48,7 +49,7 @@ class Node:
             self.replica,
             Config(id="lone", **config),
             self.clock,
-            commands=CONNECTION,
+            commands=commands,
             shutdown=self._shut,
             wall_clock=lambda: WALL + self.clock.seconds(),
         )
