@@ -162,6 +162,8 @@ class LetoService(Service):
         config, reactor = self.config, self._reactor
         source = random.Random()
         readers = SocketReaders(reactor) if IS_AVAILABLE else None
+        if readers is not None:
+            self._meter.serve(readers)
         # always a thread: its syncs and read-back take long
         snapshot_flusher = ThreadFlusher(reactor.callFromThread, "leto-snapshots")
         log_flusher: Flusher = InlineFlusher()

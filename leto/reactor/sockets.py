@@ -47,7 +47,9 @@ class SocketReaders:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
+        self.seconds: Callable[[], float] = reactor.seconds
         self._poll = select.epoll()
+        self.fd = self._poll.fileno()
         self._readers: dict[int, Any] = {}
         # What receives, what takes it, and for how many more reads much is expected.
         self._receivers: dict[int, list[Any]] = {}
@@ -115,14 +117,14 @@ class SocketReaders:
     # as a descriptor, to the reactor ---------------------------------------------------------------------
 
     def fileno(self) -> int:
-        return self._poll.fileno()
+        return self.fd
 
     def logPrefix(self) -> str:
         return "connections"
 
     def doRead(self) -> None:
         """Some sockets have something to read, or have ended."""
-        seconds = self._reactor.seconds
+        seconds = self.seconds
         until = seconds() + _ROUNDS_SECONDS
         for _ in range(_ROUNDS):
             ready = self._poll.poll(0, len(self._receivers) + len(self._watched) or 1)
@@ -137,7 +139,8 @@ class SocketReaders:
                 if self._due:  # it took long: timers first
                     self._reactor.callLater(0, self._do_what_is_due)
                 return
-            self._do_what_is_due()
+            if self._due:
+                self._do_what_is_due()
 
     def _do_what_is_due(self) -> None:
         due, self._due = self._due, []

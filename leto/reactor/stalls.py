@@ -19,7 +19,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 BOUNDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5)  # seconds; the last bucket is open
 SHORT: Final = BOUNDS[0]  # iterations up to here are only counted
@@ -85,6 +85,7 @@ class StallMeter:
         self._poller: Any = None
         self._gc_started = self._gc_started_cpu = 0.0
         self._skips = False  # the iteration under way
+        self.sockets: Sockets | None = None
         self.collections: deque[tuple[int, float]] = deque()  # (generation, seconds) of long ones, not yet seen to
         self.reset()
 
@@ -123,6 +124,11 @@ class StallMeter:
         if hasattr(poller, "poll"):
             self._reactor, self._poller = reactor, poller
             reactor._poller = WatchedPoller(poller, self, self._seconds, self._thread_time)
+
+    def serve(self, sockets: Sockets) -> None:
+        """Before watch() or behind it: while the reactor's epoll is watched, call this one of its descriptors straight
+        from there."""
+        self.sockets = sockets
 
     def close(self) -> None:
         """Give the reactor its own epoll back."""
@@ -221,8 +227,21 @@ class StallMeter:
         return result
 
 
+class Sockets(Protocol):
+    """Connections' sockets behind one descriptor (leto.reactor.sockets.SocketReaders)."""
+
+    fd: int
+
+    def doRead(self) -> None: ...
+
+
 class WatchedPoller:
-    """In the place of the reactor's epoll object. All but poll() is the object's own."""
+    """In the place of the reactor's epoll object. All but poll() is the object's own.
+
+    The reactor's way from an event to what handles it (a logging context, a look at the descriptor) takes a dozen
+    calls. Nearly every event is that of the meter's `sockets`, which log in their own name: poll() hands it to them,
+    before the reactor has the others.
+    """
 
     def __init__(
         self, poller: Any, meter: StallMeter, seconds: Callable[[], float], thread_time: Callable[[], float]
@@ -239,12 +258,17 @@ class WatchedPoller:
         self._poller = poller
 
     def poll(self, timeout: float = -1, maxevents: int = -1) -> list[tuple[int, int]]:
-        """epoll.poll; from its return to its next call an iteration lasts."""
+        """epoll.poll, without the event of the meter's `sockets`. From its answer to its next call an iteration lasts."""
         seconds, meter = self._seconds, self._meter
         entered = seconds()
         cpu = self._thread_time()
         if self._began:
-            meter.end_iteration(entered - self._began, cpu - self._cpu)
+            spent = entered - self._began
+            if spent <= SHORT and not (meter._skips or meter._parts or meter.collections):
+                meter.iterations += 1
+                meter.total_seconds += spent
+            else:
+                meter.end_iteration(spent, cpu - self._cpu)
         self._cpu = cpu
         ready: list[tuple[int, int]] = self._poll(timeout, maxevents)
         left = seconds()
@@ -252,6 +276,13 @@ class WatchedPoller:
             meter.spent("woken late", left - entered - timeout)
             left = entered + timeout
         self._began = left
+        sockets = meter.sockets
+        if sockets is not None and ready:
+            for at, (fd, _) in enumerate(ready):
+                if fd == sockets.fd:
+                    del ready[at]
+                    sockets.doRead()  # should it raise, the reactor logs that, and asks again for the others
+                    break
         return ready
 
     def __getattr__(self, name: str) -> Any:

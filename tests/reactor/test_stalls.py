@@ -29,10 +29,11 @@ class Poller:
     def __init__(self, time: Time) -> None:
         self._time = time
         self.waits = 0.0
+        self.events = [(3, 1)]
 
     def poll(self, timeout: float, maxevents: int) -> list[tuple[int, int]]:
         self._time.now += self.waits
-        return [(3, 1)]
+        return self.events.copy()
 
     register = modify = unregister = poll
 
@@ -241,3 +242,44 @@ def test_a_real_reactor_is_measured() -> None:
         reactor._poller.close()
     assert meter.iterations >= 2
     assert meter.longest > 0.002
+
+
+class Sockets:
+    fd = 7
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    def fileno(self) -> int:
+        return self.fd
+
+    def doRead(self) -> None:
+        self.reads += 1
+        if self.reads == 2:
+            raise OSError("not told to anybody else")
+
+
+def test_sockets_are_served_from_the_poll_itself_and_the_reactor_has_the_other_events(
+    meter: StallMeter, reactor: Reactor, time: Time
+) -> None:
+    sockets = Sockets()
+    reactor._poller._poller.events = [(3, 1), (7, 1), (9, 1)]
+    assert reactor._poller.poll(0, 3) == [(3, 1), (7, 1), (9, 1)]
+    meter.serve(sockets)
+    assert (reactor._poller.poll(0, 3), sockets.reads) == ([(3, 1), (9, 1)], 1)
+    with pytest.raises(OSError, match="not told"):
+        reactor._poller.poll(0, 3)
+    reactor._poller._poller.events = [(3, 1)]
+    assert (reactor._poller.poll(0, 3), sockets.reads) == ([(3, 1)], 2)
+
+
+def test_what_sockets_take_belongs_to_the_iteration(meter: StallMeter, reactor: Reactor, time: Time) -> None:
+    class Slow(Sockets):
+        def doRead(self) -> None:
+            time.now += 0.03
+
+    meter.serve(Slow())
+    reactor._poller._poller.events = [(7, 1)]
+    reactor._poller.poll(0, 1)
+    reactor._poller.poll(0, 1)
+    assert meter.longest == pytest.approx(0.03)
