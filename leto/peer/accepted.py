@@ -89,7 +89,7 @@ class AcceptedConnection(PeerConnection):
             self._peer_id = handshake.result.server_id
         self._settle(out, handshake.result)
 
-    def _take(self, kind: int, body: bytes | bytearray) -> None:
+    def _take(self, kind: int, body: bytes | bytearray | memoryview) -> None:
         if kind == _MESSAGE:
             message = decode_message(body)
             if message.sender != self._peer_id or message.to != self._own_id:

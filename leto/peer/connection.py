@@ -118,6 +118,9 @@ class PeerConnection(TwistedProtocol):
         """Twisted: bytes came."""
         self._heard = True
         try:
+            if self.session is not None and (whole := self._reader.whole(data)) is not None:
+                self._take(*whole)
+                return
             for kind, body in self._reader.feed(data):
                 if self.session is None:
                     self._greet(kind, body)
@@ -169,7 +172,7 @@ class PeerConnection(TwistedProtocol):
     def flush(self) -> None:
         """Send what is queued, as far as the connection takes it now."""
         lanes = self._lanes
-        if self._busy or self._closing or not lanes:
+        if self._busy or self._closing or not lanes.count:
             return
         self._spoke = True
         sock = self._socket
@@ -184,7 +187,7 @@ class PeerConnection(TwistedProtocol):
                     self._busy = True
                     self.transport.write(data[sent:] if sent else data)
                     return
-                if not lanes:
+                if not lanes.count:
                     return
         self._busy = True
         self.transport.write(lanes.take(BURST_BYTES))
@@ -225,7 +228,7 @@ class PeerConnection(TwistedProtocol):
     def _greet(self, kind: int, body: bytes) -> None:
         raise AssertionError("each side has its own")
 
-    def _take(self, kind: int, body: bytes | bytearray) -> None:
+    def _take(self, kind: int, body: bytes | bytearray | memoryview) -> None:
         raise AssertionError("each side has its own")
 
     def _settle(self, out: bytes, result: Session | Refusal | None) -> None:
@@ -253,7 +256,7 @@ class PeerConnection(TwistedProtocol):
         transport.unregisterProducer()
         transport.loseConnection()
 
-    def _take_fragment(self, kind: int, body: bytes | bytearray) -> None:
+    def _take_fragment(self, kind: int, body: bytes | bytearray | memoryview) -> None:
         if kind == Kind.FIRST:
             self._assembler.first(bytes(body))
         elif kind == Kind.MORE:

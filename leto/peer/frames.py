@@ -25,6 +25,8 @@ HANDSHAKE_BYTES: Final = 4096  # length of a frame before the handshake is compl
 MAX_MESSAGE_BYTES: Final = 1 << 30  # of a message put together from fragments, unless the transport is told less
 FRAGMENT_HEADER: Final = struct.Struct(">BBQ")  # FIRST: lane, kind of the whole, its length; then the first bytes
 _FRAME_LIMIT: Final = 1 + FRAGMENT_HEADER.size + FRAGMENT_BYTES
+_FAILS: Final = "a frame of kind {kind} and {length} bytes fails its check"
+_COPIED: Final = 4096  # bytes of a body that are copied: a view of so few costs more
 
 
 class Kind(IntEnum):
@@ -67,7 +69,7 @@ class Seal(Protocol):
     def head(self, kind: int, body: bytes | memoryview) -> bytes:
         """The header of the next frame to send."""
 
-    def holds(self, check: int | bytes, kind: int, body: bytes) -> bool:
+    def holds(self, check: int | bytes, kind: int, body: bytes | memoryview) -> bool:
         """Whether the next frame received is what was sent."""
 
 
@@ -81,7 +83,7 @@ class Checksum:
     def head(self, kind: int, body: bytes | memoryview) -> bytes:
         return self.header.pack(len(body) + 1, crc32(body, self._OF_KIND[kind]), kind)
 
-    def holds(self, check: int | bytes, kind: int, body: bytes) -> bool:
+    def holds(self, check: int | bytes, kind: int, body: bytes | memoryview) -> bool:
         return crc32(body, self._OF_KIND[kind]) == check
 
 
@@ -108,6 +110,22 @@ class FrameReader:
         """The handshake is complete: full-sized frames from now on, checked by `seal`."""
         self._limit = _FRAME_LIMIT
         self._seal = seal
+
+    def whole(self, data: bytes) -> tuple[int, bytes | memoryview] | None:
+        """(kind, body) if `data` is one frame, no more and no less, and nothing is left of the data before it, as it
+        mostly is; None, with nothing taken, otherwise. Raises ProtocolError for a check that fails."""
+        seal = self._seal
+        header = seal.header
+        size = header.size
+        if self._partial or len(data) < size:
+            return None
+        length, check, kind = header.unpack_from(data)
+        if length != len(data) - size + 1 or length > self._limit:
+            return None
+        body = data[size:] if length <= _COPIED else memoryview(data)[size:]
+        if not seal.holds(check, kind, body):
+            raise ProtocolError(_FAILS.format(kind=kind, length=length))
+        return kind, body
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Yield (kind, body) of every frame that is complete with `data`; iterate to the end before the next feed.
@@ -142,7 +160,7 @@ class FrameReader:
                 break
             body = data[start:stop]
             if not self._seal.holds(check, kind, body):
-                raise ProtocolError(f"a frame of kind {kind} and {length} bytes fails its check")
+                raise ProtocolError(_FAILS.format(kind=kind, length=length))
             position = stop
             yield kind, body
         if position < end:

@@ -24,7 +24,7 @@ class Lanes:
     out.
     """
 
-    __slots__ = ("_bounds", "_cut", "_large", "_next", "_queues", "_sizes", "dropped", "seal")
+    __slots__ = ("_bounds", "_cut", "_large", "_next", "_queues", "_sizes", "count", "dropped", "seal")
 
     def __init__(self, bound: int) -> None:
         self._queues: tuple[deque[tuple[int, Any]], ...] = (deque(), deque(), deque())
@@ -33,12 +33,12 @@ class Lanes:
         self._cut = [0, 0, 0]  # bytes of the lane's first message that have left already
         self._large = [0, 0, 0]  # messages in the lane that need fragments
         self._next = _APPENDS
+        self.count = 0  # messages that wait, or are on their way
         self.seal: Seal = CHECKSUM
         self.dropped = 0  # messages that did not fit, since the connection was made
 
     def __bool__(self) -> bool:
-        queues = self._queues
-        return bool(queues[0] or queues[1] or queues[2])
+        return self.count > 0
 
     @property
     def size(self) -> int:
@@ -67,6 +67,7 @@ class Lanes:
             self._large[lane] += 1
         self._sizes[lane] = total
         self._queues[lane].append((kind, body))
+        self.count += 1
         return True
 
     def take(self, budget: int) -> bytes:
@@ -80,6 +81,7 @@ class Lanes:
                 pieces.append(head(kind, body))
                 pieces.append(body)
                 taken += len(body)
+            self.count -= len(urgent)
             urgent.clear()
             self._sizes[_URGENT] = 0
         appends, requests = self._queues[_APPENDS], self._queues[_REQUESTS]
@@ -124,4 +126,5 @@ class Lanes:
 
     def _pop(self, lane: int, length: int) -> None:
         self._queues[lane].popleft()
+        self.count -= 1
         self._sizes[lane] -= length + _OVERHEAD

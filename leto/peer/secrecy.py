@@ -66,7 +66,7 @@ class AuthenticatedSeal:
         length = len(body) + 1
         return self.header.pack(length, self._tag(kind, body, length), kind)
 
-    def holds(self, check: int | bytes, kind: int, body: bytes) -> bool:
+    def holds(self, check: int | bytes, kind: int, body: bytes | memoryview) -> bool:
         return isinstance(check, bytes) and hmac.compare_digest(check, self._tag(kind, body, len(body) + 1))
 
     def _tag(self, kind: int, body: bytes | memoryview, length: int) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random as random_module
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from secrets import token_bytes
 from typing import Any, Final
 
@@ -46,6 +47,7 @@ from leto.reactor.notices import Notices
 from leto.reactor.sockets import SocketReaders
 
 _ACCEPTS: Final = 16  # connections taken in one turn: so that each can say who it is before too many others come
+_TO: Final = attrgetter("to")
 _STOP_SECONDS: Final = 1.0  # how long stop() waits for connections to close in order
 
 
@@ -175,19 +177,19 @@ class TcpTransport:
         Raises ValueError for an InstallSnapshot (leto.replica.catchup streams snapshots).
         """
         links = self._links
+        pending = messages if type(messages) is list else list(messages)
+        is_one_each = len(set(map(_TO, pending))) == len(pending)
         touched: dict[str, DialledConnection] = {}
-        for message in messages:
+        for message in pending:
             if type(message) is InstallSnapshot:
                 raise ValueError("InstallSnapshot is not sent: leto.replica.catchup streams the snapshot")
-            to = message.to
-            connection = touched.get(to)
-            if connection is None:
-                link = links.get(to)
-                connection = None if link is None else link.connection
-                if connection is None:
-                    continue
-                touched[to] = connection
-            connection.put_message(message)
+            link = links.get(message.to)
+            connection = link.connection if link is not None else None
+            if connection is not None and is_one_each:
+                connection.send_message(message)
+            elif connection is not None:
+                connection.put_message(message)
+                touched[message.to] = connection
         for connection in touched.values():
             connection.flush()
 

@@ -66,7 +66,7 @@ def encode_append(message: AppendEntries) -> bytes | Rope:
     return Rope((head, _BIN32.pack(0xC6, len(entry.payload)), entry.payload, tail))
 
 
-def decode_message(body: bytes | bytearray) -> WireMessage:
+def decode_message(body: bytes | bytearray | memoryview) -> WireMessage:
     """Raises ProtocolError for anything that is no Raft message, or has a number that none can have."""
     try:
         message: WireMessage = _decoder.decode(body)
