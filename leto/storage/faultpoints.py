@@ -3,7 +3,7 @@
     LETO_FAULTPOINT=rotate.renamed python ...      dies (exit status 137) at the first time that step is reached
     LETO_FAULTPOINT=append.written:5 python ...    at the fifth time
 
-Switched off, `reach` costs one call that looks at an empty value; it is called a few times a batch.
+Switched off, `reach` costs one call that looks at an empty value; where even that counts, ARMED is looked at first.
 """
 
 from __future__ import annotations
@@ -56,21 +56,21 @@ POINTS = (
     "reset.done",
 )
 
-_armed: dict[str, tuple[int, Callable[[], None]]] = {}  # how often it must still be reached, and then what
+ARMED: dict[str, tuple[int, Callable[[], None]]] = {}  # how often it must still be reached, and then what
 
 
 def reach(name: str) -> None:
     """The step `name` is done: act if it was armed."""
-    if _armed and name in _armed:
+    if ARMED and name in ARMED:
         _hit(name)
 
 
 def _hit(name: str) -> None:
-    left, action = _armed[name]
+    left, action = ARMED[name]
     if left > 1:
-        _armed[name] = (left - 1, action)
+        ARMED[name] = (left - 1, action)
         return
-    del _armed[name]
+    del ARMED[name]
     action()
 
 
@@ -83,16 +83,16 @@ def arm(name: str, count: int = 1, action: Callable[[], None] | None = None) -> 
         raise ValueError(f"{name!r} is no fault point; they are: {', '.join(POINTS)}")
     if count < 1:
         raise ValueError(f"a fault point's count is at least 1, not {count}")
-    _armed[name] = (count, action if action is not None else _die)
+    ARMED[name] = (count, action if action is not None else _die)
 
 
 def remaining(name: str) -> int:
     """How many more times an armed point must be reached; 0 if it is not armed."""
-    return _armed[name][0] if name in _armed else 0
+    return ARMED[name][0] if name in ARMED else 0
 
 
 def disarm() -> None:
-    _armed.clear()
+    ARMED.clear()
 
 
 def arm_from(setting: str) -> None:

@@ -149,17 +149,30 @@ class AdaptiveFlusher:
             return _stopped()
         if self._rest_call is None:
             self._rest_call = self._clock.callLater(REST_SECONDS, self._rest_due)
-        is_shared = self._is_shared()
+        seconds, beside = self._clock.seconds, self._beside
+        self._last_job = started = seconds()
+        if beside is not None and beside.jobs != self._beside_jobs:
+            self._beside_jobs = beside.jobs
+            self._shared_until = started + BESIDE_SECONDS
+        # There was another flusher's job of late, or a long one, whose bytes may still be on their way.
+        is_shared = started < self._shared_until
         if not brief or not self.is_quick or self._in_thread or self._running or is_shared:
-            self._last_job = now = self._clock.seconds()
             if not brief:
-                self._shared_until = now + BESIDE_SECONDS
+                self._shared_until = started + BESIDE_SECONDS
             return self._hand_over(job, brief and not is_shared)
-        started = self._last_job = self._clock.seconds()
+        failure = None
         self._running = True
-        failure = _run(job)
+        try:
+            job()
+        except BaseException:  # noqa: BLE001 - as in _run()
+            failure = Failure()
+            failure.cleanFailure()
         self._running = False
-        self._judge(self._clock.seconds() - started)
+        taken = seconds() - started
+        if taken > QUICK_SECONDS:
+            self._judge(taken)
+        elif self._balance:  # what _judge() would do, nearly always
+            self._balance -= 1
         return succeed(None) if failure is None else fail(failure)
 
     def stop(self) -> Deferred[None]:
@@ -169,15 +182,6 @@ class AdaptiveFlusher:
             self._rest_call.cancel()
             self._rest_call = None
         return self._writer.stop()
-
-    def _is_shared(self) -> bool:
-        """Whether there was another flusher's job of late, or a long one, whose bytes may still be on their way."""
-        now: float = self._clock.seconds()
-        beside = self._beside
-        if beside is not None and beside.jobs != self._beside_jobs:
-            self._beside_jobs = beside.jobs
-            self._shared_until = now + BESIDE_SECONDS
-        return now < self._shared_until
 
     def _hand_over(self, job: Job, judged: bool) -> Deferred[None]:
         seconds = self._clock.seconds

@@ -12,12 +12,12 @@ import threading
 from collections.abc import Callable, Sequence
 
 from leto.errors import Compacted, CorruptStorage
-from leto.raft.messages import Entry, EntryKind
+from leto.raft.messages import Entry
 from leto.storage import records
 from leto.storage.disk import Disk
 from leto.storage.faultpoints import reach
 from leto.storage.identity import Owner
-from leto.storage.log_index import LogIndex, place, position
+from leto.storage.log_index import OFFSET_BITS, LogIndex, place
 from leto.storage.segments import HEADER_BYTES, PAD, Segment, SegmentHeader, name_of
 
 TEMPORARY = ".tmp"
@@ -60,8 +60,10 @@ class Log:
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Write `entries`, which index.check() has passed. They are seen by readers after publish()."""
-        self._durable_index = min(self.durable_index, entries[0].index - 1)
+        before = self._last_written if self.durable == self.written else self._durable_index
+        self._durable_index = min(before, entries[0].index - 1)
         segment = self._active
+        base = segment.header.sequence << OFFSET_BITS  # of positions
         salt = segment.header.salt
         previous = segment.last_crc
         durable = self.durable
@@ -72,20 +74,24 @@ class Log:
             payload = entry.payload
             length = records.HEADER_BYTES + len(payload)
             if (segment.count or count) and segment.end + size + length > segment.limit:
-                self._write(buffers, size, count, previous)
+                if count:
+                    segment.append(buffers, size, count, previous)
+                    self.written += count
                 segment = self._rotate()
+                base = segment.header.sequence << OFFSET_BITS
                 salt = segment.header.salt
                 previous = segment.last_crc
                 durable = self.durable
                 buffers = []
                 size = count = 0
             header, previous = records.encode(salt, previous, entry.kind, entry.term, entry.index, durable, payload)
-            staged.append((entry, position(segment.header.sequence, segment.end + size)))
+            staged.append((entry, base | segment.end + size))
             buffers.append(header)
             buffers.append(payload)
             size += length
             count += 1
-        self._write(buffers, size, count, previous)
+        segment.append(buffers, size, count, previous)
+        self.written += count
         self._last_written = entries[-1].index
 
     @property
@@ -98,16 +104,8 @@ class Log:
 
     def has_room(self, count: int, payload_bytes: int) -> bool:
         """Whether so many entries of so many bytes together go to the open segment."""
-        return self._active.has_room(payload_bytes + max(0, count - 1) * records.HEADER_BYTES)
-
-    def _write(self, buffers: list[bytes], size: int, count: int, last_crc: int) -> None:
-        if not count:
-            return
         segment = self._active
-        segment.append(buffers, size)
-        segment.last_crc = last_crc
-        segment.count += count
-        self.written += count
+        return not segment.count or segment.end + max(1, count) * records.HEADER_BYTES + payload_bytes <= segment.limit
 
     def sync(self) -> None:
         """Make what is written durable. May also run in another thread than the writer's: records counted in
@@ -137,12 +135,9 @@ class Log:
             return
         index = self.index
         first = staged[0][0].index
-        if first <= index.last:
+        if first < index.first + len(index.positions):
             index = index.before(first)
-        for entry, at in staged:
-            index.append(entry.term, len(entry.payload), at)
-            if entry.kind == EntryKind.CONFIGURATION:
-                index.configurations.append(entry)
+        index.extend(staged)
         self.index = index
         self._staged = []
 

@@ -5,9 +5,9 @@ Thread-safety. The writer thread mutates, the reactor's thread reads, and no loc
 - `Log.index` is one attribute, so a reader that takes it once sees one LogIndex. Dropping a prefix or a suffix
   makes a new LogIndex and replaces the attribute; the old one is never shortened, so a reader that holds it goes
   on reading consistent values.
-- Only `append` changes a LogIndex in place, and only beyond its end. It adds the term and the size before the
-  position, and `last` is computed from the positions: whoever sees an entry sees all of it. Each of these list and
-  array operations is atomic under the GIL.
+- Only `append` and `extend` change a LogIndex in place, and only beyond its end. They add the term and the size
+  before the position, and `last` is computed from the positions: whoever sees an entry sees all of it. Each of these
+  list and array operations is atomic under the GIL.
 - Readers ask only for entries that are durable and that no submitted write replaces (the core keeps the rest in
   memory itself), so what they ask for is not being appended or cut.
 - Entries below a compaction that runs meanwhile may be asked for: the segment's object is looked up by its
@@ -22,22 +22,23 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from leto.errors import Compacted, StorageError, Unavailable
-from leto.raft.messages import Entry
+from leto.raft.messages import Entry, EntryKind
 from leto.storage import records
 
+_CONFIGURATION = int(EntryKind.CONFIGURATION)
 _STRIDE = 1024  # entries summed at once
-_OFFSET_BITS = 40
-_OFFSET_MASK = (1 << _OFFSET_BITS) - 1
+OFFSET_BITS = 40
+_OFFSET_MASK = (1 << OFFSET_BITS) - 1
 
 
 def position(sequence: int, offset: int) -> int:
     """A place in the log as one number, growing with every record written."""
-    return sequence << _OFFSET_BITS | offset
+    return sequence << OFFSET_BITS | offset
 
 
 def place(at: int) -> tuple[int, int]:
     """(sequence, offset) of a position."""
-    return at >> _OFFSET_BITS, at & _OFFSET_MASK
+    return at >> OFFSET_BITS, at & _OFFSET_MASK
 
 
 class LogIndex:
@@ -76,9 +77,13 @@ class LogIndex:
         """Raises StorageError unless `entries` follow the log or replace its end, in terms that do not go back and
         that the node knows of: no entry is newer than the term on disk."""
         expected = entries[0].index
-        if not self.first <= expected <= self.last + 1:
+        end = self.first + len(self.positions)
+        if not self.first <= expected <= end:
             raise StorageError(f"entry {expected} does not fit a log of {self.first} to {self.last}")
-        term = self.term(expected - 1) if expected > self.first or self.previous_term is not None else 0
+        if expected == end and self.run_terms:
+            term = self.run_terms[-1]
+        else:
+            term = self.term(expected - 1) if expected > self.first or self.previous_term is not None else 0
         for entry in entries:
             if entry.index != expected:
                 raise StorageError(f"entry {entry.index} where {expected} was due")
@@ -106,6 +111,19 @@ class LogIndex:
             self.run_starts.append(self.first + len(self.positions))
         self.sizes.append(size)
         self.positions.append(at)
+
+    def extend(self, staged: Sequence[tuple[Entry, int]]) -> None:
+        """Add entries, each with its position, that follow the last."""
+        terms, sizes, positions = self.run_terms, self.sizes, self.positions
+        for entry, at in staged:
+            term = entry.term
+            if not terms or terms[-1] != term:
+                terms.append(term)
+                self.run_starts.append(self.first + len(positions))
+            sizes.append(len(entry.payload))
+            positions.append(at)
+            if entry.kind == _CONFIGURATION:
+                self.configurations.append(entry)
 
     def before(self, index: int) -> LogIndex:
         """A copy without the entries from `index` on."""

@@ -79,7 +79,7 @@ def encode(
     """(header, `body`): the record is the header and the payload; `body` is the next record's `previous`."""
     fields = _FIELDS.pack(previous, len(payload), MAGIC, kind, 0, term, index, durable)
     head = crc32(fields, salt)
-    body = checksum(payload, head)
+    body = crc32(payload, head) if len(payload) <= _QUIET_CRC else checksum(payload, head)
     return _CHECKS.pack(head, body) + fields, body
 
 

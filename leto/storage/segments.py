@@ -168,11 +168,8 @@ class Segment:
     def sequence(self) -> int:
         return self.header.sequence
 
-    def has_room(self, payload_bytes: int) -> bool:
-        return not self.count or self.end + records.HEADER_BYTES + payload_bytes <= self.limit
-
-    def append(self, buffers: list[bytes], size: int) -> None:
-        """Write `size` bytes of records at the end, not durable yet."""
+    def append(self, buffers: list[bytes], size: int, count: int, last_crc: int) -> None:
+        """Write `count` records, `size` bytes together, at the end, not durable yet. `last_crc`: `body` of the last."""
         end = self.end + size
         parts: Sequence[bytes | memoryview] = [b"".join(buffers)] if size <= PADDED_WRITE else buffers
         zeroed = self.zeroed
@@ -182,5 +179,7 @@ class Segment:
                 zeroed = max(end, min((end // PAD + 1) * PAD, self.limit))
                 parts = [*parts, _ZEROS[: zeroed - end]]
         self.file.write_at(self.end, parts)
+        self.count += count
+        self.last_crc = last_crc
         self.end = end
         self.zeroed = zeroed

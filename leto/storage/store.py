@@ -24,7 +24,7 @@ from leto.raft.messages import Entry, HardState, SnapshotMeta
 from leto.storage import hard_state, identity, watermark
 from leto.storage.disk import Disk, File, Lock, RealDisk, Space, describe
 from leto.storage.everysec import EverySecond
-from leto.storage.faultpoints import reach
+from leto.storage.faultpoints import ARMED, reach
 from leto.storage.hard_state import HardStateFile
 from leto.storage.identity import Owner
 from leto.storage.layout import LOG, SNAPSHOTS, check_fresh, create_files, write_whole
@@ -299,22 +299,30 @@ class FileStore:
         assert log is not None and file is not None
         cuts = False
         if entries:
-            log.index.check(entries, (hard_state or self.hard_state).term)
+            index = log.index
+            index.check(entries, (hard_state or self.hard_state).term)
             first = entries[0].index
-            cuts = first <= log.index.last
-            meta = self.snapshot
+            cuts = first < index.first + len(index.positions)
+            meta = self.snapshot if cuts else None  # what a snapshot holds ends where the log does, or before
             if meta is not None and first <= meta.index:
                 raise StorageError(f"entry {first} must not replace what the snapshot at {meta.index} holds")
         try:
             if hard_state is not None:
                 self._save(file, hard_state)
             if entries:
-                reach("truncate.start" if cuts else "append.start")
+                if ARMED:
+                    reach("truncate.start" if cuts else "append.start")
                 log.append(entries)
-                reach("truncate.written" if cuts else "append.written")
+                if ARMED:
+                    reach("truncate.written" if cuts else "append.written")
             if sync:
-                self._sync_as_asked(log)
-                reach("truncate.synced" if cuts else "append.synced")
+                if log.durable != log.written:
+                    if self._fsync == "always":
+                        log.sync()
+                    elif self._every_second is not None:
+                        self._every_second.written()
+                if ARMED:
+                    reach("truncate.synced" if cuts else "append.synced")
             if entries:
                 log.publish()
             now = self._clock()
@@ -343,14 +351,6 @@ class FileStore:
             assert self._log is not None
             file.save(HardState(new.term, new.vote, min(new.commit, self._log.durable_index)))
         self.hard_state = new
-
-    def _sync_as_asked(self, log: Log) -> None:
-        if log.durable == log.written:
-            return
-        if self._fsync == "always":
-            log.sync()
-        elif self._every_second is not None:
-            self._every_second.written()
 
     def _sync_late(self) -> None:
         """everysec's sync; in its own thread if it has one."""
