@@ -51,11 +51,6 @@ def receive_read_index_reply(s: State, m: ReadIndexReply) -> None:
         s.reads.append(ReadState(asked[0], m.index, m.clock_ms))
 
 
-def repeat_deadline(s: State) -> float | None:
-    """Follower: when a forwarded read is to be asked again; None if none waits."""
-    return min(due for _, due in s.forwarded_reads.values()) if s.forwarded_reads else None
-
-
 def repeat_forwarded(s: State) -> None:
     """Ask again for those whose question or answer seems lost; a second answer is ignored."""
     for number, (context, due) in s.forwarded_reads.items():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from operator import attrgetter
+from typing import Any
 
 from leto.raft import clock, election, membership, reads
 from leto.raft.configuration import Configuration
@@ -11,19 +13,30 @@ from leto.raft.messages import SnapshotMeta
 from leto.raft.progress import Progress
 from leto.raft.state import Role, State
 
+LEADER = Role.LEADER  # asked for with each request: a look into the class takes five times as long
+
+
+def _of(name: str, doc: str = "") -> Any:
+    """A property that calls no function of Python's: these are looked at with each request."""
+    return property(attrgetter(f"_state.{name}"), doc=doc)
+
 
 class NodeView:
     """The part of leto.raft.node.Node that is looked at."""
 
     _state: State
+    term: int = _of("term")
+    role: Role = _of("role")
+    leader_id: str = _of("leader_id", '"" while unknown.')
+    commit: int = _of("commit")
+    configuration: Configuration = _of("configuration", "The one in force: the last in the log, committed or not.")
+    transferring_to: str = _of("transferring_to", 'Whom leadership is being handed to, "" for nobody.')
+    removed: bool = _of("removed", "A committed configuration no longer names this node, after one that did.")
+    uncommitted_bytes: int = _of("uncommitted_bytes", "Leader: payload of its own entries that wait for a quorum.")
 
     @property
     def id(self) -> str:
         return self._state.id
-
-    @property
-    def term(self) -> int:
-        return self._state.term
 
     @property
     def vote(self) -> str:
@@ -31,22 +44,9 @@ class NodeView:
         return self._state.vote
 
     @property
-    def role(self) -> Role:
-        return self._state.role
-
-    @property
-    def leader_id(self) -> str:
-        """ "" while unknown."""
-        return self._state.leader_id
-
-    @property
     def lease_holds(self) -> bool:
         """Whether a read is confirmed at once."""
         return reads.lease_holds(self._state)
-
-    @property
-    def commit(self) -> int:
-        return self._state.commit
 
     @property
     def applied_index(self) -> int:
@@ -64,11 +64,6 @@ class NodeView:
     @property
     def first_index(self) -> int:
         return self._state.log.first_index
-
-    @property
-    def configuration(self) -> Configuration:
-        """The one in force: the last in the log, committed or not."""
-        return self._state.configuration
 
     @property
     def configuration_index(self) -> int:
@@ -117,11 +112,6 @@ class NodeView:
         return (known.offset - s.wall) / 1000, known.trip / 2000
 
     @property
-    def transferring_to(self) -> str:
-        """Whom leadership is being handed to, "" for nobody."""
-        return self._state.transferring_to
-
-    @property
     def progress(self) -> Mapping[str, Progress]:
         """Leader: every other member's. Empty elsewhere."""
         return self._state.progress
@@ -129,33 +119,25 @@ class NodeView:
     @property
     def election_deadline(self) -> float:
         """When to tick at the latest for the next election, seconds; inf if none can be due."""
-        return election.deadline(self._state)
+        s = self._state
+        if s.role is LEADER:
+            return math.inf
+        return s.election_deadline if s.votes_itself else election.deadline(s)
 
     @property
     def heartbeat_deadline(self) -> float:
         """When to tick at the latest for a leader's heartbeat or notice, a follower's repeated question; else inf."""
         s = self._state
-        if s.role is Role.LEADER:
+        if s.role is LEADER:
             due = s.heartbeat_deadline if s.heartbeat_deadline < s.notice_at else s.notice_at
             return min(due, s.transfer_deadline) if s.transferring_to else due
-        repeat = reads.repeat_deadline(s)
-        return math.inf if repeat is None else repeat
-
-    @property
-    def removed(self) -> bool:
-        """A committed configuration no longer names this node, after one that did."""
-        return self._state.removed
+        return min(due for _, due in s.forwarded_reads.values()) if s.forwarded_reads else math.inf
 
     @property
     def member_at(self) -> int:
         """Index of the newest configuration, committed or not, that names this node; -1 if none that it knows does."""
         s = self._state
         return next((index for index, known in reversed(s.history) if s.is_named_by(known)), s.was_member_at)
-
-    @property
-    def uncommitted_bytes(self) -> int:
-        """Leader: payload of its own entries that wait for a quorum."""
-        return self._state.uncommitted_bytes
 
     @property
     def snapshot(self) -> SnapshotMeta | None:
