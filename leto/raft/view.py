@@ -16,9 +16,9 @@ from leto.raft.state import Role, State
 LEADER = Role.LEADER  # asked for with each request: a look into the class takes five times as long
 
 
-def _of(name: str, doc: str = "") -> Any:
+def _of(*names: str, doc: str = "") -> Any:
     """A property that calls no function of Python's: these are looked at with each request."""
-    return property(attrgetter(f"_state.{name}"), doc=doc)
+    return property(attrgetter(*(f"_state.{name}" for name in names)), doc=doc)
 
 
 class NodeView:
@@ -27,12 +27,19 @@ class NodeView:
     _state: State
     term: int = _of("term")
     role: Role = _of("role")
-    leader_id: str = _of("leader_id", '"" while unknown.')
+    leader_id: str = _of("leader_id", doc='"" while unknown.')
     commit: int = _of("commit")
-    configuration: Configuration = _of("configuration", "The one in force: the last in the log, committed or not.")
-    transferring_to: str = _of("transferring_to", 'Whom leadership is being handed to, "" for nobody.')
-    removed: bool = _of("removed", "A committed configuration no longer names this node, after one that did.")
-    uncommitted_bytes: int = _of("uncommitted_bytes", "Leader: payload of its own entries that wait for a quorum.")
+    configuration: Configuration = _of("configuration", doc="The one in force: the last in the log, committed or not.")
+    transferring_to: str = _of("transferring_to", doc='Whom leadership is being handed to, "" for nobody.')
+    removed: bool = _of("removed", doc="A committed configuration no longer names this node, after one that did.")
+    uncommitted_bytes: int = _of("uncommitted_bytes", doc="Leader: payload of its own entries that wait for a quorum.")
+    standing: tuple[int, str, Role, Configuration] = _of(
+        "term",
+        "leader_id",
+        "role",
+        "configuration",
+        doc='(term, leader id or "", role, configuration in force): the same objects as long as they are the same.',
+    )
 
     @property
     def id(self) -> str:
@@ -74,12 +81,6 @@ class NodeView:
         """(index of its entry, the configuration) that the state machine has come to; (0, an empty one) before the
         first, and while a leader's snapshot is being installed that holds a later one."""
         return self._state.configuration_at(self._state.applied)
-
-    @property
-    def standing(self) -> tuple[int, str, Role, Configuration]:
-        """(term, leader id or "", role, configuration in force): the same objects as long as they are the same."""
-        s = self._state
-        return s.term, s.leader_id, s.role, s.configuration
 
     @property
     def clock_ms(self) -> int:

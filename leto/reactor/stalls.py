@@ -258,7 +258,7 @@ class WatchedPoller:
         self._poller = poller
 
     def poll(self, timeout: float = -1, maxevents: int = -1) -> list[tuple[int, int]]:
-        """epoll.poll, without the event of the meter's `sockets`. From its answer to its next call an iteration lasts."""
+        """epoll.poll, without the event of the meter's `sockets`. What follows up to the next call is an iteration."""
         seconds, meter = self._seconds, self._meter
         entered = seconds()
         cpu = self._thread_time()

@@ -19,7 +19,7 @@ from twisted.internet.epollreactor import EPollReactor
 from leto.clients.protocol import RespFactory
 from leto.commands import CONNECTION
 from leto.config import Address, Config
-from leto.interfaces import Identity
+from leto.interfaces.store import Identity
 from leto.keyspace.machine import Machine, understood
 from leto.peer.transport import TcpTransport
 from leto.raft.configuration import Configuration, Member, encode
@@ -28,6 +28,7 @@ from leto.reactor.listening import Listener
 from leto.reactor.sockets import SocketReaders, Waker
 from leto.reactor.stalls import StallMeter
 from leto.replica import Replica
+from leto.replica.surroundings import Disk, Endings, Surroundings
 from leto.storage.flush import AdaptiveFlusher, ThreadFlusher
 from leto.storage.store import FileStore
 
@@ -96,19 +97,12 @@ class Peer:
             readers=readers,
         )
         self.replica = Replica(
-            self.reactor,
             config,
-            store,
-            self._flusher,
-            self._snapshots,
+            Disk(store, self._flusher, self._snapshots),
             Machine(random=source.random),
             self._transport,
-            wall_clock=time.wall,
-            random=source.random,
-            on_fatal=_fail,
-            on_removed=_fail,
-            soon=readers.soon,
-            meter=self.meter,
+            Surroundings(self.reactor, random=source.random, wall_clock=time.wall, soon=readers.soon, meter=self.meter),
+            Endings(_fail, _fail),
         )
         self._factory = RespFactory(
             self.replica,
@@ -121,7 +115,7 @@ class Peer:
             meter=self.meter,
         )
         self.meter.watch(self.reactor)
-        self._transport.start(self.replica)
+        self._transport.start(self.replica.listener)
         self._transport.listen(self.peers)
         self.replica.start()
         self.clients.serve(self.reactor, self._factory, after=self.peers)
@@ -146,6 +140,16 @@ class Peer:
             self.turn()
         self._waker.close()
         self._store.close()
+        self._close_descriptors()
+
+    def _close_descriptors(self) -> None:
+        """What would else be closed in the midst of another test, which counts them."""
+        reactor, readers = self.reactor, self._factory.state.readers
+        for waker in reactor._internalReaders:
+            waker.connectionLost(None)
+        reactor._poller.close()
+        readers._poll.close()
+        readers._reactor._poll.close()
 
 
 def _fail(reason: str) -> None:

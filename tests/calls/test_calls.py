@@ -21,7 +21,7 @@ BOUNDS: dict[tuple[str, str], dict[str, int]] = {
     ("GET", "leader"): {"raft": 57, "peer": 9, "storage": 0, "reactor": 14, "twisted": 15},
     ("GET", "follower"): {"raft": 19, "peer": 9, "storage": 0, "reactor": 6, "twisted": 5},
 }
-SYNCED, ANSWERED = 21, 67  # SET: from fdatasync to the acknowledgement's sending, and from that to the client's reply
+SYNCED, ANSWERED = 21, 59  # SET: from fdatasync to the acknowledgement's sending, and from that to the client's reply
 
 
 @pytest.fixture(scope="module")
