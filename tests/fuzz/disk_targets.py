@@ -10,11 +10,14 @@ from zlib import crc32
 
 from leto.errors import CorruptStorage, StorageError
 from leto.keyspace.machine import Machine
+from leto.keyspace.snapshot import LEVELS
 from leto.storage import hard_state, identity, records, watermark
 from leto.storage.segments import HEADER_BYTES, decode_header, scan
 from leto.storage.snapshot_file import SnapshotReader, keep_whole_frames, read_header
 from leto.twins.disk import SimulatedDisk
 from tests.fuzz.source import Source
+from tests.keyspace.tally import COMMANDS
+from tests.keyspace.tiny import tiny_parts
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "storage"))
 from directories import HARD_STATE, IDENTITY_FILE, WATERMARK, changed, log_of, open_store
@@ -157,8 +160,10 @@ def snapshot(data: bytes) -> None:
 
 
 def keyspace_snapshot(data: bytes) -> None:
-    """Any bytes as the state in a snapshot: loaded, or refused with the old state left as it was."""
+    """Any bytes as the state in a snapshot: refused with the old state left as it was, or loaded, and then what is
+    written of it loads as well."""
     machine = Machine(random=lambda: 0.5)
+    machine.level = max(LEVELS.values())
     source = Source(data)
     index = source.byte()
     content = source.rest()
@@ -168,6 +173,17 @@ def keyspace_snapshot(data: bytes) -> None:
         machine.restore([content[:at], content[at:]], index)
     except CorruptStorage:
         assert machine.database is before and machine.applied == 0
+        return
+    again = Machine(random=lambda: 0.5)
+    again.restore([_written(machine)], index)
+    assert again.digest() == machine.digest()
+
+
+def _written(machine: Machine) -> bytes:
+    writer = machine.snapshot()
+    whole = b"".join(iter(lambda: writer.next_slice(1 << 20), b""))
+    writer.close()
+    return whole
 
 
 def snapshot_seeds() -> list[bytes]:
@@ -190,16 +206,18 @@ def keyspace_seeds() -> list[bytes]:
     from leto.raft.messages import Entry, EntryKind
     from leto.resp.codec import pack
 
-    machine = Machine(random=lambda: 0.5)
-    for index, words in enumerate((b"SET a 1", b"SET b x PX 99999", b"APPEND b y", b"DEL a", b"SET c 12345"), 1):
-        payload = batch.encode(1000 + index, 1, pack(tuple(words.split())))
-        machine.apply(Entry(index, 1, int(EntryKind.COMMAND), payload))
-    writer = machine.snapshot()
-    whole = b""
-    while piece := writer.next_slice(1 << 20):
-        whole += piece
-    writer.close()
-    return [bytes([5]) + whole, bytes([4]) + whole, bytes([5]) + whole[: len(whole) // 2]]
+    requests = (b"SET a 1", b"SET b x PX 99999", b"APPEND b y", b"DEL a", b"SET c 12345")
+    tallies = (b"TALLY t x y", b"TALLY u a b c d e f", b"PEXPIRE u 99999", b"SET a 1", b"DEL a")
+    wholes = []
+    for words_of, level in ((requests, 1), (requests, 2), (tallies, 2)):
+        machine = Machine(random=lambda: 0.5, commands=COMMANDS)
+        machine.level = level
+        with tiny_parts():
+            for index, words in enumerate(words_of, 1):
+                payload = batch.encode(1000 + index, 1, pack(tuple(words.split())))
+                machine.apply(Entry(index, 1, int(EntryKind.COMMAND), payload))
+        wholes.append(_written(machine))
+    return [seed for whole in wholes for seed in (b"\5" + whole, b"\4" + whole, b"\5" + whole[: len(whole) // 2])]
 
 
 EDIT_SEEDS = [

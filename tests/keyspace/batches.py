@@ -9,6 +9,7 @@ from leto.keyspace.checked import CheckedMachine
 from leto.keyspace.machine import Machine
 from leto.keyspace.snapshot import LEVELS
 from leto.raft.messages import Entry, EntryKind
+from tests.keyspace.aliases import aliases
 
 NOW = 1_700_000_000_000  # milliseconds: log time in tests
 
@@ -43,14 +44,16 @@ class Bench:
 
     def __init__(self, random=lambda: 0.5, now=NOW, commands=None, level=None, checked=True):
         """`commands`: others than Leto's; `level`: the cluster's, if not one that has types. `checked`: the
-        keyspace's invariants hold after each entry, which takes as long as it is large."""
+        keyspace's invariants hold after each entry, and no reply is part of it; that takes as long as it is
+        large."""
         self.machine = (CheckedMachine if checked else Machine)(random=random, commands=commands)
         self.machine.level = max(LEVELS.values()) if level is None else level
         self.commands = commands
+        self.checked = checked
         self.now = now
 
     def batch(self, *requests):
-        return self.machine.apply(entry(self.machine.applied + 1, *requests, time_ms=self.now))
+        return self._told(self.machine.apply(entry(self.machine.applied + 1, *requests, time_ms=self.now)))
 
     def write(self, *command):
         [reply] = self.packed(pack(command[0] if len(command) == 1 else command))
@@ -60,10 +63,16 @@ class Bench:
         """Apply requests that are packed already."""
         machine = self.machine
         payload = batch.encode(self.now, count, requests)
-        return machine.apply(Entry(machine.applied + 1, 1, EntryKind.COMMAND, payload))
+        return self._told(machine.apply(Entry(machine.applied + 1, 1, EntryKind.COMMAND, payload)))
 
     def read(self, *command):
-        return self.machine.query(words(command[0] if len(command) == 1 else command), self.now)
+        return self._told(self.machine.query(words(command[0] if len(command) == 1 else command), self.now))
+
+    def _told(self, replies):
+        """Replies, none of which holds what a later command may change."""
+        if self.checked:
+            assert aliases(replies, self.machine.database) == [], "a reply holds something of the database's"
+        return replies
 
     def wait(self, milliseconds):
         self.now += milliseconds
