@@ -16,6 +16,7 @@ from leto.errors import ProtocolError
 from leto.keyspace.replies import Error, NullArray, Push, Reply, Set, Status, Verbatim
 from leto.raft.messages import InstallSnapshot
 
+TERM_LEVEL: Final = 2  # members of this level and above take a ForwardInTerm (leto.keyspace.levels)
 Size = Annotated[int, Meta(ge=0, le=1 << 62)]
 
 
@@ -24,6 +25,15 @@ class Forward(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
 
     payload: bytes
     count: Size
+
+
+class ForwardInTerm(Forward, frozen=True, array_like=True, gc=False, tag=6):
+    """The same for the leader of that term alone: a later one answers NOT_LEADER, were it the same node. So no write is
+    appended behind one that its client sent after it, to another leader meanwhile.
+
+    For members of level TERM_LEVEL or above; others do not know it."""
+
+    term: Size
 
 
 class StatusQuery(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
@@ -92,7 +102,7 @@ class Outcome:
     DISK_FULL: Final = 6  # never appended
 
 
-Request = Forward | StatusQuery | SnapshotOffer | SnapshotChunk | SnapshotFinish
+Request = Forward | ForwardInTerm | StatusQuery | SnapshotOffer | SnapshotChunk | SnapshotFinish
 Answer = ForwardReply | StatusReply | SnapshotProgress
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -30,7 +30,7 @@ from leto.keyspace.admission import checking
 from leto.keyspace.registry import KEYSPACE
 from leto.keyspace.types.long_string import plain
 from leto.peer import requests
-from leto.peer.requests import Forward, ForwardReply, Outcome
+from leto.peer.requests import TERM_LEVEL, Forward, ForwardInTerm, ForwardReply, Outcome
 from leto.raft.node import Node
 from leto.raft.state import Role
 from leto.reactor.notices import Notices
@@ -104,9 +104,11 @@ class Forwarding:
         return Deferred.fromCoroutine(self._forward(leader_id, payload, count))
 
     async def _forward(self, leader_id: str, payload: bytes, count: int) -> list[Any]:
-        body = requests.encode(Forward(payload, count))
+        term = self._node.term
+        in_term = self._transport.level_of(leader_id) >= TERM_LEVEL
+        body = requests.encode(ForwardInTerm(payload, count, term) if in_term else Forward(payload, count))
         asked = self._transport.request(leader_id, body, self._config.write_timeout * 2)
-        self._asked[asked] = self._node.term
+        self._asked[asked] = term
         try:
             answer = requests.decode_answer(await asked)
         except NotSent as error:
@@ -181,6 +183,8 @@ class Forwarding:
         """Do the steps that are left, and write it."""
         if self._node.role is not Role.LEADER:  # never twice
             raise self._not_leader()
+        if isinstance(request, ForwardInTerm) and request.term != self._node.term:
+            raise self._not_leader()  # its client may have been answered by others since
         try:
             for _ in steps:
                 pass

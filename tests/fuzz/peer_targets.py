@@ -245,6 +245,7 @@ def _seeds_of_messages() -> list[bytes]:
     found = [encode_message(sample) for sample in samples]
     found += [
         requests.encode(requests.Forward(b"*1\r\n$4\r\nPING\r\n", 1)),
+        requests.encode(requests.ForwardInTerm(b"*1\r\n$4\r\nPING\r\n", 1, 3)),
         requests.encode(requests.StatusQuery()),
         requests.encode(requests.SnapshotChunk(1, 2, b"abc")),
         requests.encode(requests.ForwardReply(0, requests.encode_replies([b"a", 1, None, [b"x", {b"k": 2}]]))),

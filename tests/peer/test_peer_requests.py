@@ -13,6 +13,7 @@ from leto.errors import ProtocolError
 from leto.keyspace.replies import NULL_ARRAY, OK, Error, Push, Set, Status, Verbatim
 from leto.peer.requests import (
     Forward,
+    ForwardInTerm,
     ForwardReply,
     Outcome,
     SnapshotChunk,
@@ -33,6 +34,7 @@ from leto.raft.messages import InstallSnapshot, SnapshotMeta
 META = SnapshotMeta(9, 2, Configuration((Member("a", "h:1", True),)), 3)
 REQUESTS = [
     (Forward(b"*1", 1), "9301c4022a3101"),
+    (ForwardInTerm(b"*1", 1, 7), "9406c4022a310107"),
     (StatusQuery(), "9102"),
     (SnapshotOffer(InstallSnapshot("a", "b", 2, META), 100, 7), None),
     (SnapshotChunk(1, 64, b"xyz"), "94040140c40378797a"),

@@ -2,14 +2,14 @@
 
 import pytest
 
-from leto.errors import UnknownEntry
+from leto.errors import NotLeader, UnknownEntry
 from leto.keyspace import batch
 from leto.keyspace.levels import BASE
 from leto.keyspace.machine import understood
 from leto.keyspace.registry import KEYSPACE, Registry
 from leto.keyspace.replies import OK, SYNTAX_ERROR
 from leto.peer import requests
-from leto.peer.requests import Forward
+from leto.peer.requests import Forward, ForwardInTerm
 from leto.replica import forwarding
 from tests.replica.cluster import Cluster, Node, Outcome, packed
 
@@ -41,9 +41,9 @@ def restart(node: Node) -> None:
     node.start()
 
 
-def mixed() -> Cluster:
+def mixed(**options) -> Cluster:
     """Three of this version, of which all but id3 were replaced by the later one, one after another."""
-    cluster = Cluster(3)
+    cluster = Cluster(3, **options)
     for name in ("id1", "id2"):
         upgrade(cluster.nodes[name])
         restart(cluster.nodes[name])
@@ -220,3 +220,54 @@ def test_a_lone_newer_node_raises_its_level_by_itself():
     upgrade(cluster.nodes["id1"])
     restart(cluster.nodes["id1"])
     cluster.until(lambda: levels(cluster) == {2})
+
+
+def upgraded() -> Cluster:
+    """Three of the later version, at its level."""
+    cluster = mixed(on_follower="proxy")
+    upgrade(cluster.nodes["id3"])
+    restart(cluster.nodes["id3"])
+    cluster.until(lambda: levels(cluster) == {2})
+    cluster.settle()
+    return cluster
+
+
+def test_a_forwarded_write_tells_its_term_to_members_that_know_of_it_alone():
+    cluster = mixed(on_follower="proxy")
+    leading(cluster, "id1")
+    asked = []
+    cluster.network.fate = lambda sender, to, what: asked.append((to, what)) or (0.0,)
+
+    def sent() -> type:
+        """What a follower's client's write was sent to the leader as."""
+        del asked[:]
+        cluster.do("SET", "a", "1", node=cluster.followers[0])
+        (body,) = [what for to, what in asked if to == cluster.leader.name and isinstance(what, bytes)]
+        return type(requests.decode_request(body))
+
+    assert sent() is ForwardInTerm  # though the cluster is at level 1
+    leading(cluster, "id3")
+    assert sent() is Forward
+
+
+def test_a_write_that_was_forwarded_to_a_leader_of_an_earlier_term_is_not_appended_behind_later_ones():
+    """It is on its way to a leader that loses an election and wins the next, and its client's next write overtakes it,
+    by way of the leader in between."""
+    cluster = upgraded()
+    leading(cluster, "id1")
+    follower = next(node for node in cluster.followers if node.name == "id3")
+
+    def slow(sender, to, what):
+        is_forward = isinstance(what, bytes) and (sender, to) == ("id3", "id1")
+        return (3.0,) if is_forward and b"older" in what else (0.0,)
+
+    cluster.network.fate, cluster.network.ordered = slow, False
+    older = cluster.write("SET", "a", "older", node=follower)
+    leading(cluster, "id2")
+    cluster.do("SET", "a", "newer", node=follower)
+    leading(cluster, "id1")
+    assert cluster.nodes["id1"].replica.is_leader and not older.done
+    cluster.until(lambda: older.done)
+    assert isinstance(older.error, NotLeader)
+    assert cluster.get(b"a") == b"newer"
+    cluster.assert_equal_state()
