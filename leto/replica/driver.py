@@ -33,8 +33,8 @@ BRIEF_BYTES = 128 << 10  # a flush of no more may run in the reactor's thread
 class Owner(Protocol):
     """Whom the driver works for."""
 
-    def begin_turn(self, now: float) -> None:
-        """Hand the core whatever waits for it: called before each Ready is asked for."""
+    def begin_turn(self, now: float) -> bool:
+        """Hand the core whatever waits for it: called before each Ready is asked for. Whether something did."""
 
     def entry_applied(self, entry: Entry, replies: list[Any], seconds: float) -> None:
         """It was applied, in so much time."""
@@ -101,7 +101,6 @@ class Driver:
         self._to_write: list[Ready] = []
         self._in_flight: list[Ready] = []
         self._flush_started = 0.0
-        self._written_number = 0  # of the last Ready that is durable
         self._to_apply: deque[Entry] = deque()
         self._applies_later = False
         self._is_held = False  # by a read
@@ -237,19 +236,27 @@ class Driver:
         if self._tick_due:
             self._tick_due = False
             node.tick(now)
-        goes_on = True
+        goes_on = is_news = True  # something came of which the core may make a Ready
         while goes_on:
             goes_on = False
-            owner.begin_turn(now)
-            ready = node.ready(int(wall_clock() * 1000), seconds())  # in this order: see wall_ms()
-            if ready is not None:
-                number = self._written_number
-                self._process(ready)
-                if self._to_write and not self._in_flight:
-                    self._start_flush()
-                goes_on = self._written_number != number  # what is durable may commit, and lead to more
+            if owner.begin_turn(now) or is_news:
+                is_news = False
+                ready = node.ready(int(wall_clock() * 1000), seconds())  # in this order: see wall_ms()
+                if ready is not None:
+                    flushes = self.flushes
+                    self._process(ready)
+                    if self._to_write and not self._in_flight:
+                        self._start_flush()
+                    # What was made durable meanwhile may commit, and there may be more to send; else that was all.
+                    goes_on = is_news = not self._in_flight and bool(
+                        self.flushes != flushes
+                        or ready.messages
+                        or ready.messages_after_persist
+                        or ready.snapshots_to_send
+                    )
             if self._to_apply and not self._applies_later and not self._is_held:
                 goes_on = self._apply(now + APPLY_SECONDS)
+                is_news = is_news or node.commit > self._machine.applied
         owner.end_turn(now)
         taken = seconds() - now
         if taken > SHORT:
@@ -349,7 +356,6 @@ class Driver:
             self.turn()
 
     def _written(self, ready: Ready) -> None:
-        self._written_number = ready.number
         self._node.persisted(ready.number)
         if ready.messages_after_persist:
             self._transport.send(ready.messages_after_persist)

@@ -44,18 +44,20 @@ class Intake:
         self._timer = LazyTimer(clock, driver.turn)  # for whatever is held longest
         self.entries_proposed = 0
 
-    def begin_turn(self, now: float) -> None:
-        """Hand over what is not to be held any longer; the timer sees to the rest."""
+    def begin_turn(self, now: float) -> bool:
+        """Hand over what is not to be held any longer; the timer sees to the rest. Whether there was something."""
         node, proposals, reads = self._node, self.proposals, self.reads
         patience, read_patience = self._patience, self._read_patience
         # Where clients of both kinds ask again at once, the next one of those that wait elsewhere may come here.
         together = patience.is_worthwhile and read_patience.is_worthwhile
+        handed = False
         if proposals.gathered_requests and not self._driver.is_flushing and not node.transferring_to:
             gathered = proposals.gathered_requests
             elsewhere = reads.waiting if together else 0
             if patience.is_over(now, gathered, proposals.gathered_bytes, proposals.waiting_requests, elsewhere):
                 patience.sent(now, gathered, proposals.gathered_returning)
                 self._propose(now)
+                handed = True
             else:
                 self._timer.expect(patience.hold_until)
         if (reads.gathering is not None or reads.unasked) and node.leader_id:
@@ -66,8 +68,10 @@ class Intake:
                 read_patience.sent(now, gathered, reads.gathered_returning)
                 for context in reads.ask(now):
                     node.read(context, now)
+                handed = True
             else:
                 self._timer.expect(read_patience.hold_until)
+        return handed
 
     def _propose(self, now: float) -> None:
         node = self._node

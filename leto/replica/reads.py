@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
 
 from leto.errors import LetoError, NoQuorum
 from leto.interfaces.replica import ReadRequest
@@ -53,7 +52,10 @@ class Reads:
     @property
     def asked(self) -> int:
         """Reads that wait for the leader's answer."""
-        return sum([len(batch.waiting) for batch in self._asked.values()])
+        count = 0
+        for batch in self._asked.values():
+            count += len(batch.waiting)
+        return count
 
     @property
     def waiting(self) -> int:
@@ -72,18 +74,20 @@ class Reads:
         if request.returns:
             self.gathering.returning += 1
 
-    def ask(self, now: float) -> Iterator[int]:
+    def ask(self, now: float) -> list[int]:
         """The contexts to hand to the core now, one a batch."""
         batches, self.unasked = self.unasked, []
         if self.gathering is not None:
             batches.append(self.gathering)
             self.gathering = None
+        contexts = []
         for batch in batches:
             context = self._next_context
             self._next_context += 1
             batch.asked_at = now
             self._asked[context] = batch
-            yield context
+            contexts.append(context)
+        return contexts
 
     def answered(self, state: ReadState, applied: int) -> None:
         """The core's answer: serve now, once applied, or (index 0) ask again later."""

@@ -21,10 +21,8 @@ from leto.interfaces.replica import ReadRequest, ReplicaStatus, WriteRequest
 from leto.interfaces.transport import Transport
 from leto.raft.messages import SnapshotMeta
 from leto.raft.state import Role
-from leto.replica.addresses import AddressBook
 from leto.replica.clockwork import Clockwork
 from leto.replica.cluster import Cluster
-from leto.replica.compaction import Compaction
 from leto.replica.core import core_of
 from leto.replica.deferred import DeferredRead, DeferredWrite
 from leto.replica.expiry import Expiry
@@ -32,9 +30,7 @@ from leto.replica.fate import Fate
 from leto.replica.forwarding import Forwarding
 from leto.replica.intake import Intake
 from leto.replica.listener import Listener
-from leto.replica.membership import Membership
 from leto.replica.owner import DriverOwner
-from leto.replica.room import Room
 from leto.replica.status import Survey, describe
 from leto.replica.surroundings import Disk, Endings, Surroundings
 from leto.replica.upkeep import Upkeep
@@ -71,6 +67,8 @@ class Replica:
         cluster = self.cluster = Cluster(core, endings.removed)
         survey = self._survey = Survey(node, transport, self.status)
         upkeep = self.upkeep = Upkeep(core, ask=survey.status_of, room_changed=self._room_changed)
+        self.addresses, self.membership = cluster.addresses, cluster.membership
+        self.compaction, self.room = upkeep.compaction, upkeep.room
         intake = self._intake = Intake(reactor, config, node, machine, core.driver, cluster.not_leader)
         self._proposals, self._reads = intake.proposals, intake.reads
         self.forwarding = Forwarding(
@@ -140,7 +138,7 @@ class Replica:
     @property
     def is_congested(self) -> bool:
         # What a leader that was lost had gathered only waits.
-        return self._proposals.is_congested if self.is_leader else self.forwarding.is_congested
+        return self._proposals.is_congested if self.node.role is LEADER else self.forwarding.is_congested
 
     def write(self, payload: bytes, count: int) -> Deferred[list[Any]]:
         request = DeferredWrite(payload, count)
@@ -272,28 +270,6 @@ class Replica:
 
     def cluster_status(self) -> Deferred[dict[str, Any]]:
         return self._survey.cluster_status()
-
-    # its parts ---------------------------------------------------------------------------------------
-
-    @property
-    def addresses(self) -> AddressBook:
-        """Where members are dialled."""
-        return self.cluster.addresses
-
-    @property
-    def membership(self) -> Membership:
-        """Changes of members."""
-        return self.cluster.membership
-
-    @property
-    def compaction(self) -> Compaction:
-        """Snapshots of its own."""
-        return self.upkeep.compaction
-
-    @property
-    def room(self) -> Room:
-        """How much room the disks have."""
-        return self.upkeep.room
 
     def _name_leader(self, failure: Failure) -> Failure:
         """A change of members was refused here: say where to ask."""
