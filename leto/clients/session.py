@@ -148,8 +148,8 @@ class Session:
         identity.authenticated = self.reader.trusted = self.state.settings.password is None
 
     def end_of_input(self) -> None:
-        """The client closed its half: what it asked for is answered, then the connection closes. A client that waits for
-        something to happen is taken to have ended, as it is by Redis."""
+        """The client closed its half: what it asked for is answered, then the connection closes. A client that waits
+        for something to happen is taken to have ended, as it is by Redis."""
         self.queue.half_closed = True
         if self.queue.blocked == WaitingRun.reason:
             self.queue.kill()
