@@ -23,6 +23,7 @@ from leto.keyspace.levels import BASE
 from leto.keyspace.records import LAST, Records
 from leto.keyspace.replies import WRONG_TYPE, Error
 from leto.keyspace.types.long_string import LongString
+from leto.keyspace.types.parts import Part
 from leto.keyspace.types.value import (
     KEY_OFFSET,
     LONG_STRING,
@@ -357,3 +358,7 @@ class Edit(Generic[E]):
         record, observer = self._record, self._database.observer
         if record is not None and observer is not None and record.version <= observer.index:
             observer.save(self._key, record)
+
+    def discard(self, parts: list[Part]) -> None:
+        """See leto.keyspace.types.value.Change."""
+        self._database.waste.add_parts(parts)

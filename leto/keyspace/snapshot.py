@@ -170,6 +170,8 @@ class Writer:
         """Done or given up: the keyspace stops keeping old values for it."""
         self._detach()
         self._saved.clear()
+        for large in self._large:  # it may be the last to have them
+            self._database.waste.add_parts(large.parts)
         self._large.clear()
         self._tombstones = []
         self._pieces = iter(())

@@ -34,8 +34,13 @@ class Waste:
 
     def add_value(self, value: Any) -> None:
         """A value that is under no key any more. Only what is large has to wait."""
-        if isinstance(value, Value) and isinstance(content := value.content, Parts) and len(content.parts) > 1:
-            self._values.append((content.parts.copy(), 1 + content.count // len(content.parts)))
+        if isinstance(value, Value) and isinstance(value.content, Parts):
+            self.add_parts(value.content.parts.copy())
+
+    def add_parts(self, parts: list[Part]) -> None:
+        """Parts of a large value that it has no more. The list is taken over."""
+        if len(parts) > 1:
+            self._values.append((parts, len(parts[len(parts) // 2].items)))
 
     def free(self, count: int) -> None:
         """About so many objects."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from leto.keyspace.database import WORTHWHILE
 from leto.keyspace.types.crc_map import PART_ELEMENTS
 from tests.keyspace.large_values import SLICE, filled, measure
 
@@ -76,3 +77,68 @@ def test_waste_of_values_is_freed_while_a_snapshot_is_taken():
         pass
     assert not bench.machine.has_waste
     assert sum(map(len, iter(lambda: writer.next_slice(SLICE), b""))) > 10 * ELEMENTS
+
+
+def freed(machine) -> int:
+    """In how many pieces of 200 objects all waste was freed."""
+    pieces = 0
+    while machine.free_waste(200):
+        pieces += 1
+    assert not machine.has_waste
+    return pieces
+
+
+@pytest.mark.parametrize("change", ["DEL k", "UNLINK k", "SET k x", "SET k x EX 100", "FLUSHALL", "COPY s k REPLACE"])
+@pytest.mark.parametrize("others", [0, WORTHWHILE])
+def test_a_large_value_that_goes_is_freed_in_pieces(change, others):
+    bench = filled(ELEMENTS)
+    bench.batch("SET s 1", *(f"SET other:{number} v" for number in range(others)))
+    bench.write(change)
+    assert freed(bench.machine) >= ELEMENTS / PART_ELEMENTS
+
+
+def test_an_expired_large_value_is_freed_in_pieces():
+    bench = filled(ELEMENTS)
+    bench.write("PEXPIRE k 5")
+    bench.wait(6)
+    bench.packed(bench.machine.expired(bench.now, 10))
+    assert freed(bench.machine) >= ELEMENTS / PART_ELEMENTS
+
+
+@pytest.mark.parametrize("change", ["RENAME k j", "EXPIRE k 100", "PERSIST k", "TALLY k field:1x", "COPY k j"])
+def test_a_large_value_that_stays_is_no_waste(change):
+    bench = filled(ELEMENTS)
+    bench.write(change)
+    assert not bench.machine.has_waste
+
+
+def test_a_large_value_is_written_once_whatever_changes_while_it_is_written():
+    bench = filled(ELEMENTS)
+    quiet = bench.machine.snapshot()
+    expected = sum(map(len, iter(lambda: quiet.next_slice(SLICE), b"")))
+    quiet.close()
+    writer = bench.machine.snapshot()
+    total = len(writer.next_slice(SLICE)) + len(writer.next_slice(SLICE))
+    bench.write("TALLYSET k field:1 x")
+    total += sum(map(len, iter(lambda: writer.next_slice(SLICE), b"")))
+    assert total == expected
+
+
+def test_of_a_keyspace_that_is_emptied_a_large_value_is_freed_in_pieces_too():
+    pieces = []
+    for elements in (1, ELEMENTS):
+        bench = filled(elements)
+        bench.batch(*(f"SET other:{number} v" for number in range(WORTHWHILE)))
+        bench.write("FLUSHALL")
+        pieces.append(freed(bench.machine))
+    assert pieces[1] - pieces[0] >= ELEMENTS / PART_ELEMENTS
+
+
+def test_what_a_snapshot_that_is_given_up_was_the_last_to_hold_is_freed_in_pieces():
+    bench = filled(ELEMENTS)
+    writer = bench.machine.snapshot()
+    writer.next_slice(SLICE)
+    bench.write("DEL k")
+    freed(bench.machine)
+    writer.close()
+    assert freed(bench.machine) > ELEMENTS / PART_ELEMENTS / 2

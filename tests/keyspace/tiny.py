@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from leto.keyspace.types import crc_map
+from leto.keyspace.types import blocks, crc_map
 
 
 @contextmanager
 def tiny_parts() -> Iterator[None]:
     """Small: 2 elements; a part: 4."""
-    with patch.multiple(crc_map, SMALL_ELEMENTS=2, PART_ELEMENTS=4, FEW_ELEMENTS=2):
+    limits = {"SMALL_ELEMENTS": 2, "PART_ELEMENTS": 4, "FEW_ELEMENTS": 2}
+    with patch.multiple(crc_map, **limits), patch.multiple(blocks, **limits):
         yield

@@ -38,6 +38,9 @@ class Change(Protocol):
     def begin(self) -> None:
         """The value changes now: whoever needs it as it was is told."""
 
+    def discard(self, parts: list[Part]) -> None:
+        """Free these, which the value has no more, in pieces."""
+
 
 class Value(msgspec.Struct, gc=False, eq=False):
     """A value that is not a string: what the database, its snapshots and the commands on any key ask of it.
