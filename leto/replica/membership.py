@@ -40,8 +40,9 @@ def in_words(member: Member) -> str:
 class Membership:
     """One change at a time: the others wait for it, for at most the write timeout.
 
-    `propose` appends a target configuration and gives (index, term); `node` is asked for what is in force, `meet` (of
-    leto.interfaces.transport.Transport) whether a node is where it says.
+    `node` says what is in force and is given what is wanted, `wake` has the driver see to it, `meet` (of
+    leto.interfaces.transport.Transport) tells whether a node is where it says. `waiting` are the changes that were
+    appended and are not known to be committed.
     """
 
     def __init__(self, clock: Any, config: Config, node: Node, wake: Callable[[], None], meet: Meet) -> None:

@@ -83,7 +83,6 @@ class Streams:
         source = self._store.open_snapshot() if message.to not in self._streams else None
         if source is None:
             node.snapshot_sent(message.to, message.meta.index, False, self._clock.seconds())
-            self._driver.schedule()
             return
         self._forget_end(message.to)
         sent = msgspec.structs.replace(message, meta=source.meta)
