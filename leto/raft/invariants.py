@@ -42,7 +42,7 @@ def _check_indexes(s: State) -> None:
         _broken(s, f"applied {s.applied} <= handed out {s.applying} <= commit {s.commit} <= last {log.last_index}")
     if not (log.persisted <= log.handed <= log.last_index):
         _broken(s, f"persisted {log.persisted} <= being written {log.handed} <= last {log.last_index}")
-    installing = s.writes.installing or s.snapshot_to_install is not None
+    installing = s.writes.snapshots > 0 or s.snapshot_to_install is not None
     if log.first_index > log.last_index + 1:
         _broken(s, f"the log {log.first_index}..{log.last_index} begins behind its end")
     if not (installing or log.persisted >= log.first_index - 1):
@@ -65,7 +65,7 @@ def _check_indexes(s: State) -> None:
 
 def _check_log(s: State) -> None:
     log = s.log
-    tail, offset = log.tail(), log.offset
+    tail, offset = log.tail, log.offset
     if offset + len(tail) != log.last_index + 1:
         _broken(s, f"{len(tail)} entries in memory from {offset} to {log.last_index}")
     if not (offset <= log.persisted + 1 or offset == log.first_index):
@@ -94,7 +94,7 @@ def _check_configurations(s: State) -> None:
             _broken(s, f"the configuration at {index} has no voter")
         before = index
         if index >= s.log.offset:
-            entry = s.log.tail()[index - s.log.offset]
+            entry = s.log.tail[index - s.log.offset]
             if entry.kind != EntryKind.CONFIGURATION:
                 _broken(s, f"entry {index} is no configuration")
             if _decoded(entry.payload) != configuration:
@@ -104,7 +104,7 @@ def _check_configurations(s: State) -> None:
     uncommitted = sum(1 for index, _ in s.history if index > s.commit)
     if s.role is Role.LEADER and uncommitted > 1 and s.commit >= s.term_start:
         _broken(s, f"{uncommitted} configuration changes in flight")
-    for entry in s.log.tail()[-RECENT:]:
+    for entry in s.log.tail[-RECENT:]:
         if entry.kind != EntryKind.CONFIGURATION or entry.index <= s.applied:
             continue
         if not any(at == entry.index for at, _ in s.history):

@@ -23,21 +23,21 @@ class Log:
 
     __slots__ = (
         "_before_term",
-        "_bytes",
-        "_cache_bytes",
-        "_offset",
         "_reader",
-        "_tail",
+        "bytes",
+        "cache_bytes",
         "first_index",
         "handed",
         "last_index",
         "last_term",
+        "offset",
         "persisted",
+        "tail",
     )
 
     def __init__(self, reader: LogReader, snapshot_index: int, snapshot_term: int, cache_bytes: int) -> None:
         self._reader = reader
-        self._cache_bytes = cache_bytes
+        self.cache_bytes = cache_bytes
         self.first_index = reader.first_index
         self.last_index = reader.last_index
         self._before_term: int | None = None  # term of the entry before first_index, where known
@@ -46,9 +46,9 @@ class Log:
             self._before_term = snapshot_term
         else:
             self._before_term = self._ask_term(before)
-        self._offset = self.last_index + 1
-        self._tail: list[Entry] = []
-        self._bytes = 0
+        self.offset = self.last_index + 1  # index of the first entry in memory; last_index + 1 if there is none
+        self.tail: list[Entry] = []  # the entries in memory; they change here and in lanes alone
+        self.bytes = 0  # that they take, about
         self.last_term = self.term(self.last_index)
         self.persisted = self.last_index  # durable at this node, and no write under way touches it
         self.handed = self.last_index  # given out in Readys to be written
@@ -57,10 +57,10 @@ class Log:
 
     def term(self, index: int) -> int:
         """Term of the entry at `index` (0 at 0). Raises Compacted, Unavailable."""
-        if index >= self._offset:
+        if index >= self.offset:
             if index > self.last_index:
                 raise Unavailable(f"index {index} is beyond the log's end at {self.last_index}")
-            return self._tail[index - self._offset].term
+            return self.tail[index - self.offset].term
         if index < self.first_index:
             if index == self.first_index - 1 and self._before_term is not None:
                 return self._before_term
@@ -76,9 +76,9 @@ class Log:
 
     def slice(self, low: int, high: int, max_bytes: int) -> Sequence[Entry]:
         """Entries low <= index < high: at least one, then as many as fit max_bytes of payload. Raises Compacted."""
-        offset = self._offset
+        offset = self.offset
         if low >= offset:
-            tail = self._tail
+            tail = self.tail
             if high - low == 1:
                 return (tail[low - offset],)
             size = 0
@@ -91,15 +91,6 @@ class Log:
         if low < self.first_index:
             raise Compacted(f"index {low} was compacted; the log starts at {self.first_index}")
         return self._reader.entries(low, min(high, offset), max_bytes)
-
-    def tail(self) -> Sequence[Entry]:
-        """The entries in memory (read only)."""
-        return self._tail
-
-    @property
-    def offset(self) -> int:
-        """Index of the first entry in memory; last_index + 1 if there is none."""
-        return self._offset
 
     def last_index_at_most(self, term: int, low: int, high: int) -> int:
         """Largest index in low..high whose term is <= `term`, or low - 1; by bisection, as terms never fall.
@@ -120,22 +111,22 @@ class Log:
 
     def append(self, entry: Entry) -> None:
         """The entry after last_index."""
-        self._tail.append(entry)
+        self.tail.append(entry)
         self.last_index = entry.index
         self.last_term = entry.term
-        self._bytes += len(entry.payload) + ENTRY_OVERHEAD
+        self.bytes += len(entry.payload) + ENTRY_OVERHEAD
 
     def truncate(self, index: int) -> None:
         """Drop the entries from `index` on; what the disk holds of them counts no more."""
-        offset = self._offset
+        offset = self.offset
         if index > offset:
-            dropped = self._tail[index - offset :]
-            del self._tail[index - offset :]
-            self._bytes -= sum(len(e.payload) + ENTRY_OVERHEAD for e in dropped)
+            dropped = self.tail[index - offset :]
+            del self.tail[index - offset :]
+            self.bytes -= sum(len(e.payload) + ENTRY_OVERHEAD for e in dropped)
         else:
-            self._tail.clear()
-            self._bytes = 0
-            self._offset = index
+            self.tail.clear()
+            self.bytes = 0
+            self.offset = index
         self.last_index = index - 1
         self.last_term = self.term(index - 1)
         if self.handed >= index:
@@ -145,9 +136,9 @@ class Log:
 
     def take_unwritten(self) -> list[Entry]:
         """The entries that no Ready has handed out yet; they count as handed out from now on."""
-        start = self.handed + 1 - self._offset
+        start = self.handed + 1 - self.offset
         self.handed = self.last_index
-        return self._tail[start:]
+        return self.tail[start:]
 
     def restore(self, index: int, term: int, agreed: int) -> bool:
         """The log now begins behind a snapshot of everything up to `index`, whose last entry has `term`.
@@ -158,9 +149,9 @@ class Log:
         """
         kept = index <= self.last_index and self.term_or_none(index) == term
         if not kept:
-            self._tail.clear()
-            self._bytes = 0
-            self._offset = index + 1
+            self.tail.clear()
+            self.bytes = 0
+            self.offset = index + 1
             self.last_index = index
             self.last_term = term
             self.persisted = min(self.persisted, agreed)
@@ -181,41 +172,39 @@ class Log:
         term: int | None
         if first_index - 1 == snapshot_index:
             term = snapshot_term
-        elif first_index - 1 >= self._offset:
-            term = self._tail[first_index - 1 - self._offset].term
+        elif first_index - 1 >= self.offset:
+            term = self.tail[first_index - 1 - self.offset].term
         else:
             term = self._ask_term(first_index - 1)
         self._drop_head(first_index - 1)
         self.first_index = first_index
         self._before_term = term
-        if self._offset < first_index:
-            self._offset = first_index
+        if self.offset < first_index:
+            self.offset = first_index
 
     def evict(self, limit: int) -> None:
         """Forget the oldest entries in memory while they exceed the cache, none above `limit` nor undurable."""
-        if self._bytes <= self._cache_bytes:
-            return
         limit = min(limit, self.persisted)
-        goal = self._cache_bytes - (self._cache_bytes >> 3)  # some more, so that the list moves seldom
+        goal = self.cache_bytes - (self.cache_bytes >> 3)  # some more, so that the list moves seldom
         count = 0
-        size = self._bytes
-        for entry in self._tail:
+        size = self.bytes
+        for entry in self.tail:
             if entry.index > limit or size <= goal:
                 break
             size -= len(entry.payload) + ENTRY_OVERHEAD
             count += 1
         if count:
-            del self._tail[:count]
-            self._offset += count
-            self._bytes = size
+            del self.tail[:count]
+            self.offset += count
+            self.bytes = size
 
     def _drop_head(self, index: int) -> None:
         """Forget the entries in memory up to and including `index`."""
-        count = min(index + 1 - self._offset, len(self._tail))
+        count = min(index + 1 - self.offset, len(self.tail))
         if count > 0:
-            self._bytes -= sum(len(e.payload) + ENTRY_OVERHEAD for e in self._tail[:count])
-            del self._tail[:count]
-            self._offset += count
+            self.bytes -= sum(len(e.payload) + ENTRY_OVERHEAD for e in self.tail[:count])
+            del self.tail[:count]
+            self.offset += count
 
     def _ask_term(self, index: int) -> int | None:
         if index == 0:

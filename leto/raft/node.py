@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable
 
 from leto.errors import NotLeader, Overloaded
-from leto.raft import clock, election, membership, reads, replication
+from leto.raft import clock, election, lanes, membership, reads, replication
 from leto.raft.configuration import Configuration
 from leto.raft.messages import (
     AppendEntries,
@@ -42,6 +42,8 @@ from leto.raft.state import Role, State
 from leto.raft.validation import check_message
 from leto.raft.view import NodeView
 
+LEADER = Role.LEADER  # a look into the class takes five times as long
+COMMAND = int(EntryKind.COMMAND)
 COMMITTED_BYTES = 512 << 10  # one Ready hands out about so much to be applied, and reads it back if it must: some ms
 COMMIT_HINT_ENTRIES = 256  # the hard state's commit hint is refreshed about so often
 
@@ -83,13 +85,20 @@ class Node(NodeView):
         Raises ProtocolError, having changed nothing, for one that no correct peer can send.
         """
         s = self._state
+        kind = type(message)
+        if kind is AppendEntries:
+            if lanes.follow(s, message, now):  # type: ignore[arg-type]
+                return True
+        elif kind is AppendEntriesReply:
+            moved = lanes.acknowledge(s, message, now)  # type: ignore[arg-type]
+            if moved is not None:
+                return moved
         check_message(s, message)
         if now > s.now:
             s.now = now
         elif now < s.now:
             self._clock_went_back()
         term = message.term
-        kind = type(message)
         if term != s.term and (not self._adopt(message) if term > s.term else not self._answer_stale(message)):
             return True
         if isinstance(message, AppendEntriesReply) and s.role is Role.LEADER and not s.settle_due:
@@ -176,11 +185,15 @@ class Node(NodeView):
         s = self._state
         if now > s.now:
             s.now = now
-        if s.role is not Role.LEADER or s.transferring_to:
+        if s.role is not LEADER or s.transferring_to:
             raise NotLeader(s.leader_id if s.leader_id != s.id and s.leader_id else None)
         if s.uncommitted_bytes and s.uncommitted_bytes + len(payload) > s.settings.max_uncommitted_bytes:
             raise Overloaded(f"{s.uncommitted_bytes} bytes wait for a quorum already")
-        return s.append_own(EntryKind.COMMAND, payload)
+        index = s.log.last_index + 1
+        s.log.append(Entry(index, s.term, COMMAND, payload))
+        s.uncommitted_bytes += len(payload)
+        s.send_due = True
+        return index
 
     def propose_configuration(self, target: Configuration, now: float) -> int:
         """Append the change towards `target` (never joint): simply where at most one voter differs, else through
@@ -253,23 +266,24 @@ class Node(NodeView):
         s = self._state
         if now is None or now < s.now:
             now = s.now
-        if s.role is Role.LEADER:
-            clock.advance(s, wall_ms, now)
-            if s.settings.lease:
-                reads.watch_clock(s)
-            if s.reads_waiting:
-                reads.begin_round(s)
-            if s.send_due:
-                replication.send_appends(s)
-        else:
-            s.wall = wall_ms - now * 1000
+        s.wall = wall_ms - now * 1000
+        if s.role is LEADER:
+            lease = s.settings.lease
+            if s.send_due or s.reads_waiting or lease:  # else nobody is told the cluster clock
+                clock.advance(s, wall_ms, now)
+                if lease:
+                    reads.watch_clock(s)
+                if s.reads_waiting:
+                    reads.begin_round(s)
+                if s.send_due and not lanes.replicate(s):
+                    replication.send_appends(s)
         log = s.log
         entries = log.take_unwritten() if log.handed < log.last_index else []
         snapshot = s.snapshot_to_install
         last = s.commit if s.commit < log.persisted else log.persisted
         committed: list[Entry] = []
         # One slice at a time: a log of gigabytes that is applied anew must not all be in memory.
-        if s.applied == s.applying < last and snapshot is None and not s.writes.installing:
+        if s.applied == s.applying < last and snapshot is None and not s.writes.snapshots:
             committed = list(log.slice(s.applying + 1, last + 1, COMMITTED_BYTES))
             s.applying = committed[-1].index
         hard_state = None
@@ -338,9 +352,10 @@ class Node(NodeView):
                 s.applied = max(s.applied, meta.index)
         if s.role is Role.CANDIDATE:
             election.own_vote_durable(s)
-        elif s.role is Role.LEADER and log.persisted > before and log.persisted > s.commit:
+        elif s.role is LEADER and log.persisted > before and log.persisted > s.commit and not lanes.advance(s):
             replication.advance_commit(s)
-        log.evict(s.applying)
+        if log.bytes > log.cache_bytes:
+            log.evict(s.applying)
         if s.settle_due:
             membership.settle(s)
 
@@ -366,7 +381,8 @@ class Node(NodeView):
 
     def clock_reached(self, time_ms: int) -> None:
         """The state machine has come to that time, by the stamps of the entries it holds."""
-        clock.heard(self._state, time_ms)
+        if time_ms > self._state.clock_ms:
+            clock.heard(self._state, time_ms)
 
     def _set_now(self, now: float) -> None:
         s = self._state

@@ -13,30 +13,28 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
+import msgspec
+
 from leto.raft.messages import HardState, SnapshotMeta
 
 
-class Write:
+class Write(msgspec.Struct):
     """One Ready that has something to write."""
 
-    __slots__ = ("hard_state", "last_index", "number", "snapshot")
-
-    def __init__(
-        self, number: int, last_index: int, hard_state: HardState | None, snapshot: SnapshotMeta | None
-    ) -> None:
-        self.number = number
-        self.last_index = last_index  # durable with it, unless truncated meanwhile; 0: nothing
-        self.hard_state = hard_state
-        self.snapshot = snapshot
+    number: int
+    last_index: int  # durable with it, unless truncated meanwhile; 0: nothing
+    hard_state: HardState | None
+    snapshot: SnapshotMeta | None
 
 
 class Writes:
     """The writes under way, oldest first."""
 
-    __slots__ = ("_under_way",)
+    __slots__ = ("_under_way", "snapshots")
 
     def __init__(self) -> None:
         self._under_way: deque[Write] = deque()
+        self.snapshots = 0  # that are being installed
 
     def __len__(self) -> int:
         return len(self._under_way)
@@ -46,6 +44,8 @@ class Writes:
 
     def add(self, number: int, last_index: int, hard_state: HardState | None, snapshot: SnapshotMeta | None) -> None:
         self._under_way.append(Write(number, last_index, hard_state, snapshot))
+        if snapshot is not None:
+            self.snapshots += 1
 
     def truncate(self, index: int) -> None:
         """The entries from `index` on were cut off in memory: no write under way makes them durable."""
@@ -58,10 +58,8 @@ class Writes:
         under_way = self._under_way
         done = []
         while under_way and under_way[0].number <= number:
-            done.append(under_way.popleft())
+            write = under_way.popleft()
+            done.append(write)
+            if write.snapshot is not None:
+                self.snapshots -= 1
         return done
-
-    @property
-    def installing(self) -> bool:
-        """Whether a snapshot is being installed."""
-        return any(write.snapshot is not None for write in self._under_way)

@@ -327,7 +327,7 @@ class State:
         ):
             self.settle_due = True
         if self.uncommitted_bytes:
-            tail, offset = self.log.tail(), self.log.offset
+            tail, offset = self.log.tail, self.log.offset
             for position in range(max(before + 1, self.term_start) - offset, index + 1 - offset):
                 self.uncommitted_bytes -= len(tail[position].payload)
 

@@ -84,7 +84,8 @@ class NodeView:
 
     @property
     def clock_ms(self) -> int:
-        """The cluster clock, milliseconds since the epoch: never behind that of any confirmed read."""
+        """The cluster clock as it was told last, milliseconds since the epoch: never behind that of any confirmed
+        read."""
         return self._state.clock_ms
 
     @property
@@ -149,7 +150,7 @@ class NodeView:
     def is_installing(self) -> bool:
         """A leader's snapshot was stepped in, and is not yet known to be durable."""
         s = self._state
-        return s.snapshot_to_install is not None or s.writes.installing
+        return s.snapshot_to_install is not None or s.writes.snapshots > 0
 
     @property
     def can_change_configuration(self) -> bool:

@@ -16,12 +16,12 @@ from tests.calls.counting import Calls, Place, count
 
 # By room: what is reached, and no slack. A room that is not named is not bound here.
 BOUNDS: dict[tuple[str, str], dict[str, int]] = {
-    ("SET", "leader"): {"replica": 51, "raft": 70, "peer": 17, "storage": 13, "reactor": 19, "twisted": 22},
-    ("SET", "follower"): {"replica": 21, "raft": 28, "peer": 9, "storage": 13, "reactor": 9, "twisted": 12},
-    ("GET", "leader"): {"replica": 42, "raft": 55, "peer": 9, "storage": 0, "reactor": 14, "twisted": 15},
-    ("GET", "follower"): {"replica": 11, "raft": 19, "peer": 9, "storage": 0, "reactor": 6, "twisted": 5},
+    ("SET", "leader"): {"replica": 51, "raft": 31, "peer": 17, "storage": 13, "reactor": 15, "twisted": 22},
+    ("SET", "follower"): {"replica": 21, "raft": 16, "peer": 9, "storage": 13, "reactor": 6, "twisted": 12},
+    ("GET", "leader"): {"replica": 42, "raft": 50, "peer": 9, "storage": 0, "reactor": 12, "twisted": 15},
+    ("GET", "follower"): {"replica": 11, "raft": 11, "peer": 9, "storage": 0, "reactor": 5, "twisted": 5},
 }
-SYNCED, ANSWERED = 21, 59  # SET: from fdatasync to the acknowledgement's sending, and from that to the client's reply
+SYNCED, ANSWERED = 15, 42  # SET: from fdatasync to the acknowledgement's sending, and from that to the client's reply
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from typing import Any
 from twisted.logger import globalLogBeginner
 
 from tests.simulation.core.plants import BUGS as CORE_BUGS
+from tests.simulation.lanes import mode_of, taken
 from tests.simulation.plan import Outcome, Plan, SimulationFailed
 from tests.simulation.whole.plants import BUGS as WHOLE_BUGS
 
@@ -26,9 +27,10 @@ def bugs_of(core: bool) -> Any:
     return CORE_BUGS if core else WHOLE_BUGS
 
 
-def run(plan: Plan, keep: int = 60, show: Callable[[str], None] | None = None) -> Outcome:
-    """Raises SimulationFailed. `keep`: how many of the last events it shows."""
-    with bugs_of(plan.core).planted(plan.bug) as run_class:
+def run(plan: Plan, keep: int = 60, show: Callable[[str], None] | None = None, mode: str = "") -> Outcome:
+    """Raises SimulationFailed. `keep`: how many of the last events it shows. `mode`: which lanes are taken (empty: as
+    the seed decides)."""
+    with bugs_of(plan.core).planted(plan.bug) as run_class, taken(mode or mode_of(plan.seed, plan.bug), plan.seed):
         outcome: Outcome = run_class(plan, keep=keep, show=show).run()
     return outcome
 

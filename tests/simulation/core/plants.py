@@ -7,7 +7,9 @@ from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
-from leto.raft import clock, election, membership, node, quorum, reads, replication
+import msgspec
+
+from leto.raft import clock, election, lanes, membership, node, quorum, reads, replication
 from leto.raft.messages import AppendEntries, AppendEntriesReply, EntryKind, RequestVoteReply, SnapshotMeta
 from leto.raft.node import Node
 from leto.raft.state import ReadRound, State
@@ -240,6 +242,76 @@ def _rounds_of_any_term(stack: ExitStack) -> None:
         return original(self, message)
 
     stack.enter_context(patch.object(Node, "_answer_stale", answer_stale))
+
+
+# in the lanes (leto.raft.lanes): all of them are taken while one of these is in -------------------------------------
+
+
+@bug("lane-acknowledges-before-durable", "acknowledges|speaks of term|an acknowledgement before the disk")
+def _lane_acknowledges_before_durable(stack: ExitStack) -> None:
+    """A follower's lane answers at once, as it does for a heartbeat."""
+    original = lanes.follow
+
+    def follow(s: State, m: Any, now: float) -> bool:
+        held = len(s.messages_after_persist)
+        if not original(s, m, now):
+            return False
+        s.messages.extend(s.messages_after_persist[held:])
+        del s.messages_after_persist[held:]
+        return True
+
+    stack.enter_context(patch.object(lanes, "follow", follow))
+
+
+@bug("lane-looks-at-no-term-before", "commits .* otherwise|contradicts the committed|log matching")
+def _lane_looks_at_no_term_before(stack: ExitStack) -> None:
+    """A follower's lane takes what begins behind its last index, of whatever term its last entry is."""
+    original = lanes.follow
+
+    def follow(s: State, m: Any, now: float) -> bool:
+        if type(m) is AppendEntries and m.prev_index == s.log.last_index and m.prev_term != s.log.last_term:
+            m = msgspec.structs.replace(m, prev_term=s.log.last_term)
+        return original(s, m, now)
+
+    stack.enter_context(patch.object(lanes, "follow", follow))
+
+
+@bug("lane-counts-the-leader-early", "durable only on|a quorum reached only")
+def _lane_counts_the_leader_early(stack: ExitStack) -> None:
+    """The lane that commits counts what the leader has in memory for durable."""
+    original = lanes.advance
+
+    def advance(s: State) -> bool:
+        with patch.object(s.log, "persisted", s.log.last_index):
+            return original(s)
+
+    stack.enter_context(patch.object(lanes, "advance", advance))
+
+
+@bug("lane-commits-an-old-term", "by counting|bytes uncommitted")
+def _lane_commits_an_old_term(stack: ExitStack) -> None:
+    """Figure 8 in the lane that commits: entries of earlier terms count by a majority."""
+    original = lanes.advance
+
+    def advance(s: State) -> bool:
+        with patch.object(s, "term_start", 0):
+            return original(s)
+
+    stack.enter_context(patch.object(lanes, "advance", advance))
+
+
+@bug("lane-believes-more-than-is-answered", "durable only on|acknowledges|a quorum reached only")
+def _lane_believes_more_than_is_answered(stack: ExitStack) -> None:
+    """The lane for answers takes what a follower has sent for what it has."""
+    original = lanes.acknowledge
+
+    def acknowledge(s: State, m: Any, now: float) -> bool | None:
+        progress = s.progress.get(m.sender)
+        if progress is not None and m.term == s.term and progress.next - 1 > m.match_index:
+            m = msgspec.structs.replace(m, match_index=progress.next - 1)
+        return original(s, m, now)
+
+    stack.enter_context(patch.object(lanes, "acknowledge", acknowledge))
 
 
 def _with_server(server: type[Server]) -> type[Simulation]:

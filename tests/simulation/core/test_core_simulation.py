@@ -7,12 +7,14 @@ from collections import Counter
 
 import pytest
 
+from tests.simulation.lanes import MODES
 from tests.simulation.plan import Plan
 from tests.simulation.runs import bugs_of, run, seeds_until_found
 
 SIZES = (3, 5, 1, 3, 2, 5, 3, 4, 7, 3)
 FOUND_WITHIN = 2000  # seeds, for every planted bug
 SLOW = {
+    "lane-looks-at-no-term-before",
     "lease-as-long-as-the-leaders-timeout",
     "lease-without-end",
     "overwritten-configuration-stays",
@@ -53,6 +55,13 @@ def test_the_same_seed_gives_the_same_trace():
     first, second = (run(Plan(7, 5, steps=2000, core=True)) for _ in range(2))
     assert first == second
     assert run(Plan(8, 5, steps=2000, core=True)).trace != first.trace
+
+
+def test_whichever_lanes_are_taken_the_trace_is_the_same():
+    """Event for event: all of them, none, some, by some nodes, or now and then."""
+    for seed in range(20, 26):
+        plan = Plan(seed, SIZES[seed % len(SIZES)], steps=800, core=True)
+        assert len({run(plan, mode=mode).trace for mode in MODES}) == 1, seed
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from tests.simulation.__main__ import main
+from tests.simulation.lanes import MODES
 from tests.simulation.plan import Plan, SimulationFailed
 from tests.simulation.runs import bugs_of, run, seeds_until_found
 from tests.simulation.whole.process import Gate
@@ -111,6 +112,12 @@ def test_the_same_seed_gives_the_same_trace():
     first, second = (run(Plan(7, 3, 1500)) for _ in range(2))
     assert first == second
     assert run(Plan(8, 3, 1500)).trace != first.trace
+
+
+def test_whichever_lanes_are_taken_the_trace_is_the_same():
+    """Event for event: all of them, none, some, by some nodes, or now and then."""
+    for seed in range(20, 23):
+        assert len({run(Plan(seed, 3, 1000), mode=mode).trace for mode in MODES}) == 1, seed
 
 
 @pytest.mark.parametrize("core", [[], ["--core"]])
