@@ -48,7 +48,7 @@ def describe(
         f" idle={int(now - last_active)} flags={flags or 'N'} db=0 sub=0 psub=0 ssub=0 multi={queued}"
         f" qbuf={queue.held + arriving} qbuf-free=0 argv-mem={reader.argument_bytes}"
         f" multi-mem={queued_bytes + watch.bytes}"
-        f" rbs=0 rbp=0 obl={output.handed} oll={len(output.blocks)} omem={output.unsent}"
+        f" rbs=0 rbp=0 obl={output.handed} oll={len(output.blocks)} omem={output.unsent + queue.pushed_bytes}"
         f" tot-mem={kept_bytes + output.handed}"
         f" events={'rw' if output.unsent else 'r'} cmd={last_command}"
         f" user={identity.user.decode('latin-1')} redir=-1"

@@ -73,6 +73,7 @@ class Flow(ABC):
         "output",
         "owner",
         "pending_bytes",
+        "pushed_bytes",
         "state",
     )
 
@@ -100,6 +101,7 @@ class Flow(ABC):
         self._held: deque[bytes | bytearray] = deque()  # what has come and is not parsed
         self.held = 0  # bytes of it
         self.is_subscribed = False  # it takes messages: its output's limits are those of Redis's class pubsub
+        self.pushed_bytes = 0  # of messages that wait for the end of the reply under way
         self.detours = False  # what comes goes there
         self._told = 0  # bytes of replies that leto.clients.memory was told of
         self._soft_timer: Any = None
@@ -184,10 +186,11 @@ class Flow(ABC):
     def mind_burden(self) -> None:
         """Look at all that the client is owed, and keeps here."""
         state, unsent = self.state, self.output.unsent
-        if unsent:
-            self._mind_unsent(unsent)
-            if not self.output.unsent:
+        if unsent or self.pushed_bytes:
+            self._mind_unsent(unsent + self.pushed_bytes)
+            if not (self.output.unsent or self.pushed_bytes):
                 return  # it was closed for it
+        # Only what waits in the output makes it full: messages leave once the reply under way has, which must go on.
         room = self._room
         if unsent > room:
             self._full = True
@@ -211,7 +214,7 @@ class Flow(ABC):
             state.pump.add(self)
 
     def _mind_unsent(self, unsent: int) -> None:
-        """Replies wait for the client."""
+        """So many bytes of replies and messages wait for the client."""
         state = self.state
         limits = self._limits
         put = unsent + self.output.taken
@@ -226,7 +229,7 @@ class Flow(ABC):
     def _soft_limit_lasted(self) -> None:
         self._soft_timer = None
         limit = self._limits.soft
-        if limit and self.output.unsent > limit:
+        if limit and self.output.unsent + self.pushed_bytes > limit:
             self._overrun_output()
 
     def _end_soft_limit(self) -> None:

@@ -109,7 +109,8 @@ class RunQueue(Flow):
         data = encode(message, self.resp3)
         if self._begun is not None:
             self._pushes.append(data)
-            self.pending_bytes += len(data)
+            self.pushed_bytes += len(data)
+            self.mind_burden()
             return
         self._send(data)
         self._mind_limits()
@@ -294,11 +295,14 @@ class RunQueue(Flow):
 
     def _with_pushes(self, data: bytes) -> bytes:
         """`data`, and what was pushed while it was made."""
-        for pushed in self._pushes:
-            self.pending_bytes -= len(pushed)
-            data += pushed
-        self._pushes.clear()
+        if self._pushes:
+            data = b"".join((data, *self._pushes))
+            self._drop_pushes()
         return data
+
+    def _drop_pushes(self) -> None:
+        self._pushes.clear()
+        self.pushed_bytes = 0
 
     def send_early(self, run: Run, data: bytes, value: bytes | None = None) -> None:
         """Part of the reply of `run`, which is being evaluated: every run before it is answered.
@@ -343,6 +347,7 @@ class RunQueue(Flow):
         """Close at once; what waits is dropped."""
         self.closing = True
         self.drop_held()
+        self._drop_pushes()
         self.output.abort()
 
     def fault(self) -> None:
@@ -364,7 +369,7 @@ class RunQueue(Flow):
             run.drop()
         self._pending.clear()
         self._unstarted.clear()
-        self._pushes.clear()
+        self._drop_pushes()
         self.reading.clear()
         self.backlog.clear()
         self._set_reading = _ignore

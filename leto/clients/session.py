@@ -114,7 +114,7 @@ class Session:
     @property
     def kept_bytes(self) -> int:
         """About what the client makes this node keep."""
-        return self.request_bytes + self.queue.output.unsent
+        return self.request_bytes + self.queue.output.unsent + self.queue.pushed_bytes
 
     def describe(self) -> str:
         """A line of CLIENT LIST."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from leto.config import OutputLimit, OutputLimits
 from leto.keyspace.replies import Push
+from leto.resp.codec import encode
 from tests.clients.conversation import Client, Node
 
 MESSAGE = Push([b"message", b"news", b"hello"])
@@ -63,7 +66,7 @@ def test_it_never_cuts_a_reply_in_two(node: Node, client: Client) -> None:
         client.session.output.resumeProducing()
         heard += client.hear()
     assert heard == b"*12\r\n" + b"".join(b"$300000\r\n%b\r\n" % v for v in values) + 2 * AS_PUSH + b"+PONG\r\n"
-    assert client.session.queue.pending_bytes == 0
+    assert client.session.queue.pending_bytes == client.session.queue.pushed_bytes == 0
 
 
 def test_it_is_sent_even_where_replies_are_not_wanted(client: Client) -> None:
@@ -91,3 +94,57 @@ def test_a_mute_subscriber_is_closed_at_the_limit_of_its_class(is_subscribed: bo
     node.clock.advance(0)
     assert client.is_closed is not survives
     assert node.state.counters.output_overruns == (not survives)
+
+
+BIG = Push([b"message", b"c", b"x" * 100_000])
+
+
+class Mute:
+    """A client that has taken a part of a reply, and takes no more of it."""
+
+    def __init__(self, **config: Any) -> None:
+        self.node = Node(**config)
+        self.client = self.node.client()
+        self.client.say(b"HELLO 3\r\n")
+        for number in range(12):
+            self.node.client().call("SET", f"k{number}", b"x" * 300_000)
+        self.client.session.queue.is_subscribed = True
+        self.client.session.output.pauseProducing()
+        self.client.send(b"MGET " + b" ".join(b"k%d" % number for number in range(12)) + b"\r\n")
+        self.node.clock.advance(0)
+
+    def push(self, times: int) -> None:
+        for _ in range(times):
+            self.client.session.push(BIG)
+        self.node.clock.advance(0)
+
+
+def test_what_waits_for_the_end_of_a_reply_counts_toward_the_hard_limit() -> None:
+    mute = Mute(client_output_limits=OutputLimits(pubsub=OutputLimit(2_000_000, 0, 0)))
+    mute.push(15)
+    assert not mute.client.is_closed
+    mute.push(5)
+    assert mute.client.is_closed
+    assert mute.node.state.counters.output_overruns == 1
+    assert mute.client.session.kept_bytes < 10_000, "nothing of it is kept"
+
+
+def test_what_waits_for_the_end_of_a_reply_counts_toward_the_soft_limit() -> None:
+    mute = Mute(client_output_limits=OutputLimits(pubsub=OutputLimit(0, 1_000_000, 10)))
+    mute.push(15)
+    mute.node.clock.advance(9)
+    assert not mute.client.is_closed
+    mute.node.clock.advance(2)
+    assert mute.client.is_closed
+
+
+def test_what_waits_for_the_end_of_a_reply_counts_toward_the_memory_of_all_clients() -> None:
+    mute = Mute(maxmemory_clients=2_000_000)
+    mute.push(15)
+    assert not mute.client.is_closed
+    session = mute.client.session
+    kept = session.output.unsent + 15 * len(encode(BIG, True))
+    assert b" omem=%d " % kept in mute.node.client().say(b"CLIENT LIST ID %d\r\n" % session.identity.id)
+    mute.push(10)
+    assert mute.client.is_closed
+    assert mute.node.state.memory.evicted == 1
