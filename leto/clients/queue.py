@@ -1,6 +1,6 @@
 """The queue of one client's runs: what may start when, and what is sent when.
 
-- Replies leave in the order of the requests: `_pending` holds the runs (leto.clients.runs), and is flushed from its
+- Replies leave in the order of the requests: `pending` holds the runs (leto.clients.runs), and is flushed from its
   head; one write to the output for all that is answered within a reactor turn.
 - Writes are handed to the replica as they come; reads wait until the writes before them are resolved, a write waits
   until the reads before it are evaluated.
@@ -43,13 +43,13 @@ class RunQueue(Flow):
     __slots__ = (
         "_flush_planned",
         "_begun",
-        "_pending",
         "_proceeding",
         "_pushes",
         "_unstarted",
         "accounts",
         "backlog",
         "compat_leto",
+        "pending",
         "prompt_until",
         "query",
         "reading",
@@ -79,7 +79,7 @@ class RunQueue(Flow):
         self.writing = 0
         self.prompt_until = 0.0  # a request that comes by then follows the last reply at once
         self.reading: deque[ReadRun | MixedRun] = deque()
-        self._pending: deque[Run] = deque()
+        self.pending: deque[Run] = deque()
         self._unstarted: deque[Run] = deque()
         self.backlog: deque[Request] = deque()  # requests behind a blocking one
         self.receiving = False  # in the middle of a chunk: all its answers leave together
@@ -93,7 +93,7 @@ class RunQueue(Flow):
         run = Run(0, b"" if self.silent else encode(reply, self.resp3))
         run.size += len(run.output or b"")
         self.pending_bytes += run.size
-        self._pending.append(run)
+        self.pending.append(run)
 
     def push(self, message: Push) -> None:
         """Send what the client did not ask for: after the replies that are made, before those to come, never inside
@@ -117,7 +117,7 @@ class RunQueue(Flow):
 
     def add(self, run: Run) -> None:
         """Queue a run, and start it if nothing is before it."""
-        pending = self._pending
+        pending = self.pending
         self.pending_bytes += run.size
         if pending:
             pending.append(run)
@@ -162,22 +162,10 @@ class RunQueue(Flow):
                 self.fault()
             finally:
                 self._proceeding = False
-        if self.blocked == "exec" and (not self._pending or self._pending[-1].output is not None):
+        if self.blocked == "exec" and (not self.pending or self.pending[-1].output is not None):
             self.owner.resume("exec")
         elif not self.receiving:
             self._flush()
-
-    def is_lone(self) -> bool:
-        """Whether one run is all that there is, under way, and the client may send more: nothing is to be done."""
-        pending = self._pending
-        return (
-            len(pending) == 1
-            and pending[0].output is None
-            and not self.closing
-            and not self.blocked
-            and self.pending_bytes <= self.state.settings.pending_bytes
-            and not (self.reading and self.reading[0].ready)
-        )
 
     @property
     def has_unstarted(self) -> bool:
@@ -219,14 +207,14 @@ class RunQueue(Flow):
 
     def has_started_writes_after(self, run: Run) -> bool:
         """Whether a write that came after `run`, which is not answered, was handed to the replica."""
-        pending = self._pending
+        pending = self.pending
         waiting = set(map(id, self._unstarted))
         later = islice(pending, pending.index(run) + 1, None)
         return any(after.is_write and id(after) not in waiting for after in later)
 
     def is_alone(self, run: Run) -> bool:
         """Whether that run, which is answered now, is all that the client waits for: its reply may be sent at once."""
-        pending = self._pending
+        pending = self.pending
         return (
             len(pending) == 1
             and pending[0] is run
@@ -238,11 +226,11 @@ class RunQueue(Flow):
 
     def is_next(self, run: Run) -> bool:
         """Whether every run before it has been sent its reply."""
-        return bool(self._pending) and self._pending[0] is run
+        return bool(self.pending) and self.pending[0] is run
 
     def answer_alone(self, run: ReadRun | WriteRun, output: bytes) -> None:
         """Send the reply of a run that is_alone(): what proceed() comes to for it."""
-        self._pending.popleft()
+        self.pending.popleft()
         self.pending_bytes -= run.size
         if not run.silent:
             self.state.counters.output_bytes += len(output)
@@ -251,7 +239,7 @@ class RunQueue(Flow):
                 self._mind_limits()
 
     def _flush(self) -> None:
-        pending = self._pending
+        pending = self.pending
         if len(pending) > 1 and pending[-1].output is None and pending[0].output is not None:
             # More is under way and may be answered in this very turn: one write for all of it.
             if not self._flush_planned:
@@ -266,7 +254,7 @@ class RunQueue(Flow):
 
     def _flush_now(self) -> None:
         self._flush_planned = False
-        pending = self._pending
+        pending = self.pending
         if pending and pending[0].output is not None:
             run = pending.popleft()
             self.pending_bytes -= run.size
@@ -309,7 +297,7 @@ class RunQueue(Flow):
 
         `value` follows `data` and is ended by CRLF. It is not copied: all clients that wait for it share it.
         """
-        pending = self._pending
+        pending = self.pending
         while pending and pending[0] is not run:
             before = pending.popleft()
             self.pending_bytes -= before.size
@@ -330,7 +318,7 @@ class RunQueue(Flow):
 
     @property
     def unanswered(self) -> bool:
-        return bool(self._pending or self.backlog or self.held)
+        return bool(self.pending or self.backlog or self.held)
 
     def end_of_input(self) -> None:
         """The client closed its half: what it asked for is answered, then the connection closes."""
@@ -365,9 +353,9 @@ class RunQueue(Flow):
         self._flush_planned = False
         self._end_soft_limit()
         self.drop_held()
-        for run in self._pending:
+        for run in self.pending:
             run.drop()
-        self._pending.clear()
+        self.pending.clear()
         self._unstarted.clear()
         self._drop_pushes()
         self.reading.clear()

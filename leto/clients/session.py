@@ -1,8 +1,6 @@
-"""One client: what it has set, and how its requests become runs (leto.clients.queue keeps their order).
+"""One client: what it has set, and what becomes of its requests.
 
-- Consecutive writes form one run, consecutive reads another.
-- On the leader a chunk in which a read precedes a write goes to the log whole, if its reads are cheap ones (flag
-  fast): they are linearizable there, and need no wait in between.
+- Those for the keyspace become runs (leto.clients.grouping), whose order leto.clients.queue keeps.
 - A connection command is carried out when its turn to be parsed comes; one whose reply takes time (a Deferred)
   holds back what follows it.
 """
@@ -19,10 +17,11 @@ from leto.clients import outcomes
 from leto.clients.accounts import Tally
 from leto.clients.describe import describe
 from leto.clients.flow import NOTABLE_BYTES
+from leto.clients.grouping import Group, runs_of
 from leto.clients.identity import Identity
 from leto.clients.output import Output
 from leto.clients.queue import RunQueue
-from leto.clients.runs import REQUEST_BYTES, LoneRead, MixedRun, ReadRun, Run, WriteRun
+from leto.clients.runs import REQUEST_BYTES, LoneRead, ReadRun, Run, WriteRun
 from leto.clients.state import ServerState
 from leto.clients.table import LOCAL, NO_REPLY, READ, WRITE, Known
 from leto.clients.transaction import ReadTransaction, Transaction, Watch, WriteTransaction
@@ -30,8 +29,7 @@ from leto.clients.turns import SLICE_SECONDS
 from leto.clients.waiting import LateRun, Task, WaitingRun
 from leto.errors import DiskFull
 from leto.keyspace.replies import QUEUED, Error, Push, Reply
-from leto.resp.codec import Request, RequestReader, pack
-from leto.resp.strict import request_bytes
+from leto.resp.codec import Request, RequestReader
 
 _NAME = itemgetter(0)
 _AT_ONCE = frozenset(("exec", "discard", "multi", "watch", "quit", "reset"))  # full names; never queued by MULTI
@@ -150,11 +148,10 @@ class Session:
     def end_of_input(self) -> None:
         """The client closed its half: what it asked for is answered, then the connection closes. A client that waits
         for something to happen is taken to have ended, as it is by Redis."""
-        self.queue.half_closed = True
         if self.queue.blocked == WaitingRun.reason:
             self.queue.kill()
         else:
-            self.queue.proceed()
+            self.queue.end_of_input()
 
     def push(self, message: Push) -> None:
         """Send what the client did not ask for: see RunQueue.push()."""
@@ -204,8 +201,16 @@ class Session:
             queue.receiving = False
         if reader.error is not None and not queue.closing:
             self.refuse_protocol(reader.error)
-        if queue.is_lone():
-            return
+        pending = queue.pending
+        if (
+            len(pending) == 1
+            and pending[0].output is None
+            and not queue.closing
+            and not queue.blocked
+            and queue.pending_bytes <= state.settings.pending_bytes
+            and not (queue.reading and queue.reading[0].ready)
+        ):
+            return  # one run is all that there is, it is under way, and the client may send more: nothing is to be done
         if queue.pending_bytes > NOTABLE_BYTES:
             state.memory.keeps_requests(self)
         queue.proceed()
@@ -396,30 +401,16 @@ class Session:
         """A connection command that EXEC has come to."""
         return known.at_exec(self, argv)
 
-    def _submit(self, group: Sequence[tuple[Request, Known]]) -> None:
-        """Form runs of keyspace commands: see the rules above."""
+    def _submit(self, group: Group) -> None:
+        """Queue the runs of keyspace commands (leto.clients.grouping)."""
         refusal = self.state.replica.growth_refusal
         if refusal and any(known.may_grow for _, known in group):
             self._submit_without_growth(group, refusal)
             return
-        if not group:
-            return
-        kinds = [known.kind for _, known in group]
-        if READ in kinds and WRITE in kinds:
-            first_read = kinds.index(READ)
-            last_write = len(kinds) - 1 - kinds[::-1].index(WRITE)
-            cheap = all(known.fast for _, known in group if known.kind == READ)
-            if first_read < last_write and cheap and self.state.replica.is_leader:
-                self.queue.add(self._write_run(group, MixedRun))
-                return
-        start = 0
-        for end in range(1, len(group) + 1):
-            if end == len(group) or kinds[end] != kinds[start]:
-                part = group[start:end]
-                self.queue.add(self._write_run(part, WriteRun) if kinds[start] == WRITE else self._read_run(part))
-                start = end
+        for run in runs_of(self.queue, group):
+            self.queue.add(run)
 
-    def _submit_without_growth(self, group: Sequence[tuple[Request, Known]], refusal: str) -> None:
+    def _submit_without_growth(self, group: Group, refusal: str) -> None:
         """Too little room is left on the disks: what may add data is refused, each by itself."""
         start = 0
         for end, (_, known) in enumerate(group):
@@ -431,14 +422,6 @@ class Session:
                 self.state.counters.count_error(error)
                 self.queue.answer(error)
         self._submit(group[start:])
-
-    def _write_run(self, group: Sequence[tuple[Request, Known]], kind: type[WriteRun]) -> WriteRun:
-        commands = [argv for argv, _ in group]
-        return kind(self.queue, commands, b"".join(map(pack, commands)), _tally(group))
-
-    def _read_run(self, group: Sequence[tuple[Request, Known]]) -> ReadRun:
-        commands = [argv for argv, _ in group]
-        return ReadRun(self.queue, commands, sum(map(request_bytes, commands)), _tally(group))
 
     def resume(self, reason: str) -> None:
         """The "pause" is over, the "task" or the "exec" done, the next "turn" come: go on with what waited."""
@@ -454,7 +437,3 @@ class Session:
                 self.queue.mind_burden()
                 return
         self.queue.proceed()
-
-
-def _tally(group: Sequence[tuple[Request, Known]]) -> Tally:
-    return list(Counter(known for _, known in group).items())
