@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any, Final
 
 from leto.interfaces.replica import Replica
-from leto.keyspace.replies import Reply, Set
+from leto.keyspace.replies import Error, NullArray, Reply, Set, Status
 from leto.keyspace.steps import Steps
 from leto.keyspace.types.long_string import LongString
 from leto.resp.codec import encode
@@ -139,4 +139,4 @@ def encode_in_pieces(reply: Reply, resp3: bool) -> Iterator[bytes]:
         yield b"".join(parts)
 
 
-_SHORT: Final = frozenset((int, type(None), bool, float))
+_SHORT: Final = frozenset((int, type(None), bool, float, Status, Error, NullArray))

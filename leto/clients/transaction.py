@@ -166,13 +166,11 @@ class _Answering:
                 if data is None:
                     self._run.ended(b"".join(self._parts))
                     break
-                if self._run.silent:
-                    continue
-                if client.is_next(self._run):
-                    client.send_early(self._run, b"".join((*self._parts, data)))
-                    self._parts.clear()
-                else:
+                if data and not self._run.silent:
                     self._parts.append(data)
+                    if client.is_next(self._run):
+                        client.send_early(self._run, b"".join(self._parts))
+                        self._parts.clear()
                 if seconds() - began > SLICE_SECONDS:
                     turns.wait(self)
                     break

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leto.clients.long import MANY, encode_in_pieces
+from leto.clients.long import MANY, LongReply, encode_in_pieces
 from leto.clients.turns import SLICE_SECONDS, Turns
 from leto.keyspace import glob, steps
 from leto.keyspace.database import Database
@@ -115,6 +115,40 @@ def test_a_long_read_takes_turns_and_tells_of_one_instant(node: Node, monkeypatc
         assert reply == [[b"%d" % i for i in range(KEYS)], b"PONG"]
     else:
         assert reply == expected
+
+
+def test_short_elements_of_a_long_reply_leave_together(node: Node) -> None:
+    client = node.client()
+    client.say(pack((b"MULTI",)) + pack((b"SET", b"a", b"1")) * 4 * MANY)
+    client.wire.writes = 0
+    client.send(pack((b"EXEC",)))
+    heard = b""
+    for _ in range(40):
+        heard += client.hear()
+    assert heard == b"*%d\r\n" % (4 * MANY) + b"+OK\r\n" * 4 * MANY
+    assert client.wire.writes <= 6
+
+
+def test_a_long_transaction_takes_turns_though_its_replies_are_not_wanted(node: Node, monkeypatch: Any) -> None:
+    client = node.client()
+    client.say(pack((b"CLIENT", b"REPLY", b"OFF")) + pack((b"MULTI",)) + pack((b"SET", b"a", b"1")) * 10 * MANY)
+    reactor = NextTurn()
+    node.state.turns = Turns(reactor, StallMeter())
+    step = LongReply.step
+
+    def slow(reply: LongReply) -> bytes | None:
+        node.clock.rightNow += SLICE_SECONDS / 2
+        return step(reply)
+
+    monkeypatch.setattr(LongReply, "step", slow)
+    client.send(pack((b"EXEC",)))
+    turns = 0
+    while client.session.unanswered:
+        reactor.turn()
+        turns += 1
+        assert turns < 100, "it is never answered"
+    assert turns > 3
+    assert client.hear() == b""
 
 
 def test_a_client_that_leaves_holds_nothing(node: Node, monkeypatch: Any) -> None:
