@@ -6,7 +6,7 @@ See https://redis.io/commands/latency/ and https://redis.io/commands/memory/.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
@@ -14,7 +14,6 @@ from leto.clients.table import F, command, container
 from leto.commands.info import peak_bytes, resident_bytes
 from leto.keyspace.numbers import parse_integer
 from leto.keyspace.replies import NOT_AN_INTEGER, SYNTAX_ERROR, Error, Reply, Verbatim
-from leto.keyspace.types.value import size
 from leto.reactor.stalls import Event
 from leto.resp.codec import Request
 
@@ -183,8 +182,7 @@ def _wrong_usage(argv: Request) -> Error | None:
 
 
 def _size_of(session: Session, key: bytes) -> int | None:
-    record = session.state.replica.machine.database.find(key)  # type: ignore[attr-defined]
-    return None if record is None else size(key, record)
+    return session.state.replica.machine.size_of(key)
 
 
 @command(
@@ -208,13 +206,8 @@ def memory_usage(session: Session, argv: Request) -> Reply | Deferred[Reply]:
     wrong = _wrong_usage(argv)
     if wrong is not None:
         return wrong
-    machine: Any = session.state.replica.machine
-
-    def look(clock_ms: int) -> Reply:
-        machine.database.now = max(clock_ms, machine.time_ms)
-        return _size_of(session, argv[2])
-
-    return session.state.replica.read().addCallback(look)
+    replica = session.state.replica
+    return replica.read().addCallback(lambda clock_ms: replica.machine.size_of(argv[2], clock_ms))
 
 
 @command(

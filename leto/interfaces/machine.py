@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from leto.raft.messages import Entry
 
 if TYPE_CHECKING:
+    from leto.keyspace.effects import Applied, Kind
     from leto.keyspace.replies import Reply
     from leto.keyspace.steps import Steps
 
@@ -37,19 +38,26 @@ class StateMachine(Protocol):
         """Seconds of each command of the transactions of the entry that was applied last, by the place of the
         transaction's reply among the entry's replies. Of the entries that hold a transaction, that is."""
 
-    def apply(self, entry: Entry) -> list[Reply]:
-        """Apply a COMMAND entry: one reply a request of the batch. Other kinds only move `applied`; reply [].
+    def apply(self, entry: Entry) -> Applied:
+        """Apply a COMMAND entry: one reply a request of the batch. Other kinds only move `applied`; no replies.
         Raises InapplicableEntry or UnknownEntry, nothing changed, for one that cannot be applied."""
 
     def skip(self, index: int) -> None:
         """Pass over the entry at `index`, which is no batch, whatever reads it."""
 
-    def begin(self, entry: Entry) -> list[Reply] | None:
+    def begin(self, entry: Entry) -> Applied | None:
         """apply(), or its first step: None if more are to come. The state is half an entry's then, which nobody may
         read; a snapshot being taken may go on."""
 
-    def go_on(self) -> list[Reply] | None:
-        """The next step of the entry that was begun: its replies after the last one."""
+    def go_on(self) -> Applied | None:
+        """The next step of the entry that was begun: what it did after the last one."""
+
+    def watch(self, what: Kind | bytes) -> None:
+        """Have effects of that kind, or the changes of that key, told from the next entry on: until unwatch() was
+        called as often. Nothing is noted of what nobody watches."""
+
+    def unwatch(self, what: Kind | bytes) -> None:
+        """See watch(). Raises KeyError for what nobody watches."""
 
     @property
     def is_whole(self) -> bool:
@@ -76,6 +84,10 @@ class StateMachine(Protocol):
 
     def expired(self, clock_ms: int, limit: int) -> bytes | None:
         """The packed internal command that deletes up to `limit` keys expired by clock_ms; None if there are none."""
+
+    def size_of(self, key: bytes, clock_ms: int | None = None) -> int | None:
+        """Estimated bytes of memory that the key takes, None when it is missing. Expiry is judged as by query();
+        without `clock_ms` as by the query before."""
 
     @property
     def key_count(self) -> int:

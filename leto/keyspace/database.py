@@ -18,6 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from leto.checksums import adler32, crc32
 from leto.keyspace.ages import Ages
 from leto.keyspace.deadlines import Deadlines
+from leto.keyspace.effects import Noting
 from leto.keyspace.index import KeyIndex
 from leto.keyspace.levels import BASE
 from leto.keyspace.records import LAST, Records
@@ -73,6 +74,7 @@ class Database:
         "index",
         "keys",
         "level",
+        "noting",
         "now",
         "observer",
         "random",
@@ -96,6 +98,7 @@ class Database:
         self.ages = Ages()
         self.random = random
         self.observer: Observer | None = None
+        self.noting: Noting | None = None  # of effects, while somebody watches
         self.waste = Waste()  # what was discarded and is still to be freed, by whoever owns the database
 
     # reading ------------------------------------------------------------------------------------
@@ -161,22 +164,24 @@ class Database:
             raise Refused(WRONG_TYPE)
         return record
 
-    def edit(self, key: bytes, type_: type[V]) -> Edit[V]:
-        """`with db.edit(key, Hash) as h:` - the value under `key`, a new one if it is missing, to be read and changed.
+    def edit(self, key: bytes, type_: type[V], event: bytes) -> Edit[V]:
+        """`with db.edit(key, Hash, b"hset") as h:` - the value under `key`, a new one if it is missing, to be read and
+        changed. `event`: what Redis's keyspace notifications call the change.
 
         All that goes with a change is done at the block's end, also of one that raises: what was changed until then
         stays changed. The expiry is kept, and the key is deleted if the value is empty. Where nothing was changed
         nothing is touched. The block neither stores nor deletes the key, nor edits it once more: RuntimeError. Raises
         Refused (WRONGTYPE) before it.
         """
-        return Edit(self, key, type_, creates=True)
+        return Edit(self, key, type_, True, event)
 
-    def edit_existing(self, key: bytes, type_: type[V]) -> Edit[V | None]:
+    def edit_existing(self, key: bytes, type_: type[V], event: bytes) -> Edit[V | None]:
         """edit() that gives None when the key is missing."""
-        return Edit(self, key, type_, creates=False)
+        return Edit(self, key, type_, False, event)
 
-    def store(self, key: bytes, value: bytes | LongString | Value, expire_at: int = 0) -> None:
-        """Set the key, its expiry included (milliseconds since the epoch; 0: none)."""
+    def store(self, key: bytes, value: bytes | LongString | Value, expire_at: int = 0, event: bytes = b"set") -> None:
+        """Set the key, its expiry included (milliseconds since the epoch; 0: none). `event`: what Redis's keyspace
+        notifications call the change."""
         if value.__class__ is bytes and not expire_at:  # content_sum() without its call: this is the hot path
             content = crc32(value) if len(value) < LONG_STRING else adler32(value)
         else:
@@ -205,6 +210,8 @@ class Database:
             self.deadlines.add(expire_at, key, self.volatile)
         else:
             shard[key] = Record(value, self.index)
+        if self.noting is not None:
+            self.noting.changed(event, key)
 
     def store_strings(self, pairs: list[bytes]) -> None:
         """store() for SETs of a key and a value: key, value, key, value, ... One by one they cost half as much again,
@@ -238,10 +245,13 @@ class Database:
         self.check_sum += total
         if new:
             self.keys.add(new)
+        if self.noting is not None:
+            self.noting.stored(pairs)
 
-    def delete(self, key: bytes, *, moves: bool = False) -> Record | None:
+    def delete(self, key: bytes, *, moves: bool = False, event: bytes = b"del") -> Record | None:
         """Delete the key, expired or not: the record that goes, None when there is none. `moves`: its value goes on
-        under another key. Else only a string may be used any more."""
+        under another key. Else only a string may be used any more. `event` as store()'s, of a key that is not
+        expired."""
         crc = crc32(key)
         old = self.data.shards[crc & LAST].pop(key, None)
         if old is None:
@@ -260,9 +270,11 @@ class Database:
         if len(tombstones) >= TOMBSTONES:
             for oldest in list(islice(tombstones, max(1, TOMBSTONES // 64))):
                 self.floor = tombstones.pop(oldest)
+        if self.noting is not None:
+            self.noting.changed(b"expired" if 0 < old.expire_at < self.now else event, key)
         return old
 
-    def _settle(self, key: bytes, record: Record | None, value: Value, delta: int) -> None:
+    def _settle(self, key: bytes, record: Record | None, value: Value, delta: int, event: bytes) -> None:
         """The value under the key, whose record was that one, has changed; `delta` is what its digest grew by. Raises
         RuntimeError if the key was stored or deleted meanwhile."""
         crc = crc32(key)
@@ -271,12 +283,19 @@ class Database:
             raise RuntimeError("a key was stored or deleted while its value was edited")
         if record is None:
             if value:
-                self.store(key, value)
+                self.store(key, value, event=event)
             return
         self.check_sum += (crc + KEY_OFFSET) * delta
         shard[key] = record_of(value, self.index, record.expire_at)
+        if self.noting is not None:
+            self.noting.changed(event, key)
         if not value:
             self.delete(key)
+
+    def note(self, event: bytes, key: bytes) -> None:
+        """Tell those who watch of one more event of a change, where Redis has several (SET with EX: set, expire)."""
+        if self.noting is not None:
+            self.noting.changed(event, key)
 
     def clear(self) -> int:
         """Delete every key: how many there were. The tombstones become the floor."""
@@ -290,6 +309,8 @@ class Database:
             self.tombstones = {}
             self.floor = self.index
             self.check_sum = 0
+            if self.noting is not None:
+                self.noting.cleared()
         return count
 
     def discard_all(self) -> None:
@@ -308,13 +329,26 @@ class Database:
 class Edit(Generic[E]):
     """Database.edit()'s block, and the account of what changes in it (leto.keyspace.types.value.Change)."""
 
-    __slots__ = ("_creates", "_database", "_key", "_record", "_type", "_value", "begun", "delta", "index", "packed")
+    __slots__ = (
+        "_creates",
+        "_database",
+        "_event",
+        "_key",
+        "_record",
+        "_type",
+        "_value",
+        "begun",
+        "delta",
+        "index",
+        "packed",
+    )
 
-    def __init__(self, database: Database, key: bytes, type_: type[Value], creates: bool) -> None:
+    def __init__(self, database: Database, key: bytes, type_: type[Value], creates: bool, event: bytes) -> None:
         self._database = database
         self._key = key
         self._type = type_
         self._creates = creates
+        self._event = event
         self._record: Record | None = None
         self._value: Value | None = None
         self.index = database.index
@@ -350,7 +384,7 @@ class Edit(Generic[E]):
         value.close()
         value.edit = None
         if self.begun:
-            database._settle(key, self._record, value, self.delta)
+            database._settle(key, self._record, value, self.delta, self._event)
 
     def begin(self) -> None:
         """See leto.keyspace.types.value.Change."""

@@ -18,12 +18,13 @@ import leto.keyspace.commands  # noqa: F401 - registers every command
 from leto.errors import InapplicableEntry, UnknownEntry
 from leto.keyspace import batch, costs, loading, snapshot
 from leto.keyspace.database import Database, Refused
+from leto.keyspace.effects import Applied, Kind, Noting
 from leto.keyspace.levels import highest
 from leto.keyspace.parsing import Request, Watched, group, grouping, parse, parse_pairs, parsing
 from leto.keyspace.registry import KEYSPACE, Command, Registry
 from leto.keyspace.replies import NULL_ARRAY, OK, Error, Reply
 from leto.keyspace.steps import LONG, Steps, exhaust, pieces, timed
-from leto.keyspace.types.value import MASK
+from leto.keyspace.types.value import MASK, size
 
 COMMAND = 1  # leto.raft.messages.EntryKind.COMMAND
 UNBOUNDED = 1 << 62
@@ -111,6 +112,7 @@ class Machine:
         self.time_ms = 0
         self._random = random
         self._draws = Draws()
+        self._noting = Noting()
         self.database = Database(random)
         self._applying: Generator[None, None, list[Reply]] | None = None  # the entry under way
         self._is_half = False  # it has begun to change the state
@@ -130,15 +132,15 @@ class Machine:
 
     # applying -----------------------------------------------------------------------------------
 
-    def apply(self, entry: LogEntry) -> list[Reply]:
+    def apply(self, entry: LogEntry) -> Applied:
         """begin(), and all the steps that follow."""
-        replies = self.begin(entry)
-        while replies is None:
-            replies = self.go_on()
-        return replies
+        applied = self.begin(entry)
+        while applied is None:
+            applied = self.go_on()
+        return applied
 
-    def begin(self, entry: LogEntry) -> list[Reply] | None:
-        """Apply a COMMAND entry: one reply a request of the batch. Other kinds only move `applied`; reply [].
+    def begin(self, entry: LogEntry) -> Applied | None:
+        """Apply a COMMAND entry: one reply a request of the batch. Other kinds only move `applied`; no replies.
         None if more is to be done than one step's work: go_on() does it, and until it is done the state is half an
         entry's, which nobody may read (`is_whole`).
 
@@ -152,7 +154,7 @@ class Machine:
             raise ValueError(f"entry {index} was applied already; the state is at {self.applied}")
         if entry.kind != COMMAND:
             self.applied = self.database.index = index
-            return []
+            return Applied([])
         payload = entry.payload
         if len(payload) >= batch.LARGE:
             self._applying = self._apply_in_steps(index, payload)
@@ -163,9 +165,7 @@ class Machine:
             self._start(index, time_ms)
             self.database.store_strings(pairs)
             self.database.random = self._random
-            self._is_half = False
-            self.applied = index
-            return [OK] * count
+            return self._ended([OK] * count)
         commands = parse(payload, count)
         if len(commands) == count:
             if not self._known.issuperset(map(_FIRST, commands)):
@@ -180,7 +180,7 @@ class Machine:
         self._start(index, time_ms)
         return self.go_on()
 
-    def _begin_commands(self, commands: list[list[bytes]]) -> list[Reply] | None:
+    def _begin_commands(self, commands: list[list[bytes]]) -> Applied | None:
         """The first step of an entry of these: most are done with it."""
         replies: list[Reply] = []
         try:
@@ -190,12 +190,10 @@ class Machine:
         if done < len(commands) or (replies and replies[-1].__class__ is Steps):
             self._applying = self._rest(commands, done, replies)
             return None
-        self._is_half = False
-        self.applied = self.database.index
-        return replies
+        return self._ended(replies)
 
-    def go_on(self) -> list[Reply] | None:
-        """The next step of the entry that was begun: its replies, or None if it takes another one."""
+    def go_on(self) -> Applied | None:
+        """The next step of the entry that was begun: what it did, or None if it takes another one."""
         db, steps = self.database, self._applying
         assert steps is not None
         if self._is_half:
@@ -204,16 +202,20 @@ class Machine:
             next(steps)
         except StopIteration as end:
             self._applying = None
-            self._is_half = False
-            self.applied = db.index
-            replies: list[Reply] = end.value
-            return replies
+            return self._ended(end.value)
         except BaseException:
             self._applying = None
             raise
         finally:
             db.random = self._random
         return None
+
+    def _ended(self, replies: list[Reply]) -> Applied:
+        """The entry is applied."""
+        db = self.database
+        self._is_half = False
+        self.applied = db.index
+        return Applied(replies) if db.noting is None else Applied(replies, db.noting.take())
 
     @property
     def is_whole(self) -> bool:
@@ -394,6 +396,21 @@ class Machine:
             work += count * len(commands[first])
         return replies
 
+    # watching -----------------------------------------------------------------------------------
+
+    def watch(self, what: Kind | bytes) -> None:
+        """Have effects of that kind, or the changes of that key, told from the next entry on: until unwatch() was
+        called as often."""
+        self._noting.watch(what)
+        self.database.noting = self._noting
+
+    def unwatch(self, what: Kind | bytes) -> None:
+        """See watch(). Raises KeyError for what nobody watches."""
+        self._noting.unwatch(what)
+        if not self._noting:
+            self._noting.take()
+            self.database.noting = None
+
     # reading ------------------------------------------------------------------------------------
 
     def query(self, command: Sequence[bytes], clock_ms: int) -> Reply:
@@ -470,6 +487,14 @@ class Machine:
         keys = self.database.deadlines.due(clock_ms, limit)
         return hiredis.pack_command((b"EXPIRED", *keys)) if keys else None  # type: ignore[arg-type]
 
+    def size_of(self, key: bytes, clock_ms: int | None = None) -> int | None:
+        """Estimated bytes of memory that the key takes, None when it is missing. Expiry is judged as by query();
+        without `clock_ms` as by the query before."""
+        if clock_ms is not None:
+            self.database.now = clock_ms if clock_ms > self.time_ms else self.time_ms
+        record = self.database.find(key)
+        return None if record is None else size(key, record)
+
     @property
     def key_count(self) -> int:
         """Keys, expired ones that are not deleted yet included."""
@@ -511,6 +536,8 @@ class Machine:
         yield  # whoever needs the old state for some steps more has it until the next one
         self.database.discard_all()
         database.waste = self.database.waste
+        self._noting.take()  # of the entry under way
+        database.noting = self.database.noting
         self.database, self.time_ms, self.applied = database, time_ms, index
         self._applying, self._is_half = None, False  # the entry under way is in the snapshot
         self._last_digest = self.digest()

@@ -20,6 +20,7 @@ from leto.errors import InapplicableEntry, ProtocolError, StorageError, UnknownE
 from leto.interfaces.machine import StateMachine
 from leto.interfaces.store import Flusher, SnapshotSource, Store
 from leto.interfaces.transport import Transport
+from leto.keyspace.effects import Applied
 from leto.raft.messages import Entry, InstallSnapshot, Message, SnapshotMeta
 from leto.raft.node import Node
 from leto.raft.ready import ReadState, Ready
@@ -36,7 +37,7 @@ class Owner(Protocol):
     def begin_turn(self, now: float) -> bool:
         """Hand the core whatever waits for it: called before each Ready is asked for. Whether something did."""
 
-    def entry_applied(self, entry: Entry, replies: list[Any], seconds: float) -> None:
+    def entry_applied(self, entry: Entry, applied: Applied, seconds: float) -> None:
         """It was applied, in so much time."""
 
     def half_applied(self, is_half: bool) -> None:
@@ -370,12 +371,12 @@ class Driver:
         while queue:
             entry = queue[0]
             try:
-                replies = self._machine.go_on() if self._is_half_applied else begin(entry)
-                if replies is None and (replies := self._go_on(until)) is None:
+                done = self._machine.go_on() if self._is_half_applied else begin(entry)
+                if done is None and (done := self._go_on(until)) is None:
                     self._applying_seconds += seconds() - started
                     break
             except InapplicableEntry as error:
-                replies = self._inapplicable(entry, error)
+                done = self._inapplicable(entry, error)
                 if self._failed:
                     return False
             queue.popleft()
@@ -384,7 +385,7 @@ class Driver:
                 self._is_half_applied = False
                 self._owner.half_applied(False)
                 started -= self._applying_seconds
-            applied(entry, replies, ended - started)
+            applied(entry, done, ended - started)
             if self._failed:
                 return False
             size += len(entry.payload)
@@ -404,20 +405,20 @@ class Driver:
         self._clock.callLater(0, self._yielded)
         return False
 
-    def _go_on(self, until: float) -> list[Any] | None:
-        """Further steps of the entry that was begun: its replies, None if others must have their turn before it is
+    def _go_on(self, until: float) -> Applied | None:
+        """Further steps of the entry that was begun: what it did, None if others must have their turn before it is
         applied as a whole."""
         seconds = self._clock.seconds
-        replies = None
-        while replies is None and seconds() <= until:
-            replies = self._machine.go_on()
-        if replies is None and not self._is_half_applied:
+        done = None
+        while done is None and seconds() <= until:
+            done = self._machine.go_on()
+        if done is None and not self._is_half_applied:
             self._is_half_applied = True
             self._applying_seconds = 0.0
             self._owner.half_applied(True)
-        return replies
+        return done
 
-    def _inapplicable(self, entry: Entry, error: InapplicableEntry) -> list[Any]:
+    def _inapplicable(self, entry: Entry, error: InapplicableEntry) -> Applied:
         """The log holds what no leader of this version appends. To pass over it silently could part the nodes."""
         if isinstance(error, UnknownEntry):
             self.fail(
@@ -436,7 +437,7 @@ class Driver:
                 f"entry {entry.index} of the log cannot be applied, by any node: {error}. To get past it start every "
                 f"member with --skip-entry {entry.index} (docs/operations.md, When it stops)"
             )
-        return []
+        return Applied([])
 
     def _yielded(self) -> None:
         # A call made here comes behind the next look at the sockets; one made while they were served came before it.

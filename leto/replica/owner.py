@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from leto.interfaces.machine import StateMachine
+from leto.keyspace.effects import EVERYTHING, NOTHING, Applied, Effects
 from leto.raft.configuration import decode
 from leto.raft.messages import Entry, EntryKind, InstallSnapshot, SnapshotMeta
 from leto.raft.node import Node
@@ -26,6 +27,7 @@ class Edges(Protocol):
 
     prompt_until: float
     on_half_applied: Callable[[bool], None]
+    on_effects: Callable[[int, Effects], None]
 
 
 class DriverOwner:
@@ -56,14 +58,16 @@ class DriverOwner:
         self._standing: tuple[Any, ...] = (-1, "", Role.FOLLOWER, None)  # the core's, then
         self.begin_turn = intake.begin_turn  # straight: it comes before each Ready
 
-    def entry_applied(self, entry: Entry, replies: list[Any], seconds: float) -> None:
+    def entry_applied(self, entry: Entry, applied: Applied, seconds: float) -> None:
         if entry.kind == CONFIGURATION:
             self._cluster.configuration_applied(entry, decode(entry.payload))
         if self._membership.waiting:
             self._membership.overtaken(entry.index, entry.term)
+        if applied.effects is not NOTHING:
+            self._edges.on_effects(entry.index, applied.effects)
         if self._proposals.waiting_requests:
             self._edges.prompt_until = self._intake.answering()
-            self._proposals.applied(entry, replies, seconds * 1e6)
+            self._proposals.applied(entry, applied.replies, seconds * 1e6)
         if self._role is LEADER:
             self._intake.writes_answered()
 
@@ -91,6 +95,7 @@ class DriverOwner:
 
     def snapshot_installed(self, meta: SnapshotMeta) -> None:
         self._upkeep.installed(meta)
+        self._edges.on_effects(meta.index, EVERYTHING)
         self._proposals.overtaken(meta.index, meta.term)
         self._membership.overtaken(meta.index, meta.term)
         self._cluster.levels.reached(meta.configuration.level, meta.configuration_index)

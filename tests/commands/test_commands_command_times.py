@@ -102,7 +102,7 @@ def test_the_transactions_of_one_entry_are_told_apart(node: Node, monkeypatch: p
         clients[1].send(b"MULTI\r\nSET b 2\r\nAPPEND b yy\r\nEXEC\r\n")
     count = sum(request.count for request in requests)
     payload = batch.encode(1, count, b"".join(request.payload for request in requests))
-    replies = node.replica.machine.apply(Entry(1, 1, EntryKind.COMMAND, payload))
+    replies = node.replica.machine.apply(Entry(1, 1, EntryKind.COMMAND, payload)).replies
     start = 0
     for request in requests:
         request.applied(replies, start, 1.0)

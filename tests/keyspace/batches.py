@@ -53,7 +53,7 @@ class Bench:
         self.now = now
 
     def batch(self, *requests):
-        return self._told(self.machine.apply(entry(self.machine.applied + 1, *requests, time_ms=self.now)))
+        return self._told(self.machine.apply(entry(self.machine.applied + 1, *requests, time_ms=self.now)).replies)
 
     def write(self, *command):
         [reply] = self.packed(pack(command[0] if len(command) == 1 else command))
@@ -63,7 +63,7 @@ class Bench:
         """Apply requests that are packed already."""
         machine = self.machine
         payload = batch.encode(self.now, count, requests)
-        return self._told(machine.apply(Entry(machine.applied + 1, 1, EntryKind.COMMAND, payload)))
+        return self._told(machine.apply(Entry(machine.applied + 1, 1, EntryKind.COMMAND, payload)).replies)
 
     def read(self, *command):
         return self._told(self.machine.query(words(command[0] if len(command) == 1 else command), self.now))

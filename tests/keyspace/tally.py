@@ -26,7 +26,7 @@ class Tally(CrcMap):
 def tally(db: Database, argv: list[bytes]) -> Reply:
     """TALLY key name [name ...]: the last name's count."""
     count = 0
-    with db.edit(argv[1], Tally) as counts:
+    with db.edit(argv[1], Tally, b"changed") as counts:
         for name in argv[2:]:
             count = integer(counts.get(name) or b"0") + 1
             counts.put(name, b"%d" % count)
@@ -36,14 +36,14 @@ def tally(db: Database, argv: list[bytes]) -> Reply:
 @COMMANDS.add("TALLYSET", -4, "write", keys=(1, 1, 1), group="generic", since="1.0.0", summary="Set names' counts")
 def tallyset(db: Database, argv: list[bytes]) -> Reply:
     """TALLYSET key name text [name text ...]: how many names are new."""
-    with db.edit(argv[1], Tally) as counts:
+    with db.edit(argv[1], Tally, b"changed") as counts:
         return sum(counts.put(*pair) is None for pair in zip(argv[2::2], argv[3::2], strict=True))
 
 
 @COMMANDS.add("TALLYDEL", -3, "write", keys=(1, 1, 1), group="generic", since="1.0.0", summary="Forget names")
 def tallydel(db: Database, argv: list[bytes]) -> Reply:
     """TALLYDEL key name [name ...]: how many there were."""
-    with db.edit_existing(argv[1], Tally) as counts:
+    with db.edit_existing(argv[1], Tally, b"changed") as counts:
         return 0 if counts is None else sum(counts.pop(name) is not None for name in argv[2:])
 
 

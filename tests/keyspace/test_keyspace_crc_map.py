@@ -55,7 +55,7 @@ def test_it_is_a_map_and_what_is_shared_stays_as_it_was(edits):
                 kept = value.copy(database.index) if any(step == ("copy",) for step in steps) else None
                 parts = value.content.share(database.index) if value.is_large and ("share",) in steps else None
                 shared.append((kept, parts, dict(model)))
-            with database.edit(b"k", Tally) as value:
+            with database.edit(b"k", Tally, b"changed") as value:
                 for step in steps:
                     if step[0] == "put":
                         assert value.put(*step[1:]) == model.get(step[1])
@@ -77,7 +77,7 @@ def test_it_is_a_map_and_what_is_shared_stays_as_it_was(edits):
 def edited(steps, database=None):
     database = database or Bench().machine.database
     database.index += 1
-    with database.edit(b"k", Tally) as value:
+    with database.edit(b"k", Tally, b"changed") as value:
         steps(value)
     return database
 

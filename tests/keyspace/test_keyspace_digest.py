@@ -156,7 +156,7 @@ def test_a_value_changed_in_place_takes_the_checksum_it_had_with_it():
     bench = Bench(commands=COMMANDS)
     database = bench.machine.database
     bench.batch("TALLY k a", "PEXPIREAT k 1800000000007", "TALLY k a", "TALLY k a")
-    with database.edit(b"other", Tally) as other:
+    with database.edit(b"other", Tally, b"changed") as other:
         other.put(b"a", b"3")
     database.delete(b"other")
     assert database.check_sum == checksum(b"k", other, 1_800_000_000_007)
@@ -166,7 +166,7 @@ def test_a_value_changed_in_place_takes_the_checksum_it_had_with_it():
 
 def tally_sum(key, *pairs):
     database = Bench().machine.database
-    with database.edit(key, Tally) as value:
+    with database.edit(key, Tally, b"changed") as value:
         for pair in pairs:
             value.put(*pair)
     return database.check_sum

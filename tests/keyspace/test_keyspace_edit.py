@@ -79,9 +79,9 @@ def test_the_key_goes_with_its_last_element(bench):
 
 def test_an_edit_that_makes_nothing_leaves_no_key(bench):
     database = next_entry(bench)
-    with database.edit(b"new", Tally) as value:
+    with database.edit(b"new", Tally, b"changed") as value:
         assert len(value) == 0
-    with database.edit(b"new", Tally) as value:
+    with database.edit(b"new", Tally, b"changed") as value:
         value.put(b"a", b"1")
         assert value.pop(b"a") == b"1"
     assert (b"new" in database.data, database.tombstones) == (False, {})
@@ -100,13 +100,13 @@ def test_another_type_is_refused_before_the_body(bench):
     assert bench.batch("SET s 1", "TALLY s a", "TALLYDEL s a", "TALLYGET s a")[1:] == [WRONG_TYPE] * 3
     database = next_entry(bench)
     for edit in (database.edit, database.edit_existing):
-        with pytest.raises(Refused), edit(b"s", Tally):
+        with pytest.raises(Refused), edit(b"s", Tally, b"changed"):
             raise AssertionError("it was entered")
 
 
 def test_what_a_body_changed_before_it_raised_counts(bench):
     database = next_entry(bench)
-    with pytest.raises(ZeroDivisionError), database.edit(b"k", Tally) as value:
+    with pytest.raises(ZeroDivisionError), database.edit(b"k", Tally, b"changed") as value:
         value.put(b"d", b"%d" % (1 // 1))
         value.put(b"e", b"%d" % (1 // 0))
     assert bench.read("TALLYGET k d") == b"1"
@@ -116,7 +116,7 @@ def test_what_a_body_changed_before_it_raised_counts(bench):
 def test_a_body_that_raises_first_changed_nothing(bench):
     database = next_entry(bench)
     check_sum = database.check_sum
-    with pytest.raises(Refused), database.edit(b"k", Tally) as value:
+    with pytest.raises(Refused), database.edit(b"k", Tally, b"changed") as value:
         assert value.get(b"a") == b"1"
         raise Refused(WRONG_TYPE)
     assert (database.data[b"k"].version, database.check_sum) == (1, check_sum)
@@ -133,9 +133,9 @@ def test_a_value_changes_within_an_edit_alone(bench):
 
 def test_a_value_is_edited_once_at_a_time(bench):
     database = next_entry(bench)
-    with database.edit(b"k", Tally) as value, database.edit(b"other", Tally) as other:
+    with database.edit(b"k", Tally, b"changed") as value, database.edit(b"other", Tally, b"changed") as other:
         other.put(b"z", value.pop(b"a"))
-        with pytest.raises(RuntimeError, match="edited once more"), database.edit(b"k", Tally):
+        with pytest.raises(RuntimeError, match="edited once more"), database.edit(b"k", Tally, b"changed"):
             raise AssertionError("it was entered")
     assert bench.read("TALLYALL other") == {b"z": b"1"}
     assert holds(database)
@@ -149,7 +149,7 @@ def test_the_body_does_not_store_or_delete_the_key(bench, what):
     twin.write("TALLY k a")
     other = twin.machine.database
     other.index += 1
-    with pytest.raises(RuntimeError, match="while its value was edited"), other.edit(b"k", Tally) as value:
+    with pytest.raises(RuntimeError, match="while its value was edited"), other.edit(b"k", Tally, b"changed") as value:
         value.put(b"z", b"1")
         other.store(b"k", b"x") if what == "store" else other.delete(b"k")
     assert database.index == 2

@@ -84,7 +84,7 @@ def test_a_command_that_forgets_the_digest_ends_its_node():
 
     @commands.add("FORGET", 2, "write", keys=(1, 1, 1), group="generic", since="1.0.0", summary="A faulty one")
     def forget(db, argv):
-        with db.edit(argv[1], Tally) as value:
+        with db.edit(argv[1], Tally, b"changed") as value:
             value.changing()
             value.get(b"a")
             value._opened()[b"a"] = b"9"
@@ -102,18 +102,18 @@ def test_a_command_that_forgets_the_digest_ends_its_node():
 def test_a_large_keyspace_is_checked_in_steps():
     machine = CheckedMachine(random=lambda: 0.5)
     count = 8 * STEP
-    replies = machine.begin(entry(1, *[f"SET {n} v EX 100" for n in range(count)]))
+    applied = machine.begin(entry(1, *[f"SET {n} v EX 100" for n in range(count)]))
     steps = 0
-    while replies is None:
+    while applied is None:
         assert not machine.is_whole
         with suppress(RuntimeError):
             machine.snapshot().close()
             raise AssertionError("a snapshot began")
         with pytest.raises(ValueError, match="entry"):
             machine.begin(entry(2, "SET a 1"))
-        replies = machine.go_on()
+        applied = machine.go_on()
         steps += 1
-    assert (len(replies), machine.is_whole, machine.applied) == (count, True, 1)
+    assert (len(applied.replies), machine.is_whole, machine.applied) == (count, True, 1)
     assert steps > 2 * count / STEP
     machine.apply(entry(2, "GET 1"))
 

@@ -33,23 +33,23 @@ class Counted:
         monkeypatch.setattr(database, "store_strings", store_strings)
 
     def counting(self, method):
-        def counted(db, key, *rest):
+        def counted(db, key, *rest, **named):
             self.looks += 1
-            return method(db, key, *rest)
+            return method(db, key, *rest, **named)
 
         return counted
 
     def apply(self, made):
         """(replies, steps), each step checked for what it did."""
-        steps, replies = 1, self.machine.begin(made)
-        while replies is None:
+        steps, applied = 1, self.machine.begin(made)
+        while applied is None:
             assert self.looks <= WORK
             assert not self.machine.is_whole
             self.looks = 0
             steps += 1
-            replies = self.machine.go_on()
+            applied = self.machine.go_on()
         assert self.looks <= WORK
-        return replies, steps
+        return applied.replies, steps
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_long_request_is_applied_in_steps_with_the_same_outcome(monkeypatch, b
     whole = Bench().machine
     whole.restore(snapshot(bench.machine), bench.machine.applied)
     made = entry(2, request_)
-    at_once = whole.apply(made)
+    at_once = whole.apply(made).replies
     counted = Counted(monkeypatch, bench.machine)
     replies, steps = counted.apply(made)
     assert replies == at_once == expected
@@ -144,10 +144,10 @@ def test_queries_in_between_change_nothing_of_what_the_entry_does(bench):
 def test_a_snapshot_goes_on_beside_an_entry_in_steps(bench):
     writer = bench.machine.snapshot()
     chunks = [writer.next_slice(1)]
-    replies = bench.machine.begin(entry(2, [b"", *[("SET", f"old:{i}", "new") for i in range(MANY)]]))
-    while replies is None:
+    applied = bench.machine.begin(entry(2, [b"", *[("SET", f"old:{i}", "new") for i in range(MANY)]]))
+    while applied is None:
         chunks.append(writer.next_slice(1 << 12))
-        replies = bench.machine.go_on()
+        applied = bench.machine.go_on()
     while chunk := writer.next_slice(1 << 16):
         chunks.append(chunk)
     other = Bench()
@@ -165,7 +165,7 @@ def test_a_restored_state_ends_the_entry_under_way(bench):
     bench.machine.restore(snapshot(other.machine), 8)
     assert bench.machine.is_whole
     assert bench.machine.digest() == other.machine.digest()
-    assert bench.machine.apply(entry(9, "GET a")) == [b"8"]
+    assert bench.machine.apply(entry(9, "GET a")).replies == [b"8"]
 
 
 def test_short_entries_take_one_step():
@@ -335,7 +335,7 @@ def test_each_command_of_a_transaction_is_timed_whatever_steps_it_takes(bench):
     bench.machine.seconds = lambda: float(next(ticks))
     sets = [f"SET n{number} v" for number in range(3)]
     many = ["MSET", *["k", "v"] * 2 * LONG]
-    replies = bench.machine.apply(entry(bench.machine.applied + 1, "SET a 1", ["", *sets, "DBSIZE", many]))
+    replies = bench.machine.apply(entry(bench.machine.applied + 1, "SET a 1", ["", *sets, "DBSIZE", many])).replies
     assert len(replies) == 2
     ((place, times),) = bench.machine.took.items()
     assert place == 1

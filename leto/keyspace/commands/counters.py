@@ -22,12 +22,12 @@ def _add(db: Database, key: bytes, increment: int) -> Reply:
     """Add to the integer under `key` (0 if there is none), keeping its expiry."""
     record = db.touch_string(key)
     if record is None:
-        db.store(key, b"%d" % increment)
+        db.store(key, b"%d" % increment, event=b"incrby")
         return increment
     number = integer(_digits(record)) + increment
     if not INT64_MIN <= number <= INT64_MAX:
         return OVERFLOW
-    db.store(key, b"%d" % number, record.expire_at)
+    db.store(key, b"%d" % number, record.expire_at, b"incrby")
     return number
 
 
@@ -130,5 +130,5 @@ def incrbyfloat(db: Database, argv: list[bytes]) -> Reply:
         text = (numbers[0] + numbers[1]).text()
     except Infinite:
         return NOT_FINITE
-    db.store(argv[1], text, 0 if record is None else record.expire_at)
+    db.store(argv[1], text, 0 if record is None else record.expire_at, b"incrbyfloat")
     return text

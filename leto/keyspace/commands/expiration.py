@@ -50,7 +50,7 @@ def _expire(db: Database, argv: list[bytes], unit: int, base: int) -> Reply:
     if expire_at <= db.now:
         db.delete(argv[1])
     else:
-        db.store(argv[1], record.value, expire_at)
+        db.store(argv[1], record.value, expire_at, b"expire")
     return 1
 
 
@@ -220,5 +220,5 @@ def persist(db: Database, argv: list[bytes]) -> Reply:
     record = db.touch(argv[1])
     if record is None or not record.expire_at:
         return 0
-    db.store(argv[1], record.value)
+    db.store(argv[1], record.value, event=b"persist")
     return 1

@@ -222,8 +222,8 @@ def _rename(db: Database, source: bytes, destination: bytes, replace: bool) -> b
         return False
     if db.touch(destination) is not None and not replace:
         return False
-    db.delete(source, moves=True)
-    db.store(destination, record.value, record.expire_at)
+    db.delete(source, moves=True, event=b"rename_from")
+    db.store(destination, record.value, record.expire_at, b"rename_to")
     return True
 
 
@@ -259,5 +259,5 @@ def copy(db: Database, argv: list[bytes]) -> Reply:
     record = db.touch(source)
     if record is None or (db.touch(destination) is not None and not replace):
         return 0
-    db.store(destination, copy_value(record.value, db.index), record.expire_at)
+    db.store(destination, copy_value(record.value, db.index), record.expire_at, b"copy_to")
     return 1

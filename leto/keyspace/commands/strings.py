@@ -130,6 +130,8 @@ def set_(db: Database, argv: list[bytes]) -> Reply:
     if options.keep_ttl and record is not None:
         expire_at = record.expire_at
     db.store(key, argv[2], expire_at)
+    if options.unit:
+        db.note(b"expire", key)
     return old if options.get else OK
 
 
@@ -199,9 +201,9 @@ def getex(db: Database, argv: list[bytes]) -> Reply:
         if expire_at <= db.now:
             db.delete(key)
         else:
-            db.store(key, record.value, expire_at)
+            db.store(key, record.value, expire_at, b"expire")
     elif options.persist and record.expire_at:
-        db.store(key, record.value)
+        db.store(key, record.value, event=b"persist")
     return record.value
 
 
@@ -240,6 +242,7 @@ def setnx(db: Database, argv: list[bytes]) -> Reply:
 def setex(db: Database, argv: list[bytes]) -> Reply:
     """redis.io/commands/setex"""
     db.store(argv[1], argv[3], deadline(db, argv[2], b"EX", b"setex"))
+    db.note(b"expire", argv[1])
     return OK
 
 
@@ -258,6 +261,7 @@ def setex(db: Database, argv: list[bytes]) -> Reply:
 def psetex(db: Database, argv: list[bytes]) -> Reply:
     """redis.io/commands/psetex"""
     db.store(argv[1], argv[3], deadline(db, argv[2], b"PX", b"psetex"))
+    db.note(b"expire", argv[1])
     return OK
 
 
@@ -384,17 +388,17 @@ def append(db: Database, argv: list[bytes]) -> Reply:
     """redis.io/commands/append"""
     record = db.touch_string(argv[1])
     if record is None:
-        db.store(argv[1], argv[2])
+        db.store(argv[1], argv[2], event=b"append")
         return len(argv[2])
     length = len(record.value) + len(argv[2])
     check_length(length)
     value = record.value
     if length < LONG_STRING:
-        db.store(argv[1], value + argv[2], record.expire_at)  # type: ignore[operator]
+        db.store(argv[1], value + argv[2], record.expire_at, b"append")  # type: ignore[operator]
     elif argv[2]:
-        db.store(argv[1], _in_parts(value).appended(argv[2]), record.expire_at)  # type: ignore[arg-type]
+        db.store(argv[1], _in_parts(value).appended(argv[2]), record.expire_at, b"append")  # type: ignore[arg-type]
     else:
-        db.store(argv[1], value, record.expire_at)
+        db.store(argv[1], value, record.expire_at, b"append")
     return length
 
 
@@ -499,5 +503,5 @@ def setrange(db: Database, argv: list[bytes]) -> Reply:
     else:
         assert isinstance(value, bytes)
         value = value[:offset].ljust(offset, b"\0") + patch + value[offset + len(patch) :]
-    db.store(argv[1], value, 0 if record is None else record.expire_at)
+    db.store(argv[1], value, 0 if record is None else record.expire_at, b"setrange")
     return len(value)

@@ -21,6 +21,7 @@ from leto.errors import (
     StorageError,
 )
 from leto.interfaces.store import Identity
+from leto.keyspace.effects import Applied, Kind
 from leto.keyspace.machine import Machine, understood
 from leto.keyspace.registry import KEYSPACE
 from leto.replica import Replica
@@ -51,20 +52,25 @@ class ObservedMachine(Machine):
 
     words_a_step = 2  # transactions take several steps, with anything between them
 
-    def begin(self, entry: Any) -> list[Any] | None:
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        for kind in Kind:
+            self.watch(kind)
+
+    def begin(self, entry: Any) -> Applied | None:
         self.entry = entry
         return self._observed(super().begin(entry))
 
-    def go_on(self) -> list[Any] | None:
+    def go_on(self) -> Applied | None:
         return self._observed(super().go_on())
 
-    def _observed(self, replies: list[Any] | None) -> list[Any] | None:
+    def _observed(self, applied: Applied | None) -> Applied | None:
         if self.process.alive:
-            if replies is not None:
-                self.process.host.world.oracle.applied(self.process, self.entry, replies, self)
-            takes_turns = replies is None and self.entry.index % 2  # it goes on in another turn
+            if applied is not None:
+                self.process.host.world.oracle.applied(self.process, self.entry, applied, self)
+            takes_turns = applied is None and self.entry.index % 2  # it goes on in another turn
             self.process.clock.lose(APPLY_SECONDS * 1.1 if takes_turns else self.process.host.apply_seconds())
-        return replies
+        return applied
 
     def restoring(self, chunks: Iterable[bytes], index: int) -> Iterator[None]:
         for _ in super().restoring(chunks, index):

@@ -13,6 +13,7 @@ from zlib import crc32
 
 from leto.errors import BrokenKeyspace, StorageError
 from leto.keyspace import batch
+from leto.keyspace.effects import Applied, Effects
 from leto.keyspace.invariants import check
 from leto.keyspace.machine import Machine
 from leto.keyspace.parsing import group, parse, parse_pairs
@@ -72,6 +73,7 @@ class Oracle:
         self.committed_by: list[int] = []  # the term by which the same was committed, or a later one
         self.digests: list[int] = []
         self.replies: list[list[Any]] = []
+        self.effects: list[Effects] = []
         self.payloads: list[bytes] = []
         self.configurations: list[tuple[int, Configuration]] = []
         self.tokens: dict[tuple[int, int], tuple[int, int]] = {}  # (operation, request) -> (index, position)
@@ -99,8 +101,9 @@ class Oracle:
 
     # what is applied ----------------------------------------------------------------------------------------------
 
-    def applied(self, process: Process, entry: Entry, replies: list[Any], machine: Machine) -> None:
+    def applied(self, process: Process, entry: Entry, applied: Applied, machine: Machine) -> None:
         name, index = process.host.name, entry.index
+        replies = applied.replies
         summary = (entry.term, entry.kind, crc32(entry.payload))
         digest = machine.digest()[1]
         if index <= self.commit:
@@ -110,6 +113,8 @@ class Oracle:
                 self.fail(f"{name}'s state at {index} differs from what it was elsewhere: digest {digest:016x}")
             if self.replies[index - 1] != replies:
                 self.fail(f"{name} answers {replies} at {index}, not {self.replies[index - 1]} as elsewhere")
+            if self.effects[index - 1] != applied.effects:
+                self.fail(f"{name} tells {applied.effects} at {index}, not {self.effects[index - 1]} as elsewhere")
         elif index == self.commit + 1:
             if self.entries and entry.term < self.entries[-1][0]:
                 self.fail(f"the entry at {index} is of term {entry.term}, the one before of {self.entries[-1][0]}")
@@ -119,6 +124,7 @@ class Oracle:
             self.committed_by.append(max([process.replica.node.term, *self.committed_by[-1:]]))
             self.digests.append(digest)
             self.replies.append(replies)
+            self.effects.append(applied.effects)
             self.payloads.append(entry.payload)
             self._note(entry)
             self._check_invariants(machine, index)

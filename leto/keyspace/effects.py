@@ -1,0 +1,132 @@
+"""What an entry did, beside what it answered: told to those at the edges of a node who watch, and to nobody else.
+
+Effects are no part of the state: they are in no digest and no snapshot, and what is noted depends on who watches at
+this node. What is noted of the same things is the same on every node, in the same order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import IntEnum
+from typing import Any, Final
+
+import msgspec
+
+from leto.keyspace.replies import Reply
+
+
+class Kind(IntEnum):
+    """What can be watched as a whole."""
+
+    CHANGES = 0  # of any key
+    READY = 1  # keys that have something for clients that wait
+    MESSAGES = 2
+    SERVED = 3  # clients that waited
+
+
+class Effects(msgspec.Struct, frozen=True, gc=False):
+    """Of one entry, in the order in which they came about."""
+
+    changes: tuple[tuple[bytes, bytes], ...] = ()
+    """(event, key), as Redis's keyspace notifications name events: set, del, expire, expired, rename_from ...
+    See https://redis.io/docs/manual/keyspace-notifications/."""
+    ready: tuple[bytes, ...] = ()
+    """Keys, each once."""
+    messages: tuple[tuple[bytes, bytes], ...] = ()
+    """(channel, message)."""
+    served: tuple[tuple[Any, Reply], ...] = ()
+    """(who waited, what it is answered)."""
+    everything: bool = False
+    """Any key may have changed: FLUSHALL, or a snapshot in the place of the state."""
+
+
+NOTHING: Final = Effects()
+EVERYTHING: Final = Effects(everything=True)
+
+
+class Applied(msgspec.Struct, gc=False):
+    """What applying an entry gives: a reply for each request of it, and the effects."""
+
+    replies: list[Reply]
+    effects: Effects = NOTHING
+
+
+class Noting:
+    """Collects the effects of the entry that is being applied. The database has one only while somebody watches."""
+
+    __slots__ = ("_changes", "_everything", "_keys", "_kinds", "_messages", "_ready", "_served")
+
+    def __init__(self) -> None:
+        self._kinds: Counter[Kind] = Counter()
+        self._keys: Counter[bytes] = Counter()
+        self._clear()
+
+    def _clear(self) -> None:
+        self._changes: list[tuple[bytes, bytes]] = []
+        self._ready: dict[bytes, None] = {}
+        self._messages: list[tuple[bytes, bytes]] = []
+        self._served: list[tuple[Any, Reply]] = []
+        self._everything = False
+
+    # who watches ------------------------------------------------------------------------------------
+
+    def __bool__(self) -> bool:
+        """Whether anybody does."""
+        return bool(self._kinds or self._keys)
+
+    def watch(self, what: Kind | bytes) -> None:
+        """Note all of that kind, or the changes of that key: until unwatch() was called as often as this."""
+        if isinstance(what, Kind):
+            self._kinds[what] += 1
+        else:
+            self._keys[what] += 1
+
+    def unwatch(self, what: Kind | bytes) -> None:
+        """See watch(). Raises KeyError for what nobody watches."""
+        counts: Counter[Any] = self._kinds if isinstance(what, Kind) else self._keys
+        if what not in counts:
+            raise KeyError(what)
+        counts[what] -= 1
+        if not counts[what]:
+            del counts[what]
+
+    # what happens ------------------------------------------------------------------------------------
+
+    def changed(self, event: bytes, key: bytes) -> None:
+        """The key was changed, or deleted."""
+        if Kind.CHANGES in self._kinds or key in self._keys:
+            self._changes.append((event, key))
+
+    def stored(self, pairs: list[bytes]) -> None:
+        """changed() for SETs of key, value, key, value, ..."""
+        for key in pairs[::2]:
+            self.changed(b"set", key)
+
+    def cleared(self) -> None:
+        """All keys are gone."""
+        self._everything = True
+
+    def ready(self, key: bytes) -> None:
+        """There is something under the key for clients that wait for it."""
+        if Kind.READY in self._kinds:
+            self._ready[key] = None
+
+    def published(self, channel: bytes, message: bytes) -> None:
+        """A message for the channel's subscribers."""
+        if Kind.MESSAGES in self._kinds:
+            self._messages.append((channel, message))
+
+    def served(self, waiter: Any, reply: Reply) -> None:
+        """A client that waited need not wait any longer."""
+        if Kind.SERVED in self._kinds:
+            self._served.append((waiter, reply))
+
+    def take(self) -> Effects:
+        """What was noted since the last time."""
+        if not (self._changes or self._ready or self._messages or self._served or self._everything):
+            return NOTHING
+        effects = Effects(
+            tuple(self._changes), tuple(self._ready), tuple(self._messages), tuple(self._served), self._everything
+        )
+        self._clear()
+        return effects
