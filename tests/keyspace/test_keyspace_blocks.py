@@ -81,7 +81,7 @@ def test_it_is_a_list_and_what_is_shared_stays_as_it_was(edits):
             value = database.read(b"k", Row)
             if value is not None and ("share",) in steps:
                 shared.append((value.copy(database.index), list(model)))
-            with database.edit(b"k", Row) as value:
+            with database.edit(b"k", Row, b"changed") as value:
                 for step in steps:
                     run(value, model, step)
                     assert len(value) == len(model)
@@ -99,7 +99,7 @@ def test_it_is_a_list_and_what_is_shared_stays_as_it_was(edits):
             database.index += 1
             other.machine.database.index += 1
             for each in (database, other.machine.database):
-                with each.edit(b"k", Row) as value:
+                with each.edit(b"k", Row, b"changed") as value:
                     value.insert(len(model) // 2, b"x")
                     value.push(b"y", left=True)
             assert other.machine.database.check_sum == database.check_sum
@@ -108,7 +108,7 @@ def test_it_is_a_list_and_what_is_shared_stays_as_it_was(edits):
 def edited(change, database=None):
     database = database or Bench().machine.database
     database.index += 1
-    with database.edit(b"k", Row) as value:
+    with database.edit(b"k", Row, b"changed") as value:
         change(value)
     return database
 
