@@ -57,6 +57,11 @@ ASK_AGAIN_SECONDS = 5.0  # a node that the cluster took and shut out again asks 
 SWITCH_INTERVAL = 0.0002
 
 
+def machine_of(config: Config, random: Callable[[], float]) -> Machine:
+    """The keyspace of a node that is configured so; `random` is for its reads."""
+    return CheckedMachine(random=random) if config.check_invariants else Machine(random=random)
+
+
 class LetoService(Service):
     """Made by `open`, which does all that may fail before twistd goes into the background."""
 
@@ -175,7 +180,7 @@ class LetoService(Service):
             else:
                 log_flusher = AdaptiveFlusher(reactor, ThreadFlusher(wake), self._store.mark, snapshot_flusher)
         self._flushers = [snapshot_flusher, log_flusher]
-        machine = (CheckedMachine if config.check_invariants else Machine)(random=source.random)
+        machine = machine_of(config, source.random)
         self._transport = self._peers_transport(
             identity, lambda: str(advertised(config)), lambda: replica.addresses.of_client(config.id), readers
         )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from leto.config import Config
 from leto.keyspace.checked import CheckedMachine
 from leto.keyspace.machine import Machine
+from leto.process.service import machine_of
 from tests.replica import cluster as clusters
 from tests.replica.cluster import Cluster, Outcome, packed
 
@@ -34,3 +36,8 @@ def test_a_forgotten_checksum_ends_the_node_that_checks(monkeypatch, machine):
     assert "the keyspace is not as it must be after entry " in line
     assert "the sum of the records' checksums is kept as " in line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize(("checks", "machine"), [(True, CheckedMachine), (False, Machine)])
+def test_the_option_chooses_the_machine(checks, machine):
+    assert type(machine_of(Config(id="a", check_invariants=checks), lambda: 0.5)) is machine

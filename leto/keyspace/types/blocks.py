@@ -39,7 +39,8 @@ class Block(Part, gc=False):
 
 
 class Blocks(Value):
-    """Bytes in order, by index from 0. Indexes must be within the list: callers know its length."""
+    """Bytes in order, by index from 0. Indexes must be within the list: callers know its length. A walk comes to its
+    end before anything changes."""
 
     # reading --------------------------------------------------------------------------------------
 

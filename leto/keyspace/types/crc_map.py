@@ -50,7 +50,8 @@ class CrcMap(Value):
         return self._items().get(field)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """Every field with what is under it, in the order that is the map's."""
+        """Every field with what is under it, in the order that is the map's: to the end before anything changes. What
+        goes on between entries walks by scan()."""
         content = self.content
         if not isinstance(content, Parts):
             yield from self._items().items()
