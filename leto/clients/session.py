@@ -394,7 +394,8 @@ class Session:
             self.queue.answer(reply)
 
     def _add_late(self, run: LateRun) -> None:
-        self.queue.blocked = run.reason
+        if run.output is None:  # else it was served before its command returned
+            self.queue.blocked = run.reason
         self.queue.add(run)
 
     def carry_out(self, known: Known, argv: Request) -> Reply:

@@ -22,11 +22,15 @@ class Waits(Node):
         commands = Registry(CONNECTION)
         self.waiting: list[WaitingRun] = []
         self.gone: list[WaitingRun] = []
+        self.at_once: list[bytes] = []  # what the next to come are served before their command has returned
 
         @commands.add("TOYWAIT", 2, "noscript", group="connection", since="1.0.0", summary="Wait")
         def toywait(session: Session, argv: Request) -> WaitingRun:
             run = WaitingRun(session.queue, argv, float(argv[1]), gone=self.gone.append)
-            self.waiting.append(run)
+            if self.at_once:
+                run.end(self.at_once.pop())
+            else:
+                self.waiting.append(run)
             return run
 
         super().__init__(commands=commands)
@@ -43,6 +47,17 @@ def test_a_client_that_waits_is_answered_when_it_is_served(waits: Waits) -> None
     waits.waiting[0].end([b"list", b"element"])
     assert client.hear() == b"*2\r\n$4\r\nlist\r\n$7\r\nelement\r\n"
     assert client.say(b"PING\r\n") == b"+PONG\r\n"
+
+
+@pytest.mark.parametrize("before", [b"", b"PING\r\n", b"SET a 1\r\n"])
+def test_one_that_is_served_at_once_does_not_wait(waits: Waits, before: bytes) -> None:
+    waits.at_once.append(b"here")
+    client = waits.client()
+    client.send(before + b"TOYWAIT 5\r\nINCR b\r\n")
+    assert client.hear().endswith(b"$4\r\nhere\r\n:1\r\n")
+    assert client.session.queue.blocked == ""
+    assert client.say(b"PING\r\n") == b"+PONG\r\n"
+    assert not waits.clock.getDelayedCalls()
 
 
 def test_what_is_sent_behind_it_waits_in_order(waits: Waits) -> None:
