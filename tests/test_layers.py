@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,33 @@ def violations(path: str, source: str) -> list[str]:
 
 def sources() -> list[Path]:
     return sorted((ROOT / "leto").rglob("*.py"))
+
+
+def circle(files: dict[str, str]) -> list[str]:
+    """Modules of which each imports the next and the last the first, what is imported for types alone included; []
+    if there are none. `files`: dotted module -> source."""
+    graph = {name: {module for _, module in imports(source) if module in files} for name, source in files.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+@pytest.mark.parametrize("room", sorted(path.parent.name for path in (ROOT / "leto").glob("*/__init__.py")))
+def test_no_room_is_a_circle(room: str) -> None:
+    files = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path.read_text()
+        for path in (ROOT / "leto" / room).rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    assert circle(files) == []
+
+
+def test_a_circle_is_found() -> None:
+    files = {"leto.a": "from leto import b", "leto.b": "if TYPE_CHECKING:\n    from leto.a import A", "leto.c": ""}
+    assert set(circle(files)) == {"leto.a", "leto.b"}
+    assert circle(files | {"leto.b": "import leto.c"}) == []
 
 
 @pytest.mark.parametrize("source", sources(), ids=lambda path: str(path.relative_to(ROOT)))
