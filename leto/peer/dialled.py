@@ -9,17 +9,20 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
+from leto.checksums import crc32
 from leto.errors import ProtocolError
 from leto.peer.connection import Limits, Owner, PeerConnection
 from leto.peer.exchange import Exchange
-from leto.peer.frames import FRAGMENT_BYTES, Kind, Lane
+from leto.peer.frames import CHECKSUM, FRAGMENT_BYTES, Checksum, Kind, Lane
 from leto.peer.greetings import Refused, decode, refused_by_peer
 from leto.peer.handshake import DiallerHandshake
-from leto.peer.wire_messages import encode_append, encode_message
+from leto.peer.wire_messages import LARGE, encode_append, encode_message
 from leto.raft.messages import AppendEntries, Message, TimeoutNow
 
 # Plain ints: an enum's members cost a lookup each on the hot path.
 _MESSAGE: Final = int(Kind.MESSAGE)
+_HEAD: Final = Checksum.header.pack
+_OF_MESSAGE: Final = Checksum.OF_KIND[_MESSAGE]  # where the checksum of a message begins
 _URGENT: Final = int(Lane.URGENT)
 _APPENDS: Final = int(Lane.APPENDS)
 
@@ -62,13 +65,18 @@ class DialledConnection(PeerConnection):
             self.put_message(message)
             self.flush()
             return
-        body = encode_append(message) if type(message) is AppendEntries else encode_message(message)
-        if type(body) is not bytes or len(body) > self._most_straight:
+        is_large = type(message) is AppendEntries and message.entries and len(message.entries[0].payload) >= LARGE
+        body = b"" if is_large else encode_message(message)
+        if is_large or len(body) > self._most_straight:
             self.put_message(message)
             self.flush()
             return
         self._spoke = True
-        data = self._lanes.seal.head(_MESSAGE, body) + body
+        seal = self._lanes.seal
+        if seal is CHECKSUM:
+            data = _HEAD(len(body) + 1, crc32(body, _OF_MESSAGE), _MESSAGE) + body
+        else:
+            data = seal.head(_MESSAGE, body) + body
         try:
             sent = sock.send(data)
         except OSError:  # as in flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, Final
 
@@ -41,7 +42,7 @@ _NUMBERS: Final[dict[type, Any]] = {
     ReadIndex: attrgetter("term", "context"),
     ReadIndexReply: attrgetter("term", "context", "index", "clock_ms"),
 }
-_LARGE: Final = 1 << 18  # bytes of a payload that is not copied
+LARGE: Final = 1 << 18  # bytes of a payload that is not copied
 _BIN32: Final = struct.Struct(">BI")  # msgpack's head of so many bytes
 _FIELDS: Final = AppendEntries.__struct_fields__
 _BEHIND_ENTRIES: Final = _FIELDS[_FIELDS.index("entries") + 1 :]
@@ -49,16 +50,14 @@ _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(WireMessage)
 
 
-def encode_message(message: Message) -> bytes:
-    """Its body."""
-    return _encoder.encode(message)
+encode_message: Final[Callable[[Message], bytes]] = _encoder.encode  # a message's body
 
 
 def encode_append(message: AppendEntries) -> bytes | Rope:
     """encode_message() of an append; that of one large entry (they travel alone) without copies of its payload."""
     entries = message.entries
-    if len(entries) != 1 or len(entries[0].payload) < _LARGE:
-        return _encoder.encode(message)
+    if len(entries) != 1 or len(entries[0].payload) < LARGE:
+        return encode_message(message)
     entry = entries[0]
     empty = msgspec.structs.replace(message, entries=(Entry(entry.index, entry.term, entry.kind, b""),))
     tail = b"".join([_encoder.encode(getattr(message, name)) for name in _BEHIND_ENTRIES])

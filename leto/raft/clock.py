@@ -41,7 +41,7 @@ def heard(s: State, clock_ms: int) -> None:
     clock_ms = min(clock_ms, LATEST_MS)
     if clock_ms <= s.clock_ms:
         return
-    if passed(s, s.now) - clock_ms > HELD_UP_MS:  # it was that long ago
+    if s.now - s.clock_at > HELD_UP_MS / 1000 and passed(s, s.now) - clock_ms > HELD_UP_MS:  # it was that long ago
         s.clock_at += (clock_ms - s.clock_ms) / (1000 * (1 - SLEW))
     else:
         s.clock_at = s.now

@@ -21,11 +21,6 @@ FOLLOWER, LEADER = Role.FOLLOWER, Role.LEADER  # a look into the class takes fiv
 COMMAND = int(EntryKind.COMMAND)
 
 
-def _commits_plainly(s: State) -> bool:
-    """Whether a commit from here on concerns nothing but the commit index (State.commit_to)."""
-    return s.configuration_index <= s.commit and not s.removal_pending and s.commit >= s.term_start and not s.settle_due
-
-
 def follow(s: State, m: AppendEntries, now: float) -> bool:
     """A follower: its leader's commands that follow its log, or a heartbeat that agrees with it.
 
@@ -49,8 +44,9 @@ def follow(s: State, m: AppendEntries, now: float) -> bool:
         and 0 <= m.round < LIMIT
         and 0 <= m.clock_ms < LIMIT
         and (entries or s.durable_term == term)
-        and not s.uncommitted_bytes
-        and _commits_plainly(s)
+        # So a commit concerns nothing but the commit index (State.commit_to):
+        and s.configuration_index <= s.commit >= s.term_start
+        and not (s.removal_pending or s.settle_due or s.uncommitted_bytes)
     ):
         return False
     size = 0
@@ -164,7 +160,10 @@ def acknowledge(s: State, m: AppendEntriesReply, now: float) -> bool | None:
         or s.transferring_to
         or s.outgoing
         or not s.settings.commit_notice
-        or not _commits_plainly(s)
+        or s.configuration_index > s.commit
+        or s.commit < s.term_start
+        or s.removal_pending
+        or s.settle_due
     ):
         return None
     s.now = progress.last_contact = now
@@ -205,8 +204,16 @@ def advance(s: State) -> bool:
         matches.append(persisted if id == own else progress[id].match)
     matches.sort()
     index = matches[(len(matches) - 1) >> 1]
-    if index > s.commit and index >= s.term_start:
-        s.commit_to(index)
+    commit = s.commit
+    if index > commit and index >= s.term_start:
+        if commit < s.term_start or s.configuration_index > commit or s.removal_pending:
+            s.commit_to(index)  # it concerns more than the commit index
+        else:
+            s.commit = index
+            if s.uncommitted_bytes:
+                log = s.log
+                for entry in log.tail[commit + 1 - log.offset : index + 1 - log.offset]:
+                    s.uncommitted_bytes -= len(entry.payload)
         if s.notice_at == inf:
             s.notice_at = s.now + s.settings.commit_notice
     return True

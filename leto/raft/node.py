@@ -19,6 +19,7 @@ from collections.abc import Callable
 from leto.errors import NotLeader, Overloaded
 from leto.raft import clock, election, lanes, membership, reads, replication
 from leto.raft.configuration import Configuration
+from leto.raft.log import ENTRY_OVERHEAD
 from leto.raft.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -189,8 +190,11 @@ class Node(NodeView):
             raise NotLeader(s.leader_id if s.leader_id != s.id and s.leader_id else None)
         if s.uncommitted_bytes and s.uncommitted_bytes + len(payload) > s.settings.max_uncommitted_bytes:
             raise Overloaded(f"{s.uncommitted_bytes} bytes wait for a quorum already")
-        index = s.log.last_index + 1
-        s.log.append(Entry(index, s.term, COMMAND, payload))
+        log = s.log
+        log.last_index = index = log.last_index + 1
+        log.last_term = s.term
+        log.tail.append(Entry(index, s.term, COMMAND, payload))
+        log.bytes += len(payload) + ENTRY_OVERHEAD
         s.uncommitted_bytes += len(payload)
         s.send_due = True
         return index
@@ -284,7 +288,10 @@ class Node(NodeView):
         committed: list[Entry] = []
         # One slice at a time: a log of gigabytes that is applied anew must not all be in memory.
         if s.applied == s.applying < last and snapshot is None and not s.writes.snapshots:
-            committed = list(log.slice(s.applying + 1, last + 1, COMMITTED_BYTES))
+            if last == s.applying + 1 >= log.offset:
+                committed = [log.tail[last - log.offset]]
+            else:
+                committed = list(log.slice(s.applying + 1, last + 1, COMMITTED_BYTES))
             s.applying = committed[-1].index
         hard_state = None
         given = s.hard_state_given
@@ -339,7 +346,7 @@ class Node(NodeView):
             raise ValueError(f"Ready {number} was never given out, the last one is {s.number}")
         log = s.log
         before = log.persisted
-        for write in s.writes.finished(number):
+        for write in s.writes.finished(number) if s.writes.under_way else ():
             if write.hard_state is not None:
                 s.durable_term = write.hard_state.term
                 s.durable_vote = write.hard_state.vote

@@ -30,32 +30,32 @@ class Write(msgspec.Struct):
 class Writes:
     """The writes under way, oldest first."""
 
-    __slots__ = ("_under_way", "snapshots")
+    __slots__ = ("snapshots", "under_way")
 
     def __init__(self) -> None:
-        self._under_way: deque[Write] = deque()
+        self.under_way: deque[Write] = deque()
         self.snapshots = 0  # that are being installed
 
     def __len__(self) -> int:
-        return len(self._under_way)
+        return len(self.under_way)
 
     def __iter__(self) -> Iterator[Write]:
-        return iter(self._under_way)
+        return iter(self.under_way)
 
     def add(self, number: int, last_index: int, hard_state: HardState | None, snapshot: SnapshotMeta | None) -> None:
-        self._under_way.append(Write(number, last_index, hard_state, snapshot))
+        self.under_way.append(Write(number, last_index, hard_state, snapshot))
         if snapshot is not None:
             self.snapshots += 1
 
     def truncate(self, index: int) -> None:
         """The entries from `index` on were cut off in memory: no write under way makes them durable."""
-        for write in self._under_way:
+        for write in self.under_way:
             if write.last_index >= index:
                 write.last_index = index - 1
 
     def finished(self, number: int) -> list[Write]:
         """Those of Ready `number` and before, oldest first; they are under way no more."""
-        under_way = self._under_way
+        under_way = self.under_way
         done = []
         while under_way and under_way[0].number <= number:
             write = under_way.popleft()

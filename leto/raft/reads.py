@@ -67,7 +67,7 @@ def begin_round(s: State) -> None:
     """
     if s.commit < s.term_start:
         return
-    if lease_holds(s):
+    if s.settings.lease and lease_holds(s):
         _confirm(s, ReadRound(0, s.commit, s.confirmed_clock_ms, s.reads_waiting))
         s.reads_waiting = []
         return
@@ -90,14 +90,22 @@ def asked(s: State) -> Collection[str]:
     progress = s.progress
     if s.outgoing:
         return progress.keys()
-    others = [id for id in s.voters if id != s.id]
-    need = quorum.majority(s.voters) - (len(s.voters) - len(others))
     silent = s.now - 2 * s.settings.heartbeat_interval
-    quick = [(known.trip, id) for id in others if (known := progress[id]).last_contact > silent and known.trip < inf]
+    others, quick = [], []
+    for id in s.voters:
+        if id != s.id:
+            others.append(id)
+            known = progress[id]
+            if known.last_contact > silent and known.trip < inf:
+                quick.append((known.trip, id))
+    need = quorum.majority(s.voters) - (len(s.voters) - len(others))
     if len(quick) < need:
         return others
     quick.sort()
-    return [id for _, id in quick[:need]]
+    fastest = []
+    for _, id in quick[:need]:
+        fastest.append(id)
+    return fastest
 
 
 def next_round(s: State) -> None:
@@ -115,11 +123,13 @@ def next_round(s: State) -> None:
 def echoed(s: State) -> int:
     """The newest round that a quorum echoed. The leader itself, where it votes, has heard of every round."""
     progress = s.progress
-
-    def round_of(id: str) -> int:
-        return s.round if id == s.id else progress[id].round
-
-    return quorum.agreed(s.voters, s.outgoing, round_of)
+    if s.outgoing or not s.voters:
+        return quorum.agreed(s.voters, s.outgoing, lambda id: s.round if id == s.id else progress[id].round)
+    rounds = []  # the same for one set of voters, asked for with every read
+    for id in s.voters:
+        rounds.append(s.round if id == s.id else progress[id].round)
+    rounds.sort()
+    return rounds[(len(rounds) - 1) >> 1]
 
 
 def confirm_rounds(s: State) -> None:

@@ -53,7 +53,8 @@ class NodeView:
     @property
     def lease_holds(self) -> bool:
         """Whether a read is confirmed at once."""
-        return reads.lease_holds(self._state)
+        s = self._state
+        return s.settings.lease and reads.lease_holds(s)
 
     @property
     def applied_index(self) -> int:

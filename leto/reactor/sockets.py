@@ -139,8 +139,11 @@ class SocketReaders:
                 if self._due:  # it took long: timers first
                     self._reactor.callLater(0, self._do_what_is_due)
                 return
-            if self._due:
-                self._do_what_is_due()
+            due = self._due
+            if due:
+                self._due = []
+                for call in due:
+                    call()
 
     def _do_what_is_due(self) -> None:
         due, self._due = self._due, []

@@ -45,7 +45,7 @@ class Log:
         self._segment_bytes = segment_bytes
         self._salt = salt
         self._segments = segments  # by sequence number, oldest first
-        self._active = segments[max(segments)]
+        self.active = segments[max(segments)]
         self.index = index
         self.written = written  # records in the log, voided ones too
         self.durable = written  # of them durable
@@ -62,7 +62,7 @@ class Log:
         """Write `entries`, which index.check() has passed. They are seen by readers after publish()."""
         before = self._last_written if self.durable == self.written else self._durable_index
         self._durable_index = min(before, entries[0].index - 1)
-        segment = self._active
+        segment = self.active
         base = segment.header.sequence << OFFSET_BITS  # of positions
         salt = segment.header.salt
         previous = segment.last_crc
@@ -102,11 +102,6 @@ class Log:
             self._durable_index = self._last_written
         return self._durable_index
 
-    def has_room(self, count: int, payload_bytes: int) -> bool:
-        """Whether so many entries of so many bytes together go to the open segment."""
-        segment = self._active
-        return not segment.count or segment.end + max(1, count) * records.HEADER_BYTES + payload_bytes <= segment.limit
-
     def sync(self) -> None:
         """Make what is written durable. May also run in another thread than the writer's: records counted in
         `written` before the active segment is looked at are in it, or in older ones, which a rotation synced.
@@ -122,7 +117,7 @@ class Log:
             if written == self.durable:
                 return
             try:
-                self._active.file.sync()
+                self.active.file.sync()
             except OSError as error:
                 self._sync_failure = error
                 raise
@@ -157,17 +152,17 @@ class Log:
     def _create(self, *, first_index: int, previous_term: int, reset: bool) -> Segment:
         header = SegmentHeader(
             owner=self._owner,
-            sequence=self._active.sequence + 1,
+            sequence=self.active.sequence + 1,
             first_index=first_index,
             previous_term=previous_term,
             records_before=self.written,
-            chain=self._active.last_crc,
+            chain=self.active.last_crc,
             salt=self._salt(),
             reset=reset,
         )
-        self._active = create_segment(self._disk, self._directory, header, self._segment_bytes)
-        self._segments[header.sequence] = self._active
-        return self._active
+        self.active = create_segment(self._disk, self._directory, header, self._segment_bytes)
+        self._segments[header.sequence] = self.active
+        return self.active
 
     # dropping --------------------------------------------------------------------------------------
 
@@ -175,7 +170,7 @@ class Log:
         """Drop the entries up to and including `index` by whole segments; the newest segment stays. `may_rotate`: a
         large one that has nothing beyond `index` is followed by a new one, and dropped."""
         reach("compact.start")
-        if may_rotate and self.index.last <= index and self._active.end > ROTATED_BYTES:
+        if may_rotate and self.index.last <= index and self.active.end > ROTATED_BYTES:
             self._rotate()
         if self.durable != self.written:
             self.sync()  # a segment may be unneeded only because of records that replaced its own: those stay

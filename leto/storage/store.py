@@ -21,7 +21,7 @@ from leto.config import FsyncPolicy
 from leto.errors import CorruptStorage, DirectoryLocked, ForeignDirectory, StorageError
 from leto.interfaces.store import DiskSpace, Identity, SnapshotSink, SnapshotSource
 from leto.raft.messages import Entry, HardState, SnapshotMeta
-from leto.storage import hard_state, identity, watermark
+from leto.storage import hard_state, identity, records, watermark
 from leto.storage.disk import Disk, File, Lock, RealDisk, Space, describe
 from leto.storage.everysec import EverySecond
 from leto.storage.faultpoints import ARMED, reach
@@ -378,7 +378,12 @@ class FileStore:
             self._watermark.note(mark)
 
     def rotates_with(self, count: int, payload_bytes: int) -> bool:
-        return self._log is not None and not self._log.has_room(count, payload_bytes)
+        log = self._log
+        if log is None:
+            return False
+        segment = log.active
+        size = max(1, count) * records.HEADER_BYTES + payload_bytes
+        return segment.count > 0 and segment.end + size > segment.limit
 
     def create_snapshot(self, meta: SnapshotMeta) -> SnapshotSink:
         snapshots = self._usable_snapshots()

@@ -19,25 +19,25 @@ BOUNDS: dict[tuple[str, str], dict[str, int]] = {
     ("SET", "leader"): {
         "clients": 12,
         "replica": 51,
-        "raft": 31,
-        "peer": 17,
-        "storage": 13,
-        "reactor": 15,
+        "raft": 25,
+        "peer": 11,
+        "storage": 12,
+        "reactor": 13,
         "twisted": 22,
     },
-    ("SET", "follower"): {"replica": 21, "raft": 16, "peer": 9, "storage": 13, "reactor": 6, "twisted": 12},
+    ("SET", "follower"): {"replica": 21, "raft": 13, "peer": 6, "storage": 12, "reactor": 5, "twisted": 12},
     ("GET", "leader"): {
         "clients": 12,
         "replica": 42,
-        "raft": 50,
-        "peer": 9,
+        "raft": 34,
+        "peer": 6,
         "storage": 0,
-        "reactor": 12,
+        "reactor": 10,
         "twisted": 15,
     },
-    ("GET", "follower"): {"replica": 11, "raft": 11, "peer": 9, "storage": 0, "reactor": 5, "twisted": 5},
+    ("GET", "follower"): {"replica": 11, "raft": 8, "peer": 6, "storage": 0, "reactor": 4, "twisted": 5},
 }
-SYNCED, ANSWERED = 15, 42  # SET: from fdatasync to the acknowledgement's sending, and from that to the client's reply
+SYNCED, ANSWERED = 13, 37  # SET: from fdatasync to the acknowledgement's sending, and from that to the client's reply
 
 
 @pytest.fixture(scope="module")

@@ -143,7 +143,7 @@ def test_a_resumed_snapshot_is_written_again():
 def sync_unguarded(self: Log) -> None:
     """Log.sync() as it must not be: each thread for itself."""
     written = self.written
-    self._active.file.sync()
+    self.active.file.sync()
     self.durable = max(self.durable, written)
 
 
