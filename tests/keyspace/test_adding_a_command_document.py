@@ -16,7 +16,7 @@ from leto.keyspace.replies import OK, WRONG_TYPE, Status
 from leto.keyspace.types import value as values
 from leto.keyspace.types.value import Value, size
 from tests.keyspace.batches import NOW, Bench
-from tests.keyspace.cases import STRINGS
+from tests.keyspace.case_files import FAMILIES
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "adding-a-command.md").read_text()
 COMMAND, TYPE = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
@@ -31,7 +31,7 @@ def test_the_session_shown_is_in_the_suite():
     bench = Bench()
     assert bench.batch("SET a z", "GETDEL a", "GETDEL a") == [OK, b"z", None]
     for line in SESSION.strip().split("\n")[1:]:
-        assert line in STRINGS
+        assert line in FAMILIES["strings"].text
 
 
 @pytest.fixture

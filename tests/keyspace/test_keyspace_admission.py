@@ -11,7 +11,7 @@ from leto.keyspace.registry import KEYSPACE
 from leto.keyspace.replies import Error
 from leto.keyspace.steps import exhaust
 from tests.keyspace.batches import Bench, pack
-from tests.keyspace.cases import EXPIRY, KEYS, STRINGS, scripts
+from tests.keyspace.case_files import all_scripts
 
 
 def admit(requests, count=1, longest=1000):
@@ -81,13 +81,12 @@ def test_what_clients_send_is_let_through_and_applies(requests, count):
 
 
 def test_every_write_of_the_suite_is_let_through():
-    for text in (STRINGS, KEYS, EXPIRY):
-        for _, steps in scripts(text):
-            for words, _ in steps:
-                if isinstance(words, int) or isinstance(command := KEYSPACE.resolve(words), Error):
-                    continue
-                if command.is_write:
-                    admit(pack(tuple(words)), longest=1 << 20)
+    for _, steps in all_scripts():
+        for words, _ in steps:
+            if isinstance(words, int) or isinstance(command := KEYSPACE.resolve(words), Error):
+                continue
+            if command.is_write:
+                admit(pack(tuple(words)), longest=1 << 20)
 
 
 def test_a_transactions_costly_reads_are_weighed():

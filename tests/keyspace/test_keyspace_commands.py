@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 
 from leto.keyspace.commands import strings
-from leto.keyspace.registry import KEYSPACE
+from leto.keyspace.registry import KEYSPACE, Command
 from leto.keyspace.replies import Error, Status
 from tests.keyspace.batches import Bench
-from tests.keyspace.cases import EXPIRY, KEYS, STRINGS, scripts
+from tests.keyspace.case_files import FAMILIES, FOLDER, all_scripts, facts
 from tests.keyspace.tally import COMMANDS
 
-SCRIPTS = [pytest.param(steps, id=title) for text in (STRINGS, KEYS, EXPIRY) for title, steps in scripts(text)]
+SCRIPTS = [pytest.param(steps, id=title) for title, steps in all_scripts()]
+FILES: dict[str, list[Command]] = {}
+for _command in KEYSPACE.values():
+    FILES.setdefault(_command.function.__module__.rpartition(".")[2], []).append(_command)
 
 
 def plain(reply):
@@ -42,12 +45,21 @@ def purge(bench):
         bench.packed(packed)
 
 
-def test_every_command_is_in_the_scripts():
-    met = set()
-    for text in (STRINGS, KEYS, EXPIRY):
-        for _, steps in scripts(text):
-            met |= {words[0].upper() for words, _ in steps if not isinstance(words, int)}
-    assert met >= set(KEYSPACE)
+@pytest.mark.parametrize("file", FILES)
+def test_every_command_has_its_cases(file):
+    assert file in FAMILIES, f"write {FOLDER.name}/{file}.txt: what Redis answers to the commands of {file}.py"
+    missing = sorted(command.name.decode() for command in FILES[file] if command.name not in FAMILIES[file].called)
+    assert not missing, f"{FOLDER.name}/{file}.txt has no session that calls {' '.join(missing)}"
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_arity_flags_and_keys_are_redis_own(file):
+    ours = {facts(one) for command in FILES[file] for one in (command, *command.subcommands.values())}
+    assert ours == FAMILIES[file].facts, f"the lines with = in {FOLDER.name}/{file}.txt are what COMMAND INFO lists"
+
+
+def test_every_file_of_cases_is_one_of_commands():
+    assert set(FAMILIES) == set(FILES)
 
 
 def test_object_tells_that_frequencies_are_not_tracked():
