@@ -15,24 +15,37 @@ BEGIN = "<!-- commands: made by `python -m leto.ctl.reference README.md`; a test
 END = "<!-- end of commands -->"
 TITLES = {
     "string": "Strings",
+    "hash": "Hashes",
+    "list": "Lists",
+    "set": "Sets",
+    "sorted-set": "Sorted sets",
+    "bitmap": "Bitmaps",
+    "hyperloglog": "HyperLogLog",
+    "geo": "Geo",
+    "stream": "Streams",
     "generic": "Keys",
     "transactions": "Transactions",
-    "scripting": "Programs",
+    "pubsub": "Pub/Sub",
+    "scripting": "Scripting and functions",
     "connection": "Connection",
     "server": "Server",
     "cluster": "Cluster",
 }
+"""By the groups of COMMAND DOCS, in the order of the table."""
 
 
-def table() -> str:
-    """Markdown: a row a group of commands, subcommands behind their container."""
+def table(commands: Iterable[Command] = (*KEYSPACE.values(), *CONNECTION.values())) -> str:
+    """Markdown: a row for each group that has commands, subcommands behind their container. Raises ValueError for a
+    command of a group without a title."""
     groups: dict[str, list[Command]] = {}
-    for command in (*KEYSPACE.values(), *CONNECTION.values()):
-        if command.group in TITLES:
-            groups.setdefault(command.group, []).append(command)
+    for command in commands:
+        if command.group not in TITLES:
+            raise ValueError(f"{command.name.decode()} is of the group {command.group!r}, which has no title here")
+        groups.setdefault(command.group, []).append(command)
     rows = ["| group | commands |", "|---|---|"]
     for group, title in TITLES.items():
-        rows.append(f"| {title} | {', '.join(_names(sorted(groups.get(group, []), key=lambda c: c.name)))} |")
+        if group in groups:
+            rows.append(f"| {title} | {', '.join(_names(sorted(groups[group], key=lambda c: c.name)))} |")
     return "\n".join(rows)
 
 

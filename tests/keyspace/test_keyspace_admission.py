@@ -7,6 +7,7 @@ import pytest
 from leto.errors import RequestRefused
 from leto.keyspace.admission import check_requests, checking
 from leto.keyspace.levels import BASE
+from leto.keyspace.machine import understood
 from leto.keyspace.registry import KEYSPACE
 from leto.keyspace.replies import Error
 from leto.keyspace.steps import exhaust
@@ -14,8 +15,8 @@ from tests.keyspace.batches import Bench, pack
 from tests.keyspace.case_files import all_scripts
 
 
-def admit(requests, count=1, longest=1000):
-    check_requests(requests, count, commands=KEYSPACE, longest=longest, level=BASE)
+def admit(requests, count=1, longest=1000, level=BASE):
+    check_requests(requests, count, commands=KEYSPACE, longest=longest, level=level)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_every_write_of_the_suite_is_let_through():
             if isinstance(words, int) or isinstance(command := KEYSPACE.resolve(words), Error):
                 continue
             if command.is_write:
-                admit(pack(tuple(words)), longest=1 << 20)
+                admit(pack(tuple(words)), longest=1 << 20, level=understood())
 
 
 def test_a_transactions_costly_reads_are_weighed():
