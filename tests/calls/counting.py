@@ -31,6 +31,8 @@ class Calls(NamedTuple):
     follower: Counter[Place]
     synced: int
     answered: int
+    way: tuple[str, ...]
+    """The files of leto/ whose functions run at the leader, in the order in which the request comes to each."""
 
 
 class _Counting:
@@ -62,6 +64,12 @@ class _Counting:
         for code, calls in self.places.items():
             found[_room(code.co_filename), code.co_qualname] += calls
         return found
+
+    def way(self) -> tuple[str, ...]:
+        """The files of leto/ in the order of their first calls."""
+        files = [Path(code.co_filename) for code in self.places]  # a Counter keeps the order in which they came
+        ours = [file.relative_to(ROOT / "leto") for file in files if file.is_relative_to(ROOT / "leto")]
+        return tuple(dict.fromkeys(map(str, ours)))
 
 
 def _room(file: str) -> str:
@@ -101,7 +109,7 @@ def _count_one(cluster: Cluster, request: bytes) -> Calls:
     synced = 0
     if "fdatasync" in follower.marks:
         synced = follower.marks["send"][-1] - follower.marks["fdatasync"][-1]
-    return Calls(leader.by_place(), follower.by_place(), synced, answered)
+    return Calls(leader.by_place(), follower.by_place(), synced, answered, leader.way())
 
 
 def of_leto(calls: Counter[Place]) -> int:
