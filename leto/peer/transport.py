@@ -149,8 +149,7 @@ class TcpTransport:
     def set_peers(self, addresses: Mapping[str, str]) -> None:
         """server id -> host:port. Peers left out are disconnected, unless they know a newer configuration than this
         node (it lags) or this node has none. An address without a host waits for the peer to say where it is."""
-        own = self._identity.server_id
-        self._peers = {peer: address for peer, address in addresses.items() if peer != own}
+        self._peers = {peer: address for peer, address in addresses.items() if peer != self._identity.server_id}
         if self.listener is None:
             for peer, address in self._peers.items():
                 self._link(peer).configured = address
@@ -158,10 +157,7 @@ class TcpTransport:
         for peer, address in self._peers.items():
             self._link(peer).move(configured=address)
         for connection in list(self._incoming.values()):
-            session = connection.session
-            if session is None:
-                continue
-            refusal = self._judge(session)
+            refusal = self._judge(connection.session) if connection.session is not None else None
             if refusal is not None:
                 connection.refuse(refusal)
         for peer in [peer for peer in self._hosts if peer not in self._peers]:
@@ -176,14 +172,13 @@ class TcpTransport:
 
         Raises ValueError for an InstallSnapshot (leto.replica.catchup streams snapshots).
         """
-        links = self._links
         pending = messages if type(messages) is list else list(messages)
         is_one_each = len(set(map(_TO, pending))) == len(pending)
         touched: dict[str, DialledConnection] = {}
         for message in pending:
             if type(message) is InstallSnapshot:
                 raise ValueError("InstallSnapshot is not sent: leto.replica.catchup streams the snapshot")
-            link = links.get(message.to)
+            link = self._links.get(message.to)
             connection = link.connection if link is not None else None
             if connection is not None and is_one_each:
                 connection.send_message(message)
@@ -417,10 +412,8 @@ class TcpTransport:
         return max(0.5, self._election_timeout)
 
     def _is_members_host(self, host: str) -> bool:
-        for peer, address in self._peers.items():
-            if self._hosts.get(peer) == host or address.rpartition(":")[0].strip("[]") == host:
-                return True
-        return False
+        named = (address.rpartition(":")[0].strip("[]") for address in self._peers.values())
+        return host in named or any(self._hosts.get(peer) == host for peer in self._peers)
 
     def _introduction(self) -> Introduction:
         listener = self.listener
