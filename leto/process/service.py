@@ -7,7 +7,6 @@ import gc
 import os
 import random
 import sys
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
@@ -22,13 +21,14 @@ from twisted.python.failure import Failure
 from leto import __version__
 from leto.clients.protocol import RespFactory
 from leto.commands import CONNECTION
-from leto.config import Address, Config, FsyncPolicy
+from leto.config import Address, Config
 from leto.errors import EX_CONFIG, ConfigError, ForeignDirectory, LetoError
 from leto.interfaces.store import Flusher, Identity
 from leto.interfaces.transport import Claim
 from leto.keyspace.checked import CheckedMachine
 from leto.keyspace.machine import Machine, understood
 from leto.peer.transport import TcpTransport
+from leto.process.directory import bootstrapped, open_store, refuse_the_originals
 from leto.process.entrance import Entrance, claim_in_words
 from leto.process.logs import LogSink, observer, open_sink
 from leto.process.notify import Notifier
@@ -41,11 +41,10 @@ from leto.reactor.stalls import StallMeter
 from leto.replica import Replica
 from leto.replica.addresses import advertised
 from leto.replica.announcing import Announcer
-from leto.replica.joining import Joiner, bootstrap, needs_bootstrap
+from leto.replica.joining import Joiner, needs_bootstrap
 from leto.replica.surroundings import Disk, Endings, Surroundings
 from leto.storage.flush import AdaptiveFlusher, InlineFlusher, ThreadFlusher
-from leto.storage.identity import NAME as IDENTITY
-from leto.storage.store import MARK_SECONDS, FileStore
+from leto.storage.store import FileStore
 
 if TYPE_CHECKING:
     from leto.admin.site import AdminSite
@@ -132,8 +131,8 @@ class LetoService(Service):
             if admin is not None:
                 undo.callback(admin.close)
                 meanwhile.enter_context(_early_answers(config, admin))
-            _refuse_the_originals(config.raftdir)
-            store = _open_store(config)
+            refuse_the_originals(config.raftdir)
+            store = open_store(config)
             undo.callback(lambda: store.close())
             if store.identity is not None and store.identity.server_id != config.id:
                 raise ForeignDirectory(
@@ -153,7 +152,7 @@ class LetoService(Service):
                 raftbind=Address(config.raftbind.host, peers.address.port),
             )
             if store.identity is not None and needs_bootstrap(store, config):
-                store = _bootstrapped(store, config)
+                store = bootstrapped(store, config)
             service = cls(config, reactor, store, clients, peers, admin, sink, (*room.warnings, *warnings), room.notes)
             if store.identity is not None:
                 service._build(store.identity)
@@ -335,7 +334,7 @@ class LetoService(Service):
         self._entrance = Entrance(self._reactor, self.config, self._clients, self._peers, self._peers_transport)
         identity = await self._entrance.come()
         if identity is None:
-            self._store = _bootstrapped(self._store, self.config)
+            self._store = bootstrapped(self._store, self.config)
             identity = self._store.identity
             assert identity is not None
         else:
@@ -472,37 +471,3 @@ def _return_memory() -> None:
     except AttributeError:  # another C library
         return
     trim(0)
-
-
-def _refuse_the_originals(raftdir: str) -> None:
-    """A user who moves over would else find an empty keyspace where the data was."""
-    log = os.path.join(raftdir, "raft.db")
-    if os.path.exists(log) and not os.path.exists(os.path.join(raftdir, IDENTITY)):
-        raise ForeignDirectory(
-            f"{log} is the log of the original Leto, which this one cannot read: give this node a directory of its own"
-        )
-
-
-def _open_store(config: Config, fsync: FsyncPolicy | None = None) -> FileStore:
-    return FileStore.open(
-        config.raftdir,
-        fsync=fsync or config.fsync,
-        segment_bytes=config.segment_bytes,
-        min_free_bytes=config.min_free_bytes,
-        # a writer thread brings the watermark up to date when it rests; inline every write does
-        mark_seconds=0.0 if config.flush == "inline" else MARK_SECONDS,
-    )
-
-
-def _bootstrapped(store: FileStore, config: Config) -> FileStore:
-    """Make the empty directory a cluster of one, durable whatever the policy is for clients' writes.
-
-    A store that syncs every second starts a thread with its first write, and no thread survives twistd's fork.
-    """
-    store.close()
-    durable = _open_store(config, "always")
-    try:
-        bootstrap(durable, config, lambda: uuid.uuid4().hex)
-    finally:
-        durable.close()
-    return _open_store(config)

@@ -188,7 +188,7 @@ def test_a_node_answers_while_it_opens_its_directory(tmp_path: Path, monkeypatch
         heard.append(ask(port, "/readyz"))
         raise ConfigError("that is far enough")
 
-    monkeypatch.setattr("leto.process.service._open_store", reads_its_data)
+    monkeypatch.setattr("leto.process.service.open_store", reads_its_data)
     config = Config(id="a", raftdir=str(tmp_path), admin_listen=Address("127.0.0.1", port))
     with pytest.raises(ConfigError, match="that is far enough"):
         LetoService.open(config, Clock())
