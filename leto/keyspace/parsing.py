@@ -24,6 +24,9 @@ Request = tuple[Watched | None, list[list[bytes]]]  # what a transaction watches
 _LARGE_ARRAY, _LARGE_PUSH = re.compile(rb"\*[0-9]{7}").search, re.compile(rb">[0-9]{7}").search
 _STAR, _GREATER = b"*>"
 _LISTS, _STRINGS = frozenset((list,)), frozenset((bytes,))
+_AT = batch.HEADER.size  # where the requests begin
+_END = b":0\r\n"  # fed behind them: it is met as a 0 only if nothing before it is incomplete
+_spare: list[hiredis.Reader] = []  # read to their ends: to make one takes as long as to read a short request
 _INDEX = re.compile(rb"[0-9]{1,19}").fullmatch
 
 
@@ -52,67 +55,66 @@ def parsing(payload: bytes, count: int) -> Generator[None, None, list[list[bytes
 
 
 def _parse_at_once(payload: bytes, count: int) -> list[list[bytes]]:
+    reader = _spare.pop() if _spare else hiredis.Reader()
     try:
         if count == 1:
-            reader = hiredis.Reader()
-            reader.feed(payload, batch.HEADER.size)
+            reader.feed(payload, _AT)
             command = reader.gets()
             if command.__class__ is list and not reader.has_data():
                 if command and _STRINGS.issuperset(map(type, command)):
+                    _spare.append(reader)
                     return [command]
                 raise InapplicableEntry("batch does not hold a whole request")
-            # a transaction, or no batch
-        commands = _parse_array(payload, count)
+            commands: Any = [command]  # of a transaction, or no batch
+        else:  # as one array of so many elements, which parses faster than they do one by one
+            reader.feed(b"*%d\r\n" % count)
+            reader.feed(payload, _AT)
+            commands = reader.gets()
+        reader.feed(_END)
+        while (more := reader.gets()).__class__ is list:  # a transaction is several arrays
+            commands.append(more)
     except InapplicableEntry:
         raise
     except Exception as error:
         raise InapplicableEntry(f"batch is not made of RESP arrays: {error}") from error
-    if commands is None or not _are_requests(commands):
+    if more != 0 or more is False or not _are_requests(commands):
         raise InapplicableEntry(f"batch does not hold {count} whole requests")
-    return commands
+    if not reader.has_data():
+        _spare.append(reader)
+    return commands  # type: ignore[no-any-return]
 
 
-def _parse_array(payload: bytes, count: int) -> list[Any] | None:
-    reader = _reader_of_array(payload, count)
-    commands = reader.gets()
-    if commands.__class__ is list:
-        while (more := reader.gets()).__class__ is list:  # a transaction is several arrays
-            commands.append(more)
-        if more == 0 and more is not False:
-            return commands
-    return None
-
-
-def _are_requests(commands: list[Any]) -> bool:
-    if not (_LISTS.issuperset(map(type, commands)) and all(commands)):
+def _are_requests(commands: Any) -> bool:
+    if commands.__class__ is not list or not (_LISTS.issuperset(map(type, commands)) and all(commands)):
         return False
     return _STRINGS.issuperset(map(type, chain.from_iterable(commands)))
 
 
-def _reader_of_array(payload: bytes, length: int) -> hiredis.Reader:
-    """What follows the payload's header as one array of so many elements, which parses faster than they do one by one;
-    behind it a 0, which is met only if nothing before it is left incomplete."""
-    reader = hiredis.Reader()
-    reader.feed(b"*%d\r\n" % length)
-    reader.feed(payload, batch.HEADER.size)
-    reader.feed(b":0\r\n")
-    return reader
-
-
 def parse_pairs(payload: bytes, count: int) -> list[bytes]:
     """Key, value, key, value, ... of a batch of `count` SETs. Raises InapplicableEntry as parse() does."""
-    if _promises_much(payload):
-        found = batch.split_strings(payload, batch.HEADER.size, 2 * count)
+    if (_STAR in payload or _GREATER in payload) and _promises_much(payload):
+        found = batch.split_strings(payload, _AT, 2 * count)
         if found is not None and found[1] == len(payload) and count:
             return found[0]
     else:
-        reader = _reader_of_array(payload, 2 * count)
+        reader = _spare.pop() if _spare else hiredis.Reader()
         try:
-            pairs, end = reader.gets(), reader.gets()
+            if count == 1:
+                reader.feed(payload, _AT)
+                pairs: Any = [reader.gets(), reader.gets()]
+            else:
+                reader.feed(b"*%d\r\n" % (2 * count))
+                reader.feed(payload, _AT)
+                pairs = reader.gets()
+            reader.feed(_END)
+            end = reader.gets()
         except Exception as error:
             raise InapplicableEntry(f"batch is not made of RESP strings: {error}") from error
-        if isinstance(pairs, list) and end == 0 and end is not False and set(map(type, pairs)) == {bytes}:
-            return pairs
+        if pairs.__class__ is list and pairs and end == 0 and end is not False:
+            if not reader.has_data():
+                _spare.append(reader)
+            if _STRINGS.issuperset(map(type, pairs)):
+                return pairs
     raise InapplicableEntry(f"batch does not hold {count} whole pairs of key and value")
 
 
@@ -135,7 +137,7 @@ def grouping(commands: list[list[bytes]], count: int) -> Generator[None, None, l
             name = argv[0].upper()
             if name == b"MULTI" and watched is None:
                 requests.append((None, run))
-                run, watched = [], _watched(argv)
+                run, watched = [], watched_by(argv)
             elif name == b"EXEC" and watched is not None:
                 requests.append((watched, run))
                 run, watched = [], None
@@ -151,7 +153,7 @@ def grouping(commands: list[list[bytes]], count: int) -> Generator[None, None, l
     return requests
 
 
-def _watched(multi: list[bytes]) -> Watched:
+def watched_by(multi: list[bytes]) -> Watched:
     """MULTI's arguments. Raises InapplicableEntry unless they are pairs of an index and a key."""
     if len(multi) == 1:
         return []

@@ -5,7 +5,7 @@ One place per fact: COMMAND, COMMAND DOCS, ACL categories, arity checks and the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -140,6 +140,20 @@ class Registry(dict[bytes, Command]):
                 return Error(b"ERR " + _one_line(text))
             command = subcommand
         return command if command.takes(len(argv)) else wrong_arity(command)
+
+
+Spellings = dict[bytes, tuple[Callable[..., Any], int, int]]
+UNBOUNDED = 1 << 62
+
+
+def spellings(commands: Iterable[Command]) -> Spellings:
+    """(function, least words, most words) by name, in upper and lower case. What is not here goes the long way."""
+    found: Spellings = {}
+    for command in commands:
+        if not command.subcommands:
+            most = command.arity if command.arity >= 0 else UNBOUNDED
+            found[command.name] = found[command.name.lower()] = (command.function, abs(command.arity), most)
+    return found
 
 
 def unknown_command(argv: Sequence[bytes]) -> Error:

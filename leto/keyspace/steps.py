@@ -46,6 +46,13 @@ class Steps:
         return self.reply
 
 
+def all_steps(steps: Steps) -> Generator[None, None, Any]:
+    """The steps as somebody else's: the reply."""
+    while not steps.advance():
+        yield
+    return steps.reply
+
+
 def exhaust(generator: Generator[None, None, T]) -> T:
     """What it returns, all its steps done at once."""
     while True:

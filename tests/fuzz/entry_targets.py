@@ -7,8 +7,9 @@ import hiredis
 from leto.errors import InapplicableEntry, RequestRefused
 from leto.keyspace import batch
 from leto.keyspace.admission import check_requests
+from leto.keyspace.execution import FAULT
 from leto.keyspace.levels import BASE
-from leto.keyspace.machine import FAULT, Machine
+from leto.keyspace.machine import Machine
 from leto.keyspace.registry import KEYSPACE
 from leto.raft.messages import Entry, EntryKind
 from tests.fuzz.source import Source

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from leto.errors import UnknownEntry
 from leto.keyspace import batch, machine
+from leto.keyspace.execution import FAULT
 from leto.keyspace.replies import NULL_ARRAY, OK, Error
 from leto.raft.messages import Entry, EntryKind
 from tests.keyspace.batches import NOW, Bench, entry, pack
@@ -133,7 +134,7 @@ def test_a_fault_of_a_command_is_its_answer_and_no_end(monkeypatch):
 
     for name in (b"INCR", b"incr"):
         monkeypatch.setitem(bench.machine._applies, name, (faulty, 2, 2))
-    assert bench.batch("INCR a", "INCR bad", [b"", "incr bad", "INCR a"]) == [1, machine.FAULT, [machine.FAULT, 2]]
+    assert bench.batch("INCR a", "INCR bad", [b"", "incr bad", "INCR a"]) == [1, FAULT, [FAULT, 2]]
     assert told == [(b"INCR", "too large"), (b"incr", "too large")]
     assert bench.batch("INCR a") == [3]
 

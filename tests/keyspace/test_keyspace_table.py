@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leto.keyspace.machine import INTERNAL
+from leto.keyspace.internal import INTERNAL
 from leto.keyspace.registry import KEYSPACE, Registry
 from leto.keyspace.replies import Error
 
