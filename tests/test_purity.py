@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PURE = ("raft", "keyspace")
+PURE = ("raft", "keyspace", "vocabulary")
 MAY_IMPORT = frozenset(
     [
         "__future__",

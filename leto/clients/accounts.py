@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from leto.clients.identity import Identity
 from leto.clients.state import ServerState
 from leto.clients.table import QUICK, Known
-from leto.keyspace.replies import Error
 from leto.resp.codec import Request
+from leto.vocabulary.replies import Error
 
 Tally = Sequence[tuple[Known, int]]  # which commands a run holds, and how many of each
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from leto.keyspace.replies import Error
+from leto.vocabulary.replies import Error
 
 
 class Counters:

@@ -7,10 +7,10 @@ from itertools import chain
 from typing import Any, Final
 
 from leto.interfaces.replica import Replica
-from leto.keyspace.replies import Error, NullArray, Reply, Set, Status
-from leto.keyspace.steps import Steps
 from leto.keyspace.types.long_string import LongString
 from leto.resp.codec import encode
+from leto.vocabulary.replies import Error, NullArray, Reply, Set, Status
+from leto.vocabulary.steps import Steps
 
 MANY: Final = 512  # elements of a reply that are encoded in one go
 LARGE: Final = 1 << 18  # bytes of a string that is handed on as it is

@@ -9,8 +9,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from leto.errors import DiskFull, LetoError, NoQuorum, NotLeader, OutcomeUnknown, Overloaded, Stopping
-from leto.keyspace.replies import Error
 from leto.resp.slots import first_key, key_slot
+from leto.vocabulary.replies import Error
 
 if TYPE_CHECKING:
     from leto.config import FollowerPolicy

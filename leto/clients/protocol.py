@@ -24,9 +24,9 @@ from leto.clients.session import Session
 from leto.clients.state import ServerState
 from leto.config import Config
 from leto.interfaces.replica import Replica
-from leto.keyspace.registry import Registry
 from leto.reactor.sockets import SocketReaders
 from leto.reactor.stalls import StallMeter
+from leto.vocabulary.registry import Registry
 
 TOO_MANY = b"-ERR max number of clients reached\r\n"
 PROTECTED = (

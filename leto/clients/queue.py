@@ -23,9 +23,9 @@ from leto.clients.long import is_long
 from leto.clients.output import Output
 from leto.clients.runs import REQUEST_BYTES, MixedRun, ReadRun, Run, WriteRun, compat_reply
 from leto.clients.state import ServerState
-from leto.keyspace.replies import Push, Reply
-from leto.keyspace.steps import Steps
 from leto.resp.codec import Request, encode
+from leto.vocabulary.replies import Push, Reply
+from leto.vocabulary.steps import Steps
 
 log = Logger()
 

@@ -19,8 +19,8 @@ from leto.clients.state import ServerState
 from leto.clients.table import WRITE, Known
 from leto.clients.turns import SLICE_SECONDS
 from leto.errors import NotLeader
-from leto.keyspace.replies import OK, Error, Reply
 from leto.resp.codec import Request, encode
+from leto.vocabulary.replies import OK, Error, Reply
 
 _OVERHEAD = 256  # bytes that a run itself takes, roughly
 REQUEST_BYTES = 120  # a small parsed request takes so much more than its bytes

@@ -28,8 +28,8 @@ from leto.clients.transaction import ReadTransaction, Transaction, Watch, WriteT
 from leto.clients.turns import SLICE_SECONDS
 from leto.clients.waiting import LateRun, Task, WaitingRun
 from leto.errors import DiskFull
-from leto.keyspace.replies import QUEUED, Error, Push, Reply
 from leto.resp.codec import Request, RequestReader
+from leto.vocabulary.replies import QUEUED, Error, Push, Reply
 
 _NAME = itemgetter(0)
 _AT_ONCE = frozenset(("exec", "discard", "multi", "watch", "quit", "reset"))  # full names; never queued by MULTI

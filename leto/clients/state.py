@@ -23,10 +23,10 @@ from leto.clients.table import CommandTable
 from leto.clients.turns import Turns
 from leto.config import Config
 from leto.interfaces.replica import Replica
-from leto.keyspace.registry import KEYSPACE, Registry
 from leto.reactor.notices import Notices
 from leto.reactor.sockets import SocketReaders
 from leto.reactor.stalls import StallMeter
+from leto.vocabulary.registry import KEYSPACE, Registry
 
 
 class ServerState:

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
-from leto.keyspace.levels import BASE
-from leto.keyspace.registry import Command, Registry, above_level, wrong_arity
-from leto.keyspace.replies import Error, Reply, Status
+from leto.vocabulary.levels import BASE
+from leto.vocabulary.registry import Command, Registry, above_level, wrong_arity
+from leto.vocabulary.replies import Error, Reply, Status
 
 F = TypeVar("F", bound=Callable[..., Any])
 

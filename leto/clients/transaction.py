@@ -18,10 +18,10 @@ from leto.clients.table import LOCAL, NO_REPLY, WRITE, Known
 from leto.clients.turns import SLICE_SECONDS
 from leto.errors import DiskFull, RequestRefused
 from leto.keyspace.costs import WEIGHED
-from leto.keyspace.replies import NULL_ARRAY, OK, Error, Reply
-from leto.keyspace.steps import exhaust
 from leto.resp.codec import Request, encode, pack
 from leto.resp.strict import ARGUMENT_BYTES, request_bytes
+from leto.vocabulary.replies import NULL_ARRAY, OK, Error, Reply
+from leto.vocabulary.steps import exhaust
 
 CarryOut = Callable[[Known, Request], Reply]  # a connection command, for the client whose transaction it is in
 

@@ -10,8 +10,8 @@ from twisted.python.failure import Failure
 from leto.clients.outcomes import refusal
 from leto.clients.pause import LONGEST_SECONDS
 from leto.clients.runs import Client, Run
-from leto.keyspace.replies import Error, Reply
 from leto.resp.codec import Request, encode
+from leto.vocabulary.replies import Error, Reply
 
 FOR_EVER: Final = 0.0  # seconds, as BLPOP's timeout says it
 

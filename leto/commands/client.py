@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from leto.clients.table import NO_REPLY, command, container
 from leto.commands.connection import BAD_NAME, is_name
-from leto.keyspace.numbers import parse_integer
-from leto.keyspace.replies import OK, SYNTAX_ERROR, Error, Reply, Verbatim
 from leto.resp.codec import Request
+from leto.vocabulary.numbers import parse_integer
+from leto.vocabulary.replies import OK, SYNTAX_ERROR, Error, Reply, Verbatim
 
 if TYPE_CHECKING:
     from leto.clients.session import Session

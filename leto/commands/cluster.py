@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from leto.clients.table import command, container
 from leto.config import Address
 from leto.interfaces.replica import PeerStatus, ReplicaStatus
-from leto.keyspace.replies import Error, Reply, Verbatim
 from leto.resp.codec import Request
 from leto.resp.slots import SLOTS, key_slot
+from leto.vocabulary.replies import Error, Reply, Verbatim
 
 if TYPE_CHECKING:
     from leto.clients.session import Session

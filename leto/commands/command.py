@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from leto.clients.table import F, Known, command, help_command
 from leto.commands.syntax import Argument, parse
-from leto.keyspace.glob import PatternTooLong, compile_pattern
-from leto.keyspace.registry import Command
-from leto.keyspace.replies import SYNTAX_ERROR, Error, Reply, Set, Status
 from leto.resp.codec import Request
+from leto.vocabulary.glob import PatternTooLong, compile_pattern
+from leto.vocabulary.registry import Command
+from leto.vocabulary.replies import SYNTAX_ERROR, Error, Reply, Set, Status
 
 if TYPE_CHECKING:
     from leto.clients.session import Session

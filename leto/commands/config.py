@@ -18,10 +18,10 @@ from leto.config.kinds import Setting
 from leto.config.limits import parse_output_limits
 from leto.config.settings import OPTIONS, Option
 from leto.errors import ConfigError
-from leto.keyspace.glob import PatternTooLong, compile_pattern
-from leto.keyspace.replies import OK, SYNTAX_ERROR, Error, Reply
 from leto.reactor import descriptors
 from leto.resp.codec import Request
+from leto.vocabulary.glob import PatternTooLong, compile_pattern
+from leto.vocabulary.replies import OK, SYNTAX_ERROR, Error, Reply
 
 if TYPE_CHECKING:
     from leto.clients.session import Session

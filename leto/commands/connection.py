@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 
 from leto.clients.table import CONNECTION, command
-from leto.keyspace.numbers import parse_integer
-from leto.keyspace.registry import wrong_arity
-from leto.keyspace.replies import NOT_AN_INTEGER, OK, PONG, SYNTAX_ERROR, Error, Reply, Status
 from leto.resp.codec import Request
+from leto.vocabulary.numbers import parse_integer
+from leto.vocabulary.registry import wrong_arity
+from leto.vocabulary.replies import NOT_AN_INTEGER, OK, PONG, SYNTAX_ERROR, Error, Reply, Status
 
 if TYPE_CHECKING:
     from leto.clients.session import Session

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from leto.keyspace.numbers import parse_integer
+from leto.vocabulary.numbers import parse_integer
 
 _INT32 = (1 << 31) - 1
 _INT64 = (1 << 63) - 1

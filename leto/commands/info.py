@@ -18,8 +18,8 @@ from leto.clients.table import command
 from leto.commands.connection import REDIS_VERSION
 from leto.config import Address
 from leto.interfaces.replica import ReplicaStatus
-from leto.keyspace.replies import Reply, Verbatim
 from leto.resp.codec import Request
+from leto.vocabulary.replies import Reply, Verbatim
 
 if TYPE_CHECKING:
     from leto.clients.session import Session

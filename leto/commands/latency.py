@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from leto.clients.table import F, command, container
-from leto.keyspace.replies import Error, Reply, Verbatim
 from leto.reactor.stalls import Event
 from leto.resp.codec import Request
+from leto.vocabulary.replies import Error, Reply, Verbatim
 
 if TYPE_CHECKING:
     from leto.clients.session import Session

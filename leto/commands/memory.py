@@ -8,9 +8,9 @@ from twisted.internet.defer import Deferred
 
 from leto.clients.table import command, container
 from leto.commands.info import peak_bytes, resident_bytes
-from leto.keyspace.numbers import parse_integer
-from leto.keyspace.replies import NOT_AN_INTEGER, SYNTAX_ERROR, Error, Reply, Verbatim
 from leto.resp.codec import Request
+from leto.vocabulary.numbers import parse_integer
+from leto.vocabulary.replies import NOT_AN_INTEGER, SYNTAX_ERROR, Error, Reply, Verbatim
 
 if TYPE_CHECKING:
     from leto.clients.session import Session

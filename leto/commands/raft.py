@@ -16,9 +16,9 @@ from leto.clients.table import command, container
 from leto.config import Address, is_server_id
 from leto.errors import NothingToSnapshot, NotLeader, UnknownMember
 from leto.interfaces.replica import PeerStatus
-from leto.keyspace.replies import OK, SYNTAX_ERROR, Error, Reply
 from leto.raft.messages import SnapshotMeta
 from leto.resp.codec import Request
+from leto.vocabulary.replies import OK, SYNTAX_ERROR, Error, Reply
 
 if TYPE_CHECKING:
     from leto.clients.session import Session

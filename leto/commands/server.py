@@ -18,9 +18,9 @@ from leto.clients.table import NO_REPLY, command
 from leto.commands.info import split_address
 from leto.commands.raft import snapshot_now
 from leto.errors import NothingToSnapshot, StorageError
-from leto.keyspace.numbers import parse_integer
-from leto.keyspace.replies import NOT_AN_INTEGER, OK, SYNTAX_ERROR, Error, Reply, Status, Verbatim
 from leto.resp.codec import Request, encode
+from leto.vocabulary.numbers import parse_integer
+from leto.vocabulary.replies import NOT_AN_INTEGER, OK, SYNTAX_ERROR, Error, Reply, Status, Verbatim
 
 if TYPE_CHECKING:
     from leto.clients.session import Session

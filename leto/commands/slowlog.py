@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from leto.clients.table import command, container
-from leto.keyspace.numbers import parse_integer
-from leto.keyspace.replies import OK, Error, Reply
 from leto.resp.codec import Request
+from leto.vocabulary.numbers import parse_integer
+from leto.vocabulary.replies import OK, Error, Reply
 
 if TYPE_CHECKING:
     from leto.clients.session import Session

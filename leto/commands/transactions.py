@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from leto.clients.runs import Run
 from leto.clients.table import F, command
 from leto.clients.transaction import Transaction, Watch, WatchRun, exec_run
-from leto.keyspace.replies import OK, Error, Reply
 from leto.resp.codec import Request
+from leto.vocabulary.replies import OK, Error, Reply
 
 if TYPE_CHECKING:
     from leto.clients.session import Session

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import leto.keyspace.commands  # noqa: F401 - registers the keyspace's commands
 from leto.commands import CONNECTION
-from leto.keyspace.registry import KEYSPACE, Command
+from leto.vocabulary.registry import KEYSPACE, Command
 
 BEGIN = "<!-- commands: made by `python -m leto.ctl.reference README.md`; a test keeps it true -->"
 END = "<!-- end of commands -->"

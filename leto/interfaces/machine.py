@@ -9,8 +9,8 @@ from leto.raft.messages import Entry
 
 if TYPE_CHECKING:
     from leto.keyspace.effects import Applied, Kind
-    from leto.keyspace.replies import Reply
-    from leto.keyspace.steps import Steps
+    from leto.vocabulary.replies import Reply
+    from leto.vocabulary.steps import Steps
 
 
 class SnapshotWriter(Protocol):

@@ -14,7 +14,7 @@ from leto.raft.messages import SnapshotMeta
 
 if TYPE_CHECKING:
     from leto.keyspace.effects import Effects
-from leto.keyspace.replies import Reply
+from leto.vocabulary.replies import Reply
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from leto.errors import InapplicableEntry, RequestRefused
 from leto.keyspace import batch
 from leto.keyspace.costs import WEIGHED
 from leto.keyspace.parsing import grouping
-from leto.keyspace.registry import Command, Registry, above_level
-from leto.keyspace.replies import Error
-from leto.keyspace.steps import LONG, exhaust
+from leto.vocabulary.registry import Command, Registry, above_level
+from leto.vocabulary.replies import Error
+from leto.vocabulary.steps import LONG, exhaust
 
 MARKS = (b"MULTI", b"EXEC")
 

@@ -20,12 +20,12 @@ import struct
 from collections.abc import Generator
 
 from leto.errors import InapplicableEntry, UnknownEntry
-from leto.keyspace.levels import BASE
-from leto.keyspace.steps import STEP, exhaust
+from leto.vocabulary.levels import BASE
+from leto.vocabulary.steps import STEP, exhaust
 
 HEADER = struct.Struct(">BQI")
 REQUESTS, PAIRS = 1, 2  # formats
-LEVELS = {REQUESTS: BASE, PAIRS: BASE}  # since which level each is understood (leto.keyspace.levels)
+LEVELS = {REQUESTS: BASE, PAIRS: BASE}  # since which level each is understood (leto.vocabulary.levels)
 LEAST_BYTES = {REQUESTS: len(b"*1\r\n$0\r\n\r\n"), PAIRS: 2 * len(b"$0\r\n\r\n")}  # of a request
 SET_HEADS = frozenset((b"*3\r\n$3\r\nSET\r\n", b"*3\r\n$3\r\nset\r\n"))  # what a SET of a key and a value begins with
 _HEAD_BYTES = len(b"*3\r\n$3\r\nSET\r\n")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from leto.keyspace.database import Database
-from leto.keyspace.numbers import parse_integer
+from leto.vocabulary.numbers import parse_integer
 
 LIMIT: Final = 1 << 22  # of all reads of a transaction: about a second
 LEAST: Final = 64  # what each of them costs at least

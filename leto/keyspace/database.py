@@ -20,9 +20,7 @@ from leto.keyspace.ages import Ages
 from leto.keyspace.deadlines import Deadlines
 from leto.keyspace.effects import Noting
 from leto.keyspace.index import KeyIndex
-from leto.keyspace.levels import BASE
 from leto.keyspace.records import LAST, Records
-from leto.keyspace.replies import WRONG_TYPE, Error
 from leto.keyspace.types.long_string import LongString
 from leto.keyspace.types.parts import Part
 from leto.keyspace.types.value import (
@@ -35,6 +33,8 @@ from leto.keyspace.types.value import (
     record_of,
 )
 from leto.keyspace.waste import Waste
+from leto.vocabulary.levels import BASE
+from leto.vocabulary.replies import WRONG_TYPE, Refused
 
 WORTHWHILE = 1 << 12  # records and what belongs to them that are not freed in one go
 TOMBSTONES = 1 << 16  # when there are so many, the oldest 64th is given up: half of them would take 3 ms
@@ -42,14 +42,6 @@ TOMBSTONES = 1 << 16  # when there are so many, the oldest 64th is given up: hal
 
 V = TypeVar("V", bound=Value)
 E = TypeVar("E")
-
-
-class Refused(Exception):
-    """A command's refusal: raised before it changed anything; the machine answers with `error`."""
-
-    def __init__(self, error: Error) -> None:
-        super().__init__(error.text.decode("utf-8", "replace"))
-        self.error = error
 
 
 class Observer(Protocol):

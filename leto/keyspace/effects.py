@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from leto.keyspace.replies import Reply
+from leto.vocabulary.replies import Reply
 
 
 class Kind(IntEnum):

@@ -10,12 +10,12 @@ from itertools import islice
 from operator import itemgetter
 
 from leto.errors import InapplicableEntry, UnknownEntry
-from leto.keyspace.database import Database, Refused
+from leto.keyspace.database import Database
 from leto.keyspace.internal import INTERNAL
 from leto.keyspace.parsing import Request, Watched
-from leto.keyspace.registry import Registry, Spellings, spellings
-from leto.keyspace.replies import NULL_ARRAY, OK, Error, Reply
-from leto.keyspace.steps import LONG, Steps, all_steps, timed
+from leto.vocabulary.registry import Registry, Spellings, spellings
+from leto.vocabulary.replies import NULL_ARRAY, OK, Error, Refused, Reply
+from leto.vocabulary.steps import LONG, Steps, all_steps, timed
 
 FAULT = Error(b"ERR internal error, the same on every node: their logs say more")
 FIRST = itemgetter(0)

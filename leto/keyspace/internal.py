@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from leto.keyspace.database import Database
-from leto.keyspace.registry import Registry
-from leto.keyspace.replies import Reply
+from leto.vocabulary.registry import Registry
+from leto.vocabulary.replies import Reply
 
 INTERNAL = Registry()
 

@@ -12,8 +12,8 @@ from leto.checksums import crc32
 from leto.errors import BrokenKeyspace
 from leto.keyspace.database import TOMBSTONES, Database
 from leto.keyspace.records import LAST
-from leto.keyspace.steps import STEP, exhaust
 from leto.keyspace.types.value import Record, Value, checksum, is_string
+from leto.vocabulary.steps import STEP, exhaust
 
 
 def check(database: Database) -> None:

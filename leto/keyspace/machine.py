@@ -21,13 +21,13 @@ from leto.keyspace.draws import Draws, mix
 from leto.keyspace.effects import Applied, Kind, Noting
 from leto.keyspace.execution import FIRST, EntrySteps, Execution
 from leto.keyspace.internal import INTERNAL
-from leto.keyspace.levels import highest
 from leto.keyspace.parsing import Request, group, grouping, parse, parse_pairs, parsing, watched_by
 from leto.keyspace.queries import Queries
-from leto.keyspace.registry import KEYSPACE, Registry
-from leto.keyspace.replies import OK, Reply
-from leto.keyspace.steps import LONG, Steps, pieces
 from leto.keyspace.types.value import MASK
+from leto.vocabulary.levels import highest
+from leto.vocabulary.registry import KEYSPACE, Registry
+from leto.vocabulary.replies import OK, Reply
+from leto.vocabulary.steps import LONG, Steps, pieces
 
 COMMAND = 1  # leto.raft.messages.EntryKind.COMMAND
 

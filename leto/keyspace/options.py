@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from leto.keyspace.database import Database, Refused
-from leto.keyspace.numbers import INT64_MAX, integer
-from leto.keyspace.replies import SYNTAX_ERROR, Error
+from leto.keyspace.database import Database
+from leto.vocabulary.numbers import INT64_MAX, integer
+from leto.vocabulary.replies import SYNTAX_ERROR, Error, Refused
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ import hiredis
 
 from leto.errors import InapplicableEntry
 from leto.keyspace import batch
-from leto.keyspace.steps import LONG, exhaust, pieces
+from leto.vocabulary.steps import LONG, exhaust, pieces
 
 Watched = list[tuple[int, bytes]]  # (index, key)
 Request = tuple[Watched | None, list[list[bytes]]]  # what a transaction watches (None: no transaction), its commands

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
 from leto.keyspace import costs
-from leto.keyspace.database import Database, Refused
-from leto.keyspace.registry import Registry, Spellings, spellings
-from leto.keyspace.replies import NULL_ARRAY, Error, Reply
-from leto.keyspace.steps import LONG, Steps, all_steps, exhaust, timed
+from leto.keyspace.database import Database
 from leto.keyspace.types.value import size
+from leto.vocabulary.registry import Registry, Spellings, spellings
+from leto.vocabulary.replies import NULL_ARRAY, Error, Refused, Reply
+from leto.vocabulary.steps import LONG, Steps, all_steps, exhaust, timed
 
 SHORT = 64  # commands of a transaction of reads that is evaluated in one go
 _LONG_READS = frozenset((b"KEYS", b"SCAN", b"RANDOMKEY", b"LCS"))  # however few words they have

@@ -51,17 +51,17 @@ import msgspec
 from leto.checksums import crc32
 from leto.keyspace.database import Database
 from leto.keyspace.index import bucket_of
-from leto.keyspace.levels import BASE
 from leto.keyspace.records import LAST
 from leto.keyspace.types.long_string import PART, LongString
 from leto.keyspace.types.parts import Part, Parts
 from leto.keyspace.types.value import MASK, STRING_CODE, Record, Value, encode
+from leto.vocabulary.levels import BASE
 
 FORMAT = 3
 STRINGS = 2  # the format of a keyspace of strings alone
 FORMER = 1  # a format that is read, too
-# Since which level each is understood (leto.keyspace.levels). Who has no type but strings needs no more than the lower
-# one, so these raise no version's level: the commands on types do.
+# Since which level each is understood (leto.vocabulary.levels). Who has no type but strings needs no more than the
+# lower one, so these raise no version's level: the commands on types do.
 LEVELS: Final = {STRINGS: BASE, FORMAT: 2}
 HEADER, TOMBSTONES, RECORDS, END, HEAD, PARTS = 1, 2, 3, 4, 5, 6
 ONLY = 0  # the number of the one database

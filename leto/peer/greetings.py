@@ -53,7 +53,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True):
     configuration_index: Index  # of the newest configuration I know
     incarnation: ShortText = ""  # of my data directory, "" for a bootstrapped one
     only_asks: bool = False  # who is there: refuse me with MET once that is proved
-    level: Level = 1  # what I understand (leto.keyspace.levels)
+    level: Level = 1  # what I understand (leto.vocabulary.levels)
     release: ShortText = ""  # of Leto, for people
 
 

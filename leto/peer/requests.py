@@ -13,10 +13,10 @@ import msgspec
 from msgspec import Meta
 
 from leto.errors import ProtocolError
-from leto.keyspace.replies import Error, NullArray, Push, Reply, Set, Status, Verbatim
 from leto.raft.messages import InstallSnapshot
+from leto.vocabulary.replies import Error, NullArray, Push, Reply, Set, Status, Verbatim
 
-TERM_LEVEL: Final = 2  # members of this level and above take a ForwardInTerm (leto.keyspace.levels)
+TERM_LEVEL: Final = 2  # members of this level and above take a ForwardInTerm (leto.vocabulary.levels)
 Size = Annotated[int, Meta(ge=0, le=1 << 62)]
 
 

@@ -31,7 +31,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Configuration(msgspec.Struct, frozen=True, array_like=True):
     """`members` sorted by id: the incoming voters (voter=True) and the learners.
     `outgoing`: while joint, the members that voted before (sorted by id), with their addresses; else empty.
-    `level`: of what all of them understand (leto.keyspace.levels); it never falls."""
+    `level`: of what all of them understand (leto.vocabulary.levels); it never falls."""
 
     members: tuple[Member, ...] = ()
     outgoing: tuple[Member, ...] = ()

@@ -27,13 +27,13 @@ from leto.interfaces.machine import StateMachine
 from leto.interfaces.transport import Transport
 from leto.keyspace import batch
 from leto.keyspace.admission import checking
-from leto.keyspace.registry import KEYSPACE
 from leto.keyspace.types.long_string import plain
 from leto.peer import requests
 from leto.peer.requests import TERM_LEVEL, Forward, ForwardInTerm, ForwardReply, Outcome
 from leto.raft.node import Node
 from leto.raft.state import Role
 from leto.reactor.notices import Notices
+from leto.vocabulary.registry import KEYSPACE
 
 CHECK_SECONDS = 0.004  # how long one turn checks a forwarded write that is long
 MAX_FORWARDS = 512  # half of the requests that a connection takes: beyond it clients are not read from

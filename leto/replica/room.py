@@ -22,11 +22,11 @@ from twisted.python.failure import Failure
 from leto.errors import DiskFull, LetoError, StorageError
 from leto.interfaces.store import DiskSpace, Store
 from leto.keyspace.admission import may_grow
-from leto.keyspace.registry import KEYSPACE
 from leto.raft.node import Node
 from leto.raft.quorum import agreed
 from leto.raft.state import Role
 from leto.replica.timers import LazyTimer
+from leto.vocabulary.registry import KEYSPACE
 
 LOOK_SECONDS = 1.0  # between two looks at the own disk ...
 LOOK_BYTES = 16 << 20  # ... or as much of the log, ...

@@ -5,7 +5,7 @@ splits the bytes at CRLF and proves with a few vectorised comparisons that they 
 nothing but `*n`, and `$len` headers that are exactly those of the arguments found. Whatever it cannot prove
 (inline commands, leading zeros, cut requests, nonsense) goes to leto.resp.strict.StrictReader, which decides.
 
-encode() turns replies (leto.keyspace.replies) into RESP2, or RESP3 after HELLO 3.
+encode() turns replies (leto.vocabulary.replies) into RESP2, or RESP3 after HELLO 3.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 from hiredis import pack_command
 
 from leto.errors import ProtocolError
-from leto.keyspace.replies import Error, NullArray, Push, Reply, Set, Status, Verbatim
 from leto.keyspace.types.long_string import LongString
 from leto.resp.strict import StrictReader
+from leto.vocabulary.replies import Error, NullArray, Push, Reply, Set, Status, Verbatim
 
 Request = Sequence[bytes]
 

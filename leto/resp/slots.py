@@ -5,7 +5,7 @@ from __future__ import annotations
 from binascii import crc_hqx
 from collections.abc import Sequence
 
-from leto.keyspace.registry import KEYSPACE
+from leto.vocabulary.registry import KEYSPACE
 
 SLOTS = 16384
 

@@ -33,7 +33,7 @@ from leto.replica.deferred import DeferredRead, DeferredWrite
 from leto.status import status_data
 
 if TYPE_CHECKING:
-    from leto.keyspace.replies import Reply
+    from leto.vocabulary.replies import Reply
 
 TERM = 1
 

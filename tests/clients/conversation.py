@@ -13,9 +13,9 @@ from leto.clients.protocol import RespFactory
 from leto.commands import CONNECTION
 from leto.config import Config
 from leto.keyspace.machine import Machine
-from leto.keyspace.registry import Registry
 from leto.resp.codec import pack
 from leto.twins.replica import LoneReplica
+from leto.vocabulary.registry import Registry
 
 LOOPBACK = IPv4Address("TCP", "127.0.0.1", 50000)
 WALL = 1_700_000_000.25

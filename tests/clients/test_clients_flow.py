@@ -13,7 +13,7 @@ from leto.clients import session
 from leto.clients.flow import UNREAD_BYTES
 from leto.clients.output import PIECE
 from leto.config import OutputLimit, OutputLimits
-from leto.keyspace.replies import Status
+from leto.vocabulary.replies import Status
 from tests.clients.conversation import Client, Node, error
 
 CHUNK = 65536  # what a socket gives at once

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from leto.clients.long import MANY, LongReply, encode_in_pieces
 from leto.clients.turns import SLICE_SECONDS, Turns
-from leto.keyspace import glob, steps
 from leto.keyspace.database import Database
-from leto.keyspace.replies import NULL_ARRAY, Error, Set, Status, Verbatim
 from leto.reactor.stalls import StallMeter
 from leto.resp.codec import encode, pack
+from leto.vocabulary import glob, steps
+from leto.vocabulary.replies import NULL_ARRAY, Error, Set, Status, Verbatim
 from tests.clients.conversation import Client, Node, error, parse
 
 KEYS = 5000

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from leto.config import OutputLimit, OutputLimits
-from leto.keyspace.replies import Push
 from leto.resp.codec import encode
+from leto.vocabulary.replies import Push
 from tests.clients.conversation import Client, Node
 
 MESSAGE = Push([b"message", b"news", b"hello"])

@@ -9,9 +9,9 @@ from leto.clients.pause import LONGEST_SECONDS
 from leto.clients.session import Session
 from leto.clients.waiting import WaitingRun
 from leto.commands import CONNECTION
-from leto.keyspace.registry import Registry
-from leto.keyspace.replies import Error
 from leto.resp.codec import Request
+from leto.vocabulary.registry import Registry
+from leto.vocabulary.replies import Error
 from tests.clients.conversation import Node
 
 

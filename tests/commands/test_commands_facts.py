@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from leto.commands import CONNECTION
-from leto.keyspace.registry import Command
+from leto.vocabulary.registry import Command
 from tests.keyspace.case_files import Family, facts
 
 FOLDER = Path(__file__).parent / "cases"

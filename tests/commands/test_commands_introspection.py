@@ -8,7 +8,7 @@ import pytest
 
 from leto.clients.table import CONNECTION
 from leto.commands.syntax import Argument, parse
-from leto.keyspace.registry import KEYSPACE
+from leto.vocabulary.registry import KEYSPACE
 from tests.clients.conversation import Client, Node, error
 
 SET_OF_GET = [b"@fast", b"@read", b"@string"]

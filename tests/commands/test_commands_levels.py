@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from leto.clients.table import CONNECTION, CommandTable, Known
-from leto.keyspace.registry import KEYSPACE, Registry
-from leto.keyspace.replies import OK, Error
+from leto.vocabulary.registry import KEYSPACE, Registry
+from leto.vocabulary.replies import OK, Error
 
 FACTS = {"group": "generic", "since": "9.0.0", "summary": "A toy of a later version"}
 REFUSED = Error(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from leto.ctl.reference import renewed, table
-from leto.keyspace.registry import Registry
+from leto.vocabulary.registry import Registry
 
 README = Path(__file__).parents[2] / "README.md"
 

@@ -8,10 +8,10 @@ from leto.errors import InapplicableEntry, RequestRefused
 from leto.keyspace import batch
 from leto.keyspace.admission import check_requests
 from leto.keyspace.execution import FAULT
-from leto.keyspace.levels import BASE
 from leto.keyspace.machine import Machine
-from leto.keyspace.registry import KEYSPACE
 from leto.raft.messages import Entry, EntryKind
+from leto.vocabulary.levels import BASE
+from leto.vocabulary.registry import KEYSPACE
 from tests.fuzz.source import Source
 
 NOW = 1_700_000_000_000

@@ -12,8 +12,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from leto.keyspace.registry import Command
-from leto.keyspace.replies import Error, Status
+from leto.vocabulary.registry import Command
+from leto.vocabulary.replies import Error, Status
 
 FOLDER = Path(__file__).parent / "cases"
 Step = tuple[list[bytes] | int, object]

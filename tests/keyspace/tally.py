@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from leto.keyspace.database import Database
-from leto.keyspace.numbers import integer
-from leto.keyspace.registry import KEYSPACE, Registry
-from leto.keyspace.replies import Reply
 from leto.keyspace.types.crc_map import CrcMap
 from leto.keyspace.types.value import register
+from leto.vocabulary.numbers import integer
+from leto.vocabulary.registry import KEYSPACE, Registry
+from leto.vocabulary.replies import Reply
 
 COMMANDS = Registry(KEYSPACE)
 

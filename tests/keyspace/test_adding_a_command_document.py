@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from leto.keyspace import machine, registry
+from leto.keyspace import machine
 from leto.keyspace.commands import strings
-from leto.keyspace.registry import KEYSPACE, Registry
-from leto.keyspace.replies import OK, WRONG_TYPE, Status
 from leto.keyspace.types import value as values
 from leto.keyspace.types.value import Value, size
+from leto.vocabulary import registry
+from leto.vocabulary.registry import KEYSPACE, Registry
+from leto.vocabulary.replies import OK, WRONG_TYPE, Status
 from tests.keyspace.batches import NOW, Bench
 from tests.keyspace.case_files import FAMILIES
 

@@ -6,11 +6,11 @@ import pytest
 
 from leto.errors import RequestRefused
 from leto.keyspace.admission import check_requests, checking
-from leto.keyspace.levels import BASE
 from leto.keyspace.machine import understood
-from leto.keyspace.registry import KEYSPACE
-from leto.keyspace.replies import Error
-from leto.keyspace.steps import exhaust
+from leto.vocabulary.levels import BASE
+from leto.vocabulary.registry import KEYSPACE
+from leto.vocabulary.replies import Error
+from leto.vocabulary.steps import exhaust
 from tests.keyspace.batches import Bench, pack
 from tests.keyspace.case_files import all_scripts
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from leto.keyspace.commands import strings
-from leto.keyspace.registry import KEYSPACE, Command
-from leto.keyspace.replies import Error, Status
+from leto.vocabulary.registry import KEYSPACE, Command
+from leto.vocabulary.replies import Error, Status
 from tests.keyspace.batches import Bench
 from tests.keyspace.case_files import FAMILIES, FOLDER, all_scripts, facts
 from tests.keyspace.tally import COMMANDS

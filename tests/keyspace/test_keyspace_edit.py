@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from leto.keyspace.database import Refused
-from leto.keyspace.replies import WRONG_TYPE, Error
 from leto.keyspace.types.value import checksum
+from leto.vocabulary.replies import WRONG_TYPE, Error, Refused
 from tests.keyspace.batches import NOW, Bench
 from tests.keyspace.tally import COMMANDS, Tally
 from tests.keyspace.tiny import tiny_parts

@@ -6,9 +6,9 @@ import pytest
 
 from leto.keyspace.database import Database
 from leto.keyspace.effects import EVERYTHING, NOTHING, Effects, Kind
-from leto.keyspace.registry import KEYSPACE, Registry
-from leto.keyspace.replies import OK, Reply
-from leto.keyspace.steps import LONG
+from leto.vocabulary.registry import KEYSPACE, Registry
+from leto.vocabulary.replies import OK, Reply
+from leto.vocabulary.steps import LONG
 from tests.keyspace.batches import Bench, entry
 
 

@@ -11,10 +11,10 @@ from leto.errors import BrokenKeyspace
 from leto.keyspace.checked import CheckedMachine
 from leto.keyspace.database import Database
 from leto.keyspace.invariants import check
-from leto.keyspace.registry import Registry
-from leto.keyspace.steps import STEP
 from leto.keyspace.types.parts import Part
 from leto.keyspace.types.value import Expiring, Record
+from leto.vocabulary.registry import Registry
+from leto.vocabulary.steps import STEP
 from tests.keyspace.batches import NOW, Bench, entry
 from tests.keyspace.tally import COMMANDS, Tally
 from tests.keyspace.tiny import tiny_parts

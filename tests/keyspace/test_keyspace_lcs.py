@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leto.keyspace.commands import lcs
-from leto.keyspace.replies import Error
+from leto.vocabulary.replies import Error
 from tests.keyspace.batches import Bench
 
 TEXTS = st.lists(st.sampled_from(b"abc"), max_size=20).map(bytes)

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leto.checksums import adler32
-from leto.keyspace.replies import NOT_A_FLOAT, NOT_AN_INTEGER
 from leto.keyspace.types import long_string
 from leto.keyspace.types.long_string import LONG_STRING, PART, LongString, plain
 from leto.keyspace.types.value import Record, content_sum
+from leto.vocabulary.replies import NOT_A_FLOAT, NOT_AN_INTEGER
 from tests.keyspace.batches import Bench
 
 ROUND_PARTS = [0, 1, PART - 1, PART, PART + 1, 2 * PART - 1, 2 * PART, 3 * PART + 5]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from leto.errors import UnknownEntry
 from leto.keyspace import batch, machine
 from leto.keyspace.execution import FAULT
-from leto.keyspace.replies import NULL_ARRAY, OK, Error
 from leto.raft.messages import Entry, EntryKind
+from leto.vocabulary.replies import NULL_ARRAY, OK, Error
 from tests.keyspace.batches import NOW, Bench, entry, pack
 
 HEAD = b"*3\r\n$3\r\nSET\r\n"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leto.keyspace.replies import NO_SUCH_KEY, NOT_AN_INTEGER, OK
 from leto.keyspace.types.value import checksum
+from leto.vocabulary.replies import NO_SUCH_KEY, NOT_AN_INTEGER, OK
 from tests.keyspace.batches import NOW, Bench
 
 KEYS = st.sampled_from([b"a", b"b", b"c"])

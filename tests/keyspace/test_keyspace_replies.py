@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leto.keyspace.registry import Registry
+from leto.vocabulary.registry import Registry
 from tests.keyspace.batches import Bench
 from tests.keyspace.tally import COMMANDS, Tally
 from tests.keyspace.tiny import tiny_parts

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leto.keyspace.index import BUCKETS, KeyIndex, bucket_of
-from leto.keyspace.replies import Error
+from leto.vocabulary.replies import Error
 from tests.keyspace.batches import Bench
 
 CHANGES = st.lists(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from leto.keyspace import batch, glob
+from leto.keyspace import batch
 from leto.keyspace.commands import lcs
 from leto.keyspace.machine import Machine
-from leto.keyspace.replies import OK
-from leto.keyspace.steps import LONG, STEP, exhaust, timed
+from leto.vocabulary import glob
+from leto.vocabulary.replies import OK
+from leto.vocabulary.steps import LONG, STEP, exhaust, timed
 from tests.keyspace.batches import Bench, entry, pack
 
 MANY = 6_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from leto.keyspace.internal import INTERNAL
-from leto.keyspace.registry import KEYSPACE, Registry
-from leto.keyspace.replies import Error
+from leto.vocabulary.registry import KEYSPACE, Registry
+from leto.vocabulary.replies import Error
 
 COMMANDS = [command for parent in KEYSPACE.values() for command in (parent, *parent.subcommands.values())]
 

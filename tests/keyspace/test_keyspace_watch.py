@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leto.keyspace import database
-from leto.keyspace.replies import NULL_ARRAY, OK
+from leto.vocabulary.replies import NULL_ARRAY, OK
 from tests.keyspace.batches import Bench
 
 

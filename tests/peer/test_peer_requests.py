@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leto.errors import ProtocolError
-from leto.keyspace.replies import NULL_ARRAY, OK, Error, Push, Set, Status, Verbatim
 from leto.peer.requests import (
     Forward,
     ForwardInTerm,
@@ -30,6 +29,7 @@ from leto.peer.requests import (
 )
 from leto.raft.configuration import Configuration, Member
 from leto.raft.messages import InstallSnapshot, SnapshotMeta
+from leto.vocabulary.replies import NULL_ARRAY, OK, Error, Push, Set, Status, Verbatim
 
 META = SnapshotMeta(9, 2, Configuration((Member("a", "h:1", True),)), 3)
 REQUESTS = [

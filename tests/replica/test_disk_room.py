@@ -7,8 +7,8 @@ from twisted.logger import globalLogPublisher
 
 from leto.errors import DiskFull, NoRoom, Overloaded
 from leto.keyspace.admission import may_grow
-from leto.keyspace.registry import KEYSPACE
 from leto.replica.room import ASK_SECONDS, LOOK_SECONDS
+from leto.vocabulary.registry import KEYSPACE
 from tests.replica.cluster import Outcome, packed
 from tests.replica.disks import DiskCluster, DiskNode, written
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from leto.keyspace.effects import EVERYTHING, Effects, Kind
-from leto.keyspace.replies import OK
+from leto.vocabulary.replies import OK
 from tests.replica.cluster import Cluster
 
 

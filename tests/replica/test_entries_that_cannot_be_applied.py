@@ -6,12 +6,12 @@ from twisted.internet.defer import Deferred
 
 from leto.errors import ProtocolError
 from leto.keyspace import batch
-from leto.keyspace.replies import OK, Error
 from leto.peer import requests
 from leto.peer.requests import Forward, Outcome, SnapshotOffer
 from leto.raft import configuration
 from leto.raft.configuration import Configuration, Member
 from leto.raft.messages import AppendEntries, Entry, EntryKind, InstallSnapshot, SnapshotMeta
+from leto.vocabulary.replies import OK, Error
 from tests.replica.cluster import Cluster, packed
 from tests.replica.cluster import Outcome as Result
 

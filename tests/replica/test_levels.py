@@ -4,13 +4,13 @@ import pytest
 
 from leto.errors import NotLeader, UnknownEntry
 from leto.keyspace import batch
-from leto.keyspace.levels import BASE
 from leto.keyspace.machine import understood
-from leto.keyspace.registry import KEYSPACE, Registry
-from leto.keyspace.replies import OK, SYNTAX_ERROR
 from leto.peer import requests
 from leto.peer.requests import Forward, ForwardInTerm
 from leto.replica import forwarding
+from leto.vocabulary.levels import BASE
+from leto.vocabulary.registry import KEYSPACE, Registry
+from leto.vocabulary.replies import OK, SYNTAX_ERROR
 from tests.replica.cluster import Cluster, Node, Outcome, packed
 
 NEWER = Registry(KEYSPACE)

@@ -6,8 +6,8 @@ import hiredis
 import pytest
 
 from leto.errors import NothingToSnapshot, RequestRefused
-from leto.keyspace.steps import LONG
 from leto.replica.driver import APPLY_SECONDS
+from leto.vocabulary.steps import LONG
 from tests.replica.cluster import Cluster
 
 MANY = 20 * LONG

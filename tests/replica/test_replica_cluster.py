@@ -19,10 +19,10 @@ from leto.errors import (
     TransferFailed,
 )
 from leto.keyspace import batch
-from leto.keyspace.replies import OK
 from leto.raft import node as node_module
 from leto.raft.messages import EntryKind, SnapshotMeta
 from leto.replica.driver import APPLY_SECONDS
+from leto.vocabulary.replies import OK
 from tests.replica.cluster import Cluster, Outcome, packed
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from leto.keyspace.replies import OK
+from leto.vocabulary.replies import OK
 from tests.replica.cluster import Cluster, Outcome
 
 HOUR = 3600.0

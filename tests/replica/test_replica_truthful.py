@@ -5,10 +5,10 @@ from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent, globalLogPublisher
 
 from leto.errors import OutcomeUnknown, Overloaded, StorageError
-from leto.keyspace.replies import OK
 from leto.peer.exchange import MAX_OUTSTANDING
 from leto.raft.messages import AppendEntries, AppendEntriesReply, RequestVote
 from leto.replica.proposals import CONGESTED_REQUESTS
+from leto.vocabulary.replies import OK
 from tests.replica.cluster import Cluster, Outcome, packed
 
 

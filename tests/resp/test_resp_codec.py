@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leto.errors import ProtocolError
-from leto.keyspace.replies import NULL_ARRAY, OK, Error, Push, Set, Status, Verbatim
 from leto.resp.codec import RequestReader, encode, pack, split_requests
 from leto.resp.inline import split_line
 from leto.resp.strict import StrictReader
+from leto.vocabulary.replies import NULL_ARRAY, OK, Error, Push, Set, Status, Verbatim
 
 LIMIT = 1 << 20
 

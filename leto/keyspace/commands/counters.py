@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from leto.keyspace.database import Database
-from leto.keyspace.numbers import INT64_MAX, INT64_MIN, Infinite, LongDouble, integer, long_double
-from leto.keyspace.registry import KEYSPACE
-from leto.keyspace.replies import Error, Reply
 from leto.keyspace.types.value import Record
+from leto.vocabulary.numbers import INT64_MAX, INT64_MIN, Infinite, LongDouble, integer, long_double
+from leto.vocabulary.registry import KEYSPACE
+from leto.vocabulary.replies import Error, Reply
 
 OVERFLOW = Error(b"ERR increment or decrement would overflow")
 DECREMENT_OVERFLOW = Error(b"ERR decrement would overflow")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from leto.keyspace.database import Database, Refused
-from leto.keyspace.numbers import INT64_MAX, INT64_MIN, integer
-from leto.keyspace.registry import KEYSPACE
-from leto.keyspace.replies import Error, Reply
+from leto.keyspace.database import Database
+from leto.vocabulary.numbers import INT64_MAX, INT64_MIN, integer
+from leto.vocabulary.registry import KEYSPACE
+from leto.vocabulary.replies import Error, Refused, Reply
 
 NX_WITH_OTHERS = Error(b"ERR NX and XX, GT or LT options at the same time are not compatible")
 GT_WITH_LT = Error(b"ERR GT and LT options at the same time are not compatible")

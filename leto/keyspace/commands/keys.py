@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 
 from leto.keyspace.database import Database
-from leto.keyspace.numbers import bounded_integer
-from leto.keyspace.registry import KEYSPACE
-from leto.keyspace.replies import NO_SUCH_KEY, OK, SYNTAX_ERROR, Error, Reply, Status
-from leto.keyspace.steps import LONG, STEP, Steps
 from leto.keyspace.types.value import copy as copy_value
 from leto.keyspace.types.value import type_name
+from leto.vocabulary.numbers import bounded_integer
+from leto.vocabulary.registry import KEYSPACE
+from leto.vocabulary.replies import NO_SUCH_KEY, OK, SYNTAX_ERROR, Error, Reply, Status
+from leto.vocabulary.steps import LONG, STEP, Steps
 
 SAME_OBJECT = Error(b"ERR source and destination objects are the same")
 NO_SUCH_DATABASE = Error(b"ERR DB index is out of range")

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from leto.keyspace.database import Database
-from leto.keyspace.numbers import integer
-from leto.keyspace.registry import KEYSPACE
-from leto.keyspace.replies import SYNTAX_ERROR, Error, Reply
-from leto.keyspace.steps import Steps, exhaust
 from leto.keyspace.types.long_string import LongString
+from leto.vocabulary.numbers import integer
+from leto.vocabulary.registry import KEYSPACE
+from leto.vocabulary.replies import SYNTAX_ERROR, Error, Reply
+from leto.vocabulary.steps import Steps, exhaust
 
 MAX_CELLS = 1 << 29  # of the table: about 0.1 s of work and 64 MiB; a constant, so that nodes agree
 ROW_COST = 1024  # cells that a row costs beyond its own

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from leto.keyspace.database import Database
-from leto.keyspace.numbers import parse_integer
-from leto.keyspace.registry import KEYSPACE
-from leto.keyspace.replies import Error, Reply, Status
 from leto.keyspace.types.long_string import LongString
+from leto.vocabulary.numbers import parse_integer
+from leto.vocabulary.registry import KEYSPACE
+from leto.vocabulary.replies import Error, Reply, Status
 
 EMBEDDED = 44  # bytes up to which Redis embeds a string in its object
 NO_FREQUENCY = Error(

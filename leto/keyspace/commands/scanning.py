@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Generator
 
-from leto.keyspace.database import Database, Refused
-from leto.keyspace.glob import WINDOW, Compiled, PatternTooLong, compile_pattern
+from leto.keyspace.database import Database
 from leto.keyspace.index import BUCKETS
-from leto.keyspace.numbers import integer
-from leto.keyspace.registry import KEYSPACE
-from leto.keyspace.replies import SYNTAX_ERROR, Error, Reply
-from leto.keyspace.steps import LONG, STEP, Steps, exhaust, pieces
 from leto.keyspace.types.value import type_name
+from leto.vocabulary.glob import WINDOW, Compiled, PatternTooLong, compile_pattern
+from leto.vocabulary.numbers import integer
+from leto.vocabulary.registry import KEYSPACE
+from leto.vocabulary.replies import SYNTAX_ERROR, Error, Refused, Reply
+from leto.vocabulary.steps import LONG, STEP, Steps, exhaust, pieces
 
 INVALID_CURSOR = Error(b"ERR invalid cursor")
 DRAWS = 100  # keys that RANDOMKEY draws before it looks for one that is not expired

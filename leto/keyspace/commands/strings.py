@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 
 from leto.checksums import crc32
-from leto.keyspace.database import Database, Refused
-from leto.keyspace.numbers import integer
+from leto.keyspace.database import Database
 from leto.keyspace.options import deadline, parse_options
 from leto.keyspace.records import LAST
-from leto.keyspace.registry import KEYSPACE, wrong_arity
-from leto.keyspace.replies import OK, WRONG_TYPE, Error, Reply
-from leto.keyspace.steps import LONG, STEP, Steps
 from leto.keyspace.types.long_string import LONG_STRING, LongString
 from leto.keyspace.types.value import is_string
+from leto.vocabulary.numbers import integer
+from leto.vocabulary.registry import KEYSPACE, wrong_arity
+from leto.vocabulary.replies import OK, WRONG_TYPE, Error, Refused, Reply
+from leto.vocabulary.steps import LONG, STEP, Steps
 
 MAX_STRING = 512 << 20  # bytes; a constant of the database, not a setting: nodes must agree
 TOO_LONG = Error(b"ERR string exceeds maximum allowed size (proto-max-bulk-len)")

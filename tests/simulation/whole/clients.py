@@ -23,8 +23,8 @@ from leto.errors import (
     RequestTooLarge,
     Stopping,
 )
-from leto.keyspace.replies import NULL_ARRAY, OK
 from leto.twins.disk import PowerLost
+from leto.vocabulary.replies import NULL_ARRAY, OK
 from tests.simulation.whole.linearizability import NEVER, UNKNOWN, Event, Model
 from tests.simulation.whole.versions import PUT
 

@@ -23,13 +23,13 @@ from leto.errors import (
 from leto.interfaces.store import Identity
 from leto.keyspace.effects import Applied, Kind
 from leto.keyspace.machine import Machine, understood
-from leto.keyspace.registry import KEYSPACE
 from leto.replica import Replica
 from leto.replica.driver import APPLY_SECONDS
 from leto.replica.joining import bootstrap, needs_bootstrap
 from leto.replica.surroundings import Disk, Endings, Surroundings
 from leto.storage.store import FileStore
 from leto.twins.disk import PowerLost, SimulatedDisk
+from leto.vocabulary.registry import KEYSPACE
 from tests.simulation.whole.process import Process, SlowFlusher
 from tests.simulation.whole.versions import LATER, LEVEL
 from tests.simulation.whole.wires import Transport

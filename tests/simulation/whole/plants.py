@@ -14,7 +14,6 @@ from leto.errors import OutcomeUnknown
 from leto.keyspace.admission import checking
 from leto.keyspace.database import Database
 from leto.keyspace.machine import Machine
-from leto.keyspace.replies import OK
 from leto.keyspace.snapshot import Writer
 from leto.keyspace.types.value import checksum
 from leto.raft import clock
@@ -30,6 +29,7 @@ from leto.replica.replica import Replica
 from leto.replica.upkeep import Upkeep
 from leto.storage import recovery
 from leto.storage.hard_state import OFFSETS, HardStateFile
+from leto.vocabulary.replies import OK
 from tests.simulation.bugs import Bugs
 from tests.simulation.core.plants import BUGS as CORE_BUGS
 from tests.simulation.whole.versions import LEVEL

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from leto.keyspace.machine import understood
-from leto.keyspace.registry import KEYSPACE, Registry
+from leto.vocabulary.registry import KEYSPACE, Registry
 
 PUT = b"PUT"  # what SET does, by a name that older members do not know
 LEVEL = 2

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 
-from leto.keyspace.database import Refused
-from leto.keyspace.replies import NOT_A_FLOAT, NOT_AN_INTEGER, Error
+from leto.vocabulary.replies import NOT_A_FLOAT, NOT_AN_INTEGER, Error, Refused
 
 INT64_MAX = 2**63 - 1
 INT64_MIN = -(2**63)

@@ -46,6 +46,14 @@ class Push(msgspec.Struct, frozen=True):
     items: list[Any]
 
 
+class Refused(Exception):
+    """A command's refusal: raised before it changed anything; the machine answers with `error`."""
+
+    def __init__(self, error: Error) -> None:
+        super().__init__(error.text.decode("utf-8", "replace"))
+        self.error = error
+
+
 Reply = Any  # bytes | int | float | bool | None | list | tuple | dict | the classes above
 
 OK = Status(b"OK")

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leto.keyspace import glob
-from leto.keyspace.glob import PatternTooLong, compile_pattern, matches
-from tests.keyspace.glob_by_the_book import by_the_book
+from leto.vocabulary import glob
+from leto.vocabulary.glob import PatternTooLong, compile_pattern, matches
+from tests.vocabulary.glob_by_the_book import by_the_book
 
 CASES = [
     (b"*", b"", True),

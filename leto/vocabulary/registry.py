@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from leto.keyspace.levels import BASE
-from leto.keyspace.replies import Error
+from leto.vocabulary.levels import BASE
+from leto.vocabulary.replies import Error
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,7 +45,7 @@ class Command:
     key_flags: tuple[str, ...] = ()  # each as COMMAND INFO lists them: "RW access update"
     deprecated_since: str = ""
     replaced_by: str = ""
-    level: int = BASE  # since which it is understood (leto.keyspace.levels)
+    level: int = BASE  # since which it is understood (leto.vocabulary.levels)
 
     @property
     def full_name(self) -> bytes:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leto.keyspace.numbers import LongDouble, integer, long_double, parse_integer
-from leto.keyspace.replies import Error
+from leto.vocabulary.numbers import LongDouble, integer, long_double, parse_integer
+from leto.vocabulary.replies import Error
 from tests.keyspace.batches import Bench
 
 NOT_A_FLOAT = Error(b"ERR value is not a valid float")
