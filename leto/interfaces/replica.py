@@ -13,8 +13,8 @@ from leto.raft.configuration import Configuration
 from leto.raft.messages import SnapshotMeta
 
 if TYPE_CHECKING:
-    from leto.keyspace.effects import Effects
-from leto.vocabulary.replies import Reply
+    from leto.keyspace.effects import Listeners
+    from leto.vocabulary.replies import Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +121,7 @@ class Replica(Protocol):
     growth_refusal: str  # why this node, leading, refuses writes that may add data; "" while it does not
     prompt_until: float  # the clock's time until which a client that is answered now would ask again at once
     on_half_applied: Callable[[bool], None]  # told True when nobody may query `machine`, False when one may again
-    on_effects: Callable[[int, Effects], None]
-    """Told of what `machine` watches, with the index of the entry that did it: once that is applied, and before its own
-    replies go out (as Redis does). A snapshot in the place of the state tells that everything may have changed. It must
-    not raise."""
+    effects: Listeners  # who is told what the entries did that are applied from now on
 
     @property
     def is_leader(self) -> bool: ...

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from leto.interfaces.machine import StateMachine
-from leto.keyspace.effects import EVERYTHING, NOTHING, Applied, Effects
+from leto.keyspace.effects import EVERYTHING, NOTHING, Applied, Listeners
 from leto.raft.configuration import decode
 from leto.raft.messages import Entry, EntryKind, InstallSnapshot, SnapshotMeta
 from leto.raft.node import Node
@@ -27,7 +27,7 @@ class Edges(Protocol):
 
     prompt_until: float
     on_half_applied: Callable[[bool], None]
-    on_effects: Callable[[int, Effects], None]
+    effects: Listeners
 
 
 class DriverOwner:
@@ -63,13 +63,13 @@ class DriverOwner:
             self._cluster.configuration_applied(entry, decode(entry.payload))
         if self._membership.waiting:
             self._membership.overtaken(entry.index, entry.term)
-        if applied.effects is not NOTHING:
-            self._edges.on_effects(entry.index, applied.effects)
         if self._proposals.waiting_requests:
             self._edges.prompt_until = self._intake.answering()
             self._proposals.applied(entry, applied.replies, seconds * 1e6)
         if self._role is LEADER:
             self._intake.writes_answered()
+        if applied.effects is not NOTHING:
+            self._edges.effects.tell(entry.index, applied.effects)  # behind the replies: see Listeners
 
     def half_applied(self, is_half: bool) -> None:
         self._edges.on_half_applied(is_half)
@@ -95,10 +95,10 @@ class DriverOwner:
 
     def snapshot_installed(self, meta: SnapshotMeta) -> None:
         self._upkeep.installed(meta)
-        self._edges.on_effects(meta.index, EVERYTHING)
         self._proposals.overtaken(meta.index, meta.term)
         self._membership.overtaken(meta.index, meta.term)
         self._cluster.levels.reached(meta.configuration.level, meta.configuration_index)
+        self._edges.effects.tell(meta.index, EVERYTHING)
 
     def end_turn(self, now: float) -> None:
         standing = self._node.standing

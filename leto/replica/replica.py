@@ -19,7 +19,7 @@ from leto.errors import LetoError, NotLeader, Overloaded, RequestTooLarge, Stopp
 from leto.interfaces.machine import StateMachine
 from leto.interfaces.replica import ReadRequest, ReplicaStatus, WriteRequest
 from leto.interfaces.transport import Transport
-from leto.keyspace.effects import Effects
+from leto.keyspace.effects import Listeners
 from leto.raft.messages import SnapshotMeta
 from leto.raft.state import Role
 from leto.replica.clockwork import Clockwork
@@ -61,7 +61,7 @@ class Replica:
         self.config, self.driver, self.machine = config, core.driver, machine
         self.growth_refusal, self.prompt_until = "", 0.0
         self.on_half_applied: Callable[[bool], None] = lambda is_half: None
-        self.on_effects: Callable[[int, Effects], None] = lambda index, effects: None
+        self.effects = Listeners()
         self._store, self._transport = disk.store, transport
         self._made_at, self._stopping = reactor.seconds(), False
         self._max_in_flight = config.max_uncommitted_bytes

@@ -26,7 +26,7 @@ from leto.errors import (
 from leto.interfaces.machine import StateMachine
 from leto.interfaces.replica import PeerStatus, ReadRequest, ReplicaStatus, WriteRequest
 from leto.keyspace import batch
-from leto.keyspace.effects import NOTHING, Effects
+from leto.keyspace.effects import NOTHING, Listeners
 from leto.raft.configuration import Configuration, Member
 from leto.raft.messages import Entry, EntryKind, SnapshotMeta
 from leto.replica.deferred import DeferredRead, DeferredWrite
@@ -66,7 +66,7 @@ class LoneReplica:
         self.growth_refusal = ""
         self.prompt_until = 0.0
         self.on_half_applied: Callable[[bool], None] = lambda is_half: None
-        self.on_effects: Callable[[int, Effects], None] = lambda index, effects: None
+        self.effects = Listeners()
         self.leader_id: str | None = None
         self.leader_address: str | None = None
         self.refusal: LetoError | None = None
@@ -253,9 +253,9 @@ class LoneReplica:
         payload = batch.encode(self.wall_ms(), request.count, request.payload)
         started = self.seconds()
         applied = self.machine.apply(Entry(self._index, TERM, EntryKind.COMMAND, payload))
-        if applied.effects is not NOTHING:
-            self.on_effects(self._index, applied.effects)
         request.applied(applied.replies, 0, (self.seconds() - started) * 1e6 / request.count)
+        if applied.effects is not NOTHING:
+            self.effects.tell(self._index, applied.effects)
 
     def _not_leader(self) -> NotLeader:
         return NotLeader(self.leader_id, self.leader_address)
