@@ -151,8 +151,13 @@ class Database:
 
     def touch_string(self, key: bytes) -> Record | None:
         """touch() for a command on strings. Raises Refused (WRONGTYPE)."""
-        record = self.touch(key)
-        if record is not None and record.value.__class__ is not bytes and record.value.__class__ is not LongString:
+        record = self.data.shards[crc32(key) & LAST].get(key)  # touch() without its call
+        if record is None:
+            return None
+        if record.expire_at and record.expire_at < self.now:
+            self.delete(key)
+            return None
+        if record.value.__class__ is not bytes and record.value.__class__ is not LongString:
             raise Refused(WRONG_TYPE)
         return record
 
@@ -191,11 +196,14 @@ class Database:
             if observer is not None and old.version <= observer.index:
                 observer.save(key, old)
             was = old.value
-            self.check_sum += (crc + KEY_OFFSET) * (content - content_sum(was, old.expire_at))
-            if was.__class__ is not bytes and was is not value:
-                self.waste.add_value(was)
-            if old.expire_at:
-                self.volatile -= 1
+            if old.expire_at or was.__class__ is not bytes:
+                content -= content_sum(was, old.expire_at)
+                self.volatile -= old.expire_at > 0
+                if was.__class__ is not bytes and was is not value:
+                    self.waste.add_value(was)
+            else:
+                content -= crc32(was) if len(was) < LONG_STRING else adler32(was)
+            self.check_sum += (crc + KEY_OFFSET) * content
         if expire_at:
             shard[key] = Expiring(value, self.index, expire_at)
             self.volatile += 1

@@ -116,7 +116,7 @@ class Machine(Execution, Queries):
         commands = parse(payload, count)
         requests: list[Request] | None = None
         if len(commands) == count:
-            if not self._known.issuperset(map(FIRST, commands)):
+            if not (commands[0][0] in self._known if count == 1 else self._known.issuperset(map(FIRST, commands))):
                 self._check_known(commands)
         else:
             requests = self._requests(commands, count)
@@ -141,7 +141,8 @@ class Machine(Execution, Queries):
                 return [(watched_by(commands[0]), run)]
         requests = group(commands, count)
         for _, run in requests:
-            self._check_known(run)
+            if not self._known.issuperset(map(FIRST, run)):
+                self._check_known(run)
         return requests
 
     def go_on(self) -> Applied | None:

@@ -39,22 +39,8 @@ def _promises_much(payload: bytes) -> object:
 def parse(payload: bytes, count: int) -> list[list[bytes]]:
     """The commands of a batch of `count` requests. Raises InapplicableEntry if the payload does not hold exactly that,
     but for the number of those that are in transactions (group())."""
-    if len(payload) >= batch.LARGE or _promises_much(payload):
+    if len(payload) >= batch.LARGE or _LARGE_ARRAY(payload) or (_GREATER in payload and _LARGE_PUSH(payload)):
         return exhaust(parsing(payload, count))
-    return _parse_at_once(payload, count)
-
-
-def parsing(payload: bytes, count: int) -> Generator[None, None, list[list[bytes]]]:
-    """parse() in steps."""
-    if len(payload) >= batch.LARGE or _promises_much(payload):  # hiredis' copies cost more than a plain walk
-        commands = yield from batch.splitting(payload)
-        if commands is None:
-            raise InapplicableEntry(f"batch does not hold {count} whole requests")
-        return commands
-    return _parse_at_once(payload, count)
-
-
-def _parse_at_once(payload: bytes, count: int) -> list[list[bytes]]:
     reader = _spare.pop() if _spare else hiredis.Reader()
     try:
         if count == 1:
@@ -82,6 +68,16 @@ def _parse_at_once(payload: bytes, count: int) -> list[list[bytes]]:
     if not reader.has_data():
         _spare.append(reader)
     return commands  # type: ignore[no-any-return]
+
+
+def parsing(payload: bytes, count: int) -> Generator[None, None, list[list[bytes]]]:
+    """parse() in steps."""
+    if len(payload) >= batch.LARGE or _promises_much(payload):  # hiredis' copies cost more than a plain walk
+        commands = yield from batch.splitting(payload)
+        if commands is None:
+            raise InapplicableEntry(f"batch does not hold {count} whole requests")
+        return commands
+    return parse(payload, count)
 
 
 def _are_requests(commands: Any) -> bool:
@@ -118,25 +114,25 @@ def parse_pairs(payload: bytes, count: int) -> list[bytes]:
     raise InapplicableEntry(f"batch does not hold {count} whole pairs of key and value")
 
 
-def group(commands: list[list[bytes]], count: int) -> list[Request]:
-    """The requests of a batch with transactions, plain commands gathered into runs.
+class _Grouping:
+    """The requests of a batch with transactions, plain commands gathered into runs."""
 
-    Raises InapplicableEntry unless there are exactly `count`.
-    """
-    return exhaust(grouping(commands, count))
+    __slots__ = ("_found", "_requests", "_run", "_watched")
 
+    def __init__(self) -> None:
+        self._requests: list[Request] = []
+        self._run: list[list[bytes]] = []  # since the last MULTI or EXEC
+        self._watched: Watched | None = None  # of the transaction that this is in
+        self._found = 0
 
-def grouping(commands: list[list[bytes]], count: int) -> Generator[None, None, list[Request]]:
-    """group() in steps."""
-    requests: list[Request] = []
-    run: list[list[bytes]] = []
-    watched: Watched | None = None
-    found = 0
-    for some in (commands,) if len(commands) <= LONG else pieces(commands, LONG):
-        for argv in some:
+    def add(self, commands: list[list[bytes]]) -> None:
+        """The next ones."""
+        requests, run, watched, found = self._requests, self._run, self._watched, self._found
+        for argv in commands:
             name = argv[0].upper()
             if name == b"MULTI" and watched is None:
-                requests.append((None, run))
+                if run:
+                    requests.append((None, run))
                 run, watched = [], watched_by(argv)
             elif name == b"EXEC" and watched is not None:
                 requests.append((watched, run))
@@ -145,12 +141,34 @@ def grouping(commands: list[list[bytes]], count: int) -> Generator[None, None, l
             else:
                 run.append(argv)
                 found += watched is None
-        if some is not commands:
-            yield
-    if watched is not None or found != count:
-        raise InapplicableEntry(f"batch holds {found} whole requests, not {count}")
-    requests.append((None, run))
-    return requests
+        self._run, self._watched, self._found = run, watched, found
+
+    def ended(self, count: int) -> list[Request]:
+        """All of them. Raises InapplicableEntry unless there are exactly `count`."""
+        if self._watched is not None or self._found != count:
+            raise InapplicableEntry(f"batch holds {self._found} whole requests, not {count}")
+        if self._run:
+            self._requests.append((None, self._run))
+        return self._requests
+
+
+def group(commands: list[list[bytes]], count: int) -> list[Request]:
+    """The requests of a batch with transactions, plain commands gathered into runs.
+
+    Raises InapplicableEntry unless there are exactly `count`.
+    """
+    grouped = _Grouping()
+    grouped.add(commands)
+    return grouped.ended(count)
+
+
+def grouping(commands: list[list[bytes]], count: int) -> Generator[None, None, list[Request]]:
+    """group() in steps."""
+    grouped = _Grouping()
+    for some in pieces(commands, LONG):
+        grouped.add(some)
+        yield
+    return grouped.ended(count)
 
 
 def watched_by(multi: list[bytes]) -> Watched:

@@ -47,48 +47,48 @@ def test_an_entry_is_never_applied_twice():
     assert bench.read("GET a") == b"1"
 
 
-@pytest.mark.parametrize(
-    "payload",
-    [
-        b"",
-        b"\x01" + bytes(11),
-        b"\x03" + whole(1, pack("SET a b"))[1:],
-        b"\x02" + whole(1, pack("SET a b"))[1:],
-        b"\x02" + whole(2, b"$1\r\na\r\n$1\r\nb\r\n")[1:],
-        b"\x02" + whole(1, b"$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n")[1:],
-        b"\x02" + whole(1, b"$1\r\na\r\n$1\r\nb\r")[1:],
-        b"\x02" + whole(1, b"$1\r\na\r\n$-1\r\n")[1:],
-        b"\x02" + whole(1, b"$1\r\na\r\n:1\r\n")[1:],
-        b"\x02" + whole(0, b"")[1:],
-        batch.encode(NOW, 2, pack("SET a b")),
-        batch.encode(NOW, 1, pack("SET a b", "SET a c")),
-        whole(1, pack("SET a b")[:-3]),
-        batch.encode(NOW, 1, pack("SET a b")[:-3]),
-        batch.encode(NOW, 1, pack("SET a b") + b"*1\r\n"),
-        batch.encode(NOW, 1, b"nonsense\r\n"),
-        batch.encode(NOW, 1, b"\x00"),
-        batch.encode(NOW, 1, b"*0\r\n"),
-        batch.encode(NOW, 1, pack("MULTI", "SET a b")),
-        batch.encode(NOW, 2, pack("MULTI", "SET a b", "EXEC")),
-        batch.encode(NOW, 1, pack("MULTI 1", "SET a b", "EXEC")),
-        batch.encode(NOW, 1, pack("MULTI x a", "SET a b", "EXEC")),
-        batch.encode(NOW, 1, pack("MULTI " + "9" * 5000 + " a", "SET a b", "EXEC")),
-        batch.encode(NOW, 3, pack("MULTI", "SET a b", "EXEC")),
-        batch.encode(NOW, 1, b"*2\r\n$3\r\nGET\r\n:1\r\n"),
-        batch.encode(NOW, 1, b"*2\r\n$3\r\nGET\r\n$-1\r\n"),
-        batch.encode(NOW, 1, b"*2\r\n$3\r\nGET\r\n*1\r\n$1\r\na\r\n"),
-        batch.encode(NOW, 1, b"*1\r\n%1\r\n*0\r\n:1\r\n"),
-        batch.encode(NOW, 2, pack("SET a b") + b":1\r\n"),
-        batch.encode(NOW, 2, pack("SET a b") + b"*-1\r\n"),
-        batch.encode(NOW, 2, pack("SET a b") + b"-ERR x\r\n"),
-        batch.encode(NOW, 1, b"*2147483647\r\n$3\r\nGET\r\n"),
-        batch.encode(NOW, 2, pack("SET a b") + b"*2147483647\r\n"),
-        batch.encode(NOW, (1 << 32) - 1, pack("SET a b")),
-        b"\x02" + whole((1 << 32) - 1, b"$1\r\na\r\n$1\r\nb\r\n")[1:],
-        b"\x02" + whole(1, b"$1\r\na\r\n*2147483647\r\n")[1:],
-        batch.encode((1 << 64) - 1, 1, pack("SET a b")),
-    ],
-)
+NO_BATCHES = [
+    b"",
+    b"\x01" + bytes(11),
+    b"\x03" + whole(1, pack("SET a b"))[1:],
+    b"\x02" + whole(1, pack("SET a b"))[1:],
+    b"\x02" + whole(2, b"$1\r\na\r\n$1\r\nb\r\n")[1:],
+    b"\x02" + whole(1, b"$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n")[1:],
+    b"\x02" + whole(1, b"$1\r\na\r\n$1\r\nb\r")[1:],
+    b"\x02" + whole(1, b"$1\r\na\r\n$-1\r\n")[1:],
+    b"\x02" + whole(1, b"$1\r\na\r\n:1\r\n")[1:],
+    b"\x02" + whole(0, b"")[1:],
+    batch.encode(NOW, 2, pack("SET a b")),
+    batch.encode(NOW, 1, pack("SET a b", "SET a c")),
+    whole(1, pack("SET a b")[:-3]),
+    batch.encode(NOW, 1, pack("SET a b")[:-3]),
+    batch.encode(NOW, 1, pack("SET a b") + b"*1\r\n"),
+    batch.encode(NOW, 1, b"nonsense\r\n"),
+    batch.encode(NOW, 1, b"\x00"),
+    batch.encode(NOW, 1, b"*0\r\n"),
+    batch.encode(NOW, 1, pack("MULTI", "SET a b")),
+    batch.encode(NOW, 2, pack("MULTI", "SET a b", "EXEC")),
+    batch.encode(NOW, 1, pack("MULTI 1", "SET a b", "EXEC")),
+    batch.encode(NOW, 1, pack("MULTI x a", "SET a b", "EXEC")),
+    batch.encode(NOW, 1, pack("MULTI " + "9" * 5000 + " a", "SET a b", "EXEC")),
+    batch.encode(NOW, 3, pack("MULTI", "SET a b", "EXEC")),
+    batch.encode(NOW, 1, b"*2\r\n$3\r\nGET\r\n:1\r\n"),
+    batch.encode(NOW, 1, b"*2\r\n$3\r\nGET\r\n$-1\r\n"),
+    batch.encode(NOW, 1, b"*2\r\n$3\r\nGET\r\n*1\r\n$1\r\na\r\n"),
+    batch.encode(NOW, 1, b"*1\r\n%1\r\n*0\r\n:1\r\n"),
+    batch.encode(NOW, 2, pack("SET a b") + b":1\r\n"),
+    batch.encode(NOW, 2, pack("SET a b") + b"*-1\r\n"),
+    batch.encode(NOW, 2, pack("SET a b") + b"-ERR x\r\n"),
+    batch.encode(NOW, 1, b"*2147483647\r\n$3\r\nGET\r\n"),
+    batch.encode(NOW, 2, pack("SET a b") + b"*2147483647\r\n"),
+    batch.encode(NOW, (1 << 32) - 1, pack("SET a b")),
+    b"\x02" + whole((1 << 32) - 1, b"$1\r\na\r\n$1\r\nb\r\n")[1:],
+    b"\x02" + whole(1, b"$1\r\na\r\n*2147483647\r\n")[1:],
+    batch.encode((1 << 64) - 1, 1, pack("SET a b")),
+]
+
+
+@pytest.mark.parametrize("payload", NO_BATCHES)
 def test_a_payload_that_is_no_batch_is_refused_and_changes_nothing(payload):
     bench = Bench()
     bench.write("SET k v")
@@ -97,6 +97,17 @@ def test_a_payload_that_is_no_batch_is_refused_and_changes_nothing(payload):
         bench.machine.apply(Entry(2, 1, EntryKind.COMMAND, payload))
     assert bench.machine.digest() == before
     assert bench.read("GET a") is None
+
+
+def test_what_such_a_payload_left_is_not_read_with_the_next():
+    bench = Bench()
+    for number, payload in enumerate(NO_BATCHES):
+        with pytest.raises(ValueError, match="batch"):
+            bench.machine.apply(Entry(bench.machine.applied + 1, 1, EntryKind.COMMAND, payload))
+        assert bench.packed(pack("INCR n")) == [3 * number + 1]
+        assert bench.packed(pack("INCR n", "INCR n"), 2) == [3 * number + 2, 3 * number + 3]
+        assert bench.packed(pack("SET a 1")) == [OK]
+        assert bench.packed(pack("MULTI", "GET n", "GET a", "EXEC")) == [[b"%d" % (3 * number + 3), b"1"]]
 
 
 @pytest.mark.parametrize("text", [b"*1234567890", b"%9999999\r\n"])

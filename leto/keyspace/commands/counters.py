@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from leto.keyspace.database import Database
-from leto.keyspace.types.value import Record
 from leto.vocabulary.numbers import INT64_MAX, INT64_MIN, Infinite, LongDouble, integer, long_double
 from leto.vocabulary.registry import KEYSPACE
 from leto.vocabulary.replies import Error, Reply
 
 OVERFLOW = Error(b"ERR increment or decrement would overflow")
 DECREMENT_OVERFLOW = Error(b"ERR decrement would overflow")
+_TOO_LONG = b"too long"  # in the place of a LongString, which is no number
 NOT_FINITE = Error(b"ERR increment would produce NaN or Infinity")
-
-
-def _digits(record: Record) -> bytes:
-    """The string under the key, if it can be a number's."""
-    return record.value if isinstance(record.value, bytes) else b"too long"
 
 
 def _add(db: Database, key: bytes, increment: int) -> Reply:
@@ -24,7 +19,8 @@ def _add(db: Database, key: bytes, increment: int) -> Reply:
     if record is None:
         db.store(key, b"%d" % increment, event=b"incrby")
         return increment
-    number = integer(_digits(record)) + increment
+    value = record.value
+    number = integer(value if value.__class__ is bytes else _TOO_LONG) + increment
     if not INT64_MIN <= number <= INT64_MAX:
         return OVERFLOW
     db.store(key, b"%d" % number, record.expire_at, b"incrby")
@@ -119,7 +115,8 @@ def incrbyfloat(db: Database, argv: list[bytes]) -> Reply:
     record = db.touch_string(argv[1])
     finite = True
     numbers: list[LongDouble] = []
-    for text in (b"0" if record is None else _digits(record), argv[2]):
+    value = b"0" if record is None else record.value
+    for text in (value if value.__class__ is bytes else _TOO_LONG, argv[2]):
         try:
             numbers.append(long_double(text))
         except Infinite:
