@@ -199,6 +199,8 @@ class Database:
             if old.expire_at or was.__class__ is not bytes:
                 content -= content_sum(was, old.expire_at)
                 self.volatile -= old.expire_at > 0
+                if self.noting is not None and 0 < old.expire_at < self.now:
+                    self.noting.changed(b"expired", key)
                 if was.__class__ is not bytes and was is not value:
                     self.waste.add_value(was)
             else:
@@ -236,6 +238,8 @@ class Database:
                 was = old.value
                 if old.expire_at or was.__class__ is not bytes:
                     self.volatile -= old.expire_at > 0
+                    if self.noting is not None and 0 < old.expire_at < self.now:
+                        self.noting.changed(b"expired", key)
                     content -= content_sum(was, old.expire_at)
                     self.waste.add_value(was)
                 else:

@@ -1,4 +1,4 @@
-"""Same entries in, same state and replies out: in any process, whatever its hash seed."""
+"""Same entries in, same state, replies and effects out: in any process, whatever its hash seed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ HERE = Path(__file__).parent
 PROGRAM = """
 import random, sys, zlib
 sys.path[:0] = [{here!r}, {root!r}]
-from tests.keyspace.batches import NOW, Bench
+from leto.keyspace.effects import Kind
+from tests.keyspace.batches import Bench, entry
 bench = Bench(random=random.Random().random)
+bench.machine.watch(Kind.CHANGES)
 rnd = random.Random(11)
 key = lambda: b"key:%d" % rnd.randrange(60)
 value = lambda: rnd.choice([b"", b"1", b"0.25", b"abc", b"x" * 50])
@@ -36,7 +38,9 @@ for _ in range(300):
     bench.wait(rnd.randrange(50))
     requests = [tuple(rnd.choice(commands)()) for _ in range(10)]
     requests.append([b"%d " % rnd.randrange(300) + key(), rnd.choice(commands)()])
-    seen = zlib.crc32(repr(bench.batch(*requests)).encode(), seen)
+    done = bench.machine.apply(entry(bench.machine.applied + 1, *requests, time_ms=bench.now))
+    assert done.effects.changes
+    seen = zlib.crc32(repr((done.replies, done.effects)).encode(), seen)
     packed = bench.machine.expired(bench.now, 5)
     if packed is not None and rnd.random() < 0.5:
         bench.packed(packed)
@@ -55,7 +59,7 @@ def outcome(seed):
     ).stdout
 
 
-def test_every_process_computes_the_same_state_and_replies():
+def test_every_process_computes_the_same_state_replies_and_effects():
     first = outcome("0")
     assert first.startswith("(")
     assert int(first.split()[-1]) > 10

@@ -89,7 +89,16 @@ def test_changes_by_the_names_of_keyspace_notifications(requests: list[str], cha
 
 
 def test_an_expired_key_is_told_once_whoever_meets_it() -> None:
-    for request in ("EXPIRED k", "DEL k", "SETNX k 1", "APPEND k x"):
+    for request in (
+        "EXPIRED k",
+        "DEL k",
+        "SETNX k 1",
+        "APPEND k x",
+        "SET k 1",
+        "SET k 1 EX 9",
+        "SETEX k 9 1",
+        "MSET k 1",
+    ):
         bench = Watching()
         bench.batch("SET k v PX 10")
         bench.wait(20)
