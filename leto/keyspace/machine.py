@@ -112,26 +112,31 @@ class Machine(Execution, Queries):
             self._start(index, time_ms)
             self.database.store_strings(pairs)
             self.database.random = self._random
-            return self._ended([OK] * count)
-        commands = parse(payload, count)
-        requests: list[Request] | None = None
-        if len(commands) == count:
-            if not (commands[0][0] in self._known if count == 1 else self._known.issuperset(map(FIRST, commands))):
-                self._check_known(commands)
+            replies: list[Reply] = [OK] * count
         else:
-            requests = self._requests(commands, count)
-        self._start(index, time_ms)
-        replies: list[Reply] = []
-        try:
-            if requests is not None:
-                self._applying = self._begin_requests(requests, replies)
-            elif (done := self._some(commands, 0, replies, self.words_a_step, None)) < count or (
-                replies and replies[-1].__class__ is Steps
-            ):
-                self._applying = self._rest(commands, done, replies, None)
-        finally:
-            self.database.random = self._random
-        return self._ended(replies) if self._applying is None else None
+            commands = parse(payload, count)
+            requests: list[Request] | None = None
+            if len(commands) != count:
+                requests = self._requests(commands, count)
+            elif not (commands[0][0] in self._known if count == 1 else self._known.issuperset(map(FIRST, commands))):
+                self._check_known(commands)
+            self._start(index, time_ms)
+            replies = []
+            try:
+                if requests is not None:
+                    self._applying = self._begin_requests(requests, replies)
+                elif (done := self._some(commands, 0, replies, self.words_a_step, None)) < count or (
+                    replies and replies[-1].__class__ is Steps
+                ):
+                    self._applying = self._rest(commands, done, replies, None)
+            finally:
+                self.database.random = self._random
+            if self._applying is not None:
+                return None
+        self._is_half = False  # _ended() without its call
+        self.applied = index
+        noting = self.database.noting
+        return Applied(replies) if noting is None else Applied(replies, noting.take())
 
     def _requests(self, commands: list[list[bytes]], count: int) -> list[Request]:
         """What a batch with transactions holds, all of it known."""

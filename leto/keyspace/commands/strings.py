@@ -80,7 +80,7 @@ def set_(db: Database, argv: list[bytes]) -> Reply:
     if options.keep_ttl and record is not None:
         expire_at = record.expire_at
     db.store(key, argv[2], expire_at)
-    if options.unit:
+    if options.unit and db.noting is not None:
         db.note(b"expire", key)
     return old if options.get else OK
 
@@ -192,7 +192,8 @@ def setnx(db: Database, argv: list[bytes]) -> Reply:
 def setex(db: Database, argv: list[bytes]) -> Reply:
     """redis.io/commands/setex"""
     db.store(argv[1], argv[3], deadline(db, argv[2], b"EX", b"setex"))
-    db.note(b"expire", argv[1])
+    if db.noting is not None:
+        db.note(b"expire", argv[1])
     return OK
 
 
@@ -211,7 +212,8 @@ def setex(db: Database, argv: list[bytes]) -> Reply:
 def psetex(db: Database, argv: list[bytes]) -> Reply:
     """redis.io/commands/psetex"""
     db.store(argv[1], argv[3], deadline(db, argv[2], b"PX", b"psetex"))
-    db.note(b"expire", argv[1])
+    if db.noting is not None:
+        db.note(b"expire", argv[1])
     return OK
 
 
