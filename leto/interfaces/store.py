@@ -121,10 +121,12 @@ class Store(LogReader, Protocol):
 class Flusher(Protocol):
     """Runs the store's mutators in order, off or on the reactor's thread (the flush seam)."""
 
-    def submit(self, job: Callable[[], None], *, brief: bool = False) -> Deferred[None]:
-        """Fires in the reactor's thread when `job` has run; errbacks with what it raised. FIFO.
+    def submit(self, job: Callable[[], None]) -> Deferred[None]:
+        """Fires in the reactor's thread when `job` has run; errbacks with what it raised. FIFO."""
 
-        `brief`: it writes little, and may run before this returns where the disk is quick."""
+    def submit_brief(self, job: Callable[[], None]) -> Deferred[None] | None:
+        """submit() of a job that writes little, and may run before this returns where the disk is quick: None if it
+        did, and raised nothing."""
 
     def stop(self) -> Deferred[None]:
         """Fires when all that was submitted has run; nothing may be submitted after."""

@@ -339,8 +339,9 @@ class Node(NodeView):
             s.snapshots_to_send = []
         return ready
 
-    def persisted(self, number: int) -> None:
-        """Ready `number` and all before it are durable."""
+    def persisted(self, number: int) -> bool:
+        """Ready `number` and all before it are durable. Whether something may be due now: False where nothing came of
+        it, nor is anything left to do, so that no Ready is."""
         s = self._state
         if number > s.number:
             raise ValueError(f"Ready {number} was never given out, the last one is {s.number}")
@@ -357,21 +358,39 @@ class Node(NodeView):
                 if s.snapshot is None or meta.index > s.snapshot.index:
                     s.snapshot = meta
                 s.applied = max(s.applied, meta.index)
+        commit = s.commit
         if s.role is Role.CANDIDATE:
             election.own_vote_durable(s)
-        elif s.role is LEADER and log.persisted > before and log.persisted > s.commit and not lanes.advance(s):
+        elif s.role is LEADER and log.persisted > before and log.persisted > commit and not lanes.advance(s):
             replication.advance_commit(s)
         if log.bytes > log.cache_bytes:
             log.evict(s.applying)
         if s.settle_due:
             membership.settle(s)
+            return True
+        return bool(
+            s.commit != commit
+            or s.applying < (commit if commit < log.persisted else log.persisted)
+            or s.send_due
+            or s.messages
+            or s.messages_after_persist
+            or s.reads
+            or s.snapshots_to_send
+            or log.handed < log.last_index
+            or s.snapshot_to_install is not None
+            or s.term != s.hard_state_given.term
+            or s.vote != s.hard_state_given.vote
+        )
 
-    def applied(self, index: int) -> None:
-        """The state machine holds everything up to `index`."""
+    def applied(self, index: int, time_ms: int = 0) -> None:
+        """The state machine holds everything up to `index`, and has come to that time (see clock_reached())."""
         s = self._state
         if index > s.applying:
             raise ValueError(f"applied {index}, but only {s.applying} was handed out")
-        s.applied = max(s.applied, index)
+        if index > s.applied:
+            s.applied = index
+        if time_ms > s.clock_ms:
+            clock.heard(s, time_ms)
 
     # time --------------------------------------------------------------------------------------------
 

@@ -41,6 +41,17 @@ class NodeView:
         doc='(term, leader id or "", role, configuration in force): the same objects as long as they are the same.',
     )
 
+    moments: tuple[Role, bool, float, float, float, str, Mapping[int, Any]] = _of(
+        "role",
+        "votes_itself",
+        "election_deadline",
+        "heartbeat_deadline",
+        "notice_at",
+        "transferring_to",
+        "forwarded_reads",
+        doc="What election_deadline and heartbeat_deadline are made of: enough to see that neither came earlier.",
+    )
+
     @property
     def id(self) -> str:
         return self._state.id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from twisted.logger import Logger
 
@@ -14,6 +14,7 @@ from leto.replica.driver import Driver
 from leto.replica.reads import Reads
 from leto.replica.timers import LazyTimer
 
+LEADER: Final = Role.LEADER  # a look into the class takes five times as long
 SLOW_DISK_BYTES_PER_SECOND = 8 << 20  # a disk at least so fast is not taken for a hanging one
 
 
@@ -45,10 +46,16 @@ class Clockwork:
     def wind(self, now: float) -> None:
         """Expect what the core and the reads have due next. Called after each turn: most of them move nothing on."""
         node = self._node
-        if (deadline := node.election_deadline) < self._election.at:
-            self._election.expect(deadline)
-        if (deadline := node.heartbeat_deadline) < self._heartbeat.at:
-            self._heartbeat.expect(deadline)
+        role, votes, election, heartbeat, notice, transferring_to, forwarded = node.moments
+        if role is LEADER:
+            is_earlier = heartbeat < self._heartbeat.at or notice < self._heartbeat.at or bool(transferring_to)
+        else:
+            is_earlier = election < self._election.at or not votes or bool(forwarded)
+        if is_earlier:
+            if (deadline := node.election_deadline) < self._election.at:
+                self._election.expect(deadline)
+            if (deadline := node.heartbeat_deadline) < self._heartbeat.at:
+                self._heartbeat.expect(deadline)
         if self._reads.batches and (deadline := now + self._look_seconds) < self._waiting.at:
             self._waiting.expect(deadline)
 

@@ -97,10 +97,13 @@ class Driver:
         self._running = False
         self._failed = False
         self._scheduled = False
+        self._scheduled_turn = partial(self._turn, True)
         self._in_turn = False
+        self._may_be_due = False  # more of the core's, by what became durable in this turn
         self._tick_due = False
         self._to_write: list[Ready] = []
         self._in_flight: list[Ready] = []
+        self.is_flushing = False  # something is in flight
         self._flush_started = 0.0
         self._to_apply: deque[Entry] = deque()
         self._applies_later = False
@@ -112,10 +115,6 @@ class Driver:
         self.restored_bytes = 0  # of the snapshot that the keyspace was made of last
         self.flushes = 0
         self.entries_applied = 0
-
-    @property
-    def is_flushing(self) -> bool:
-        return bool(self._in_flight)
 
     @property
     def has_failed(self) -> bool:
@@ -183,23 +182,17 @@ class Driver:
         if not self._running or self._failed:
             return
         try:
-            if self._node.step(message, self._clock.seconds()):
-                self.schedule()
+            if self._node.step(message, self._clock.seconds()) and not self._scheduled:
+                self._scheduled = True  # as schedule() does
+                self._soon(self._scheduled_turn)
         except ProtocolError:
             raise
         except Exception:  # noqa: BLE001 - as in turn()
             self._broken()
 
     def turn(self) -> None:
-        if self._failed or not self._running or self._in_turn:
-            return
-        self._in_turn = True
-        try:
-            self._run()
-        except Exception:  # noqa: BLE001 - whatever it is, to go on could break a promise
-            self._broken()
-        finally:
-            self._in_turn = False
+        """Have one now."""
+        self._turn(False)
 
     def fail(self, message: str) -> None:
         """Fail-stop: nothing is written, sent or acknowledged from here on."""
@@ -227,41 +220,43 @@ class Driver:
         self._tick_due = True
         self.turn()
 
-    def _scheduled_turn(self) -> None:
-        self._scheduled = False
-        self.turn()
-
-    def _run(self) -> None:
+    def _turn(self, is_scheduled: bool) -> None:
+        if is_scheduled:
+            self._scheduled = False
+        if self._failed or not self._running or self._in_turn:
+            return
+        self._in_turn = True
         node, owner, seconds, wall_clock = self._node, self._owner, self._clock.seconds, self._wall_clock
-        now = seconds()
-        if self._tick_due:
-            self._tick_due = False
-            node.tick(now)
-        goes_on = is_news = True  # something came of which the core may make a Ready
-        while goes_on:
-            goes_on = False
-            if owner.begin_turn(now) or is_news:
-                is_news = False
-                ready = node.ready(int(wall_clock() * 1000), seconds())  # in this order: see wall_ms()
-                if ready is not None:
-                    flushes = self.flushes
-                    self._process(ready)
-                    if self._to_write and not self._in_flight:
-                        self._start_flush()
-                    # What was made durable meanwhile may commit, and there may be more to send; else that was all.
-                    goes_on = is_news = not self._in_flight and bool(
-                        self.flushes != flushes
-                        or ready.messages
-                        or ready.messages_after_persist
-                        or ready.snapshots_to_send
-                    )
-            if self._to_apply and not self._applies_later and not self._is_held:
-                goes_on = self._apply(now + APPLY_SECONDS)
-                is_news = is_news or node.commit > self._machine.applied
-        owner.end_turn(now)
-        taken = seconds() - now
-        if taken > SHORT:
-            self._meter.spent("turn", taken)
+        try:
+            now = seconds()
+            if self._tick_due:
+                self._tick_due = False
+                node.tick(now)
+            goes_on = is_news = True  # something came of which the core may make a Ready
+            while goes_on:
+                goes_on = False
+                if owner.begin_turn(now) or is_news:
+                    is_news = False
+                    ready = node.ready(int(wall_clock() * 1000), seconds())  # in this order: see wall_ms()
+                    if ready is not None:
+                        self._may_be_due = False
+                        self._process(ready)
+                        if self._to_write and not self._in_flight:
+                            self._start_flush()
+                        # What was made durable meanwhile may commit, and there may be more to send; else that was all.
+                        if (self._may_be_due or ready.snapshots_to_send) and not self._in_flight:
+                            goes_on = is_news = True
+                if self._to_apply and not self._applies_later and not self._is_held:
+                    goes_on = self._apply(now + APPLY_SECONDS)
+                    is_news = is_news or node.commit > self._machine.applied
+            owner.end_turn(now)
+            taken = seconds() - now
+            if taken > SHORT:
+                self._meter.spent("turn", taken)
+        except Exception:  # noqa: BLE001 - whatever it is, to go on could break a promise
+            self._broken()
+        finally:
+            self._in_turn = False
 
     def _process(self, ready: Ready) -> None:
         if ready.messages:
@@ -270,8 +265,11 @@ class Driver:
             self._owner.snapshot_wanted(message)
         if self._to_write or self._in_flight or ready.entries or ready.hard_state or ready.snapshot:
             self._to_write.append(ready)
-        else:
-            self._written(ready)
+        else:  # _written() without its call
+            if self._node.persisted(ready.number):
+                self._may_be_due = True
+            if ready.messages_after_persist:
+                self._transport.send(ready.messages_after_persist)
         if ready.committed:
             self._to_apply.extend(ready.committed)
         for state in ready.reads:
@@ -285,22 +283,34 @@ class Driver:
             return
         self._to_write = []
         self._in_flight = readies
+        self.is_flushing = True
         started = self._flush_started = self._clock.seconds()
         self.flushes += 1
-        flush = self._flusher.submit(partial(_write, self._store, readies), brief=self._is_brief(readies))
-        if flush.called and (taken := self._clock.seconds() - started) > SHORT:
-            self._meter.spent("fsync", taken)  # it ran here: the reactor's thread waited for the disk
-        flush.addCallback(self._flushed).addErrback(self._disk_failed)
-
-    def _is_brief(self, readies: list[Ready]) -> bool:
+        store, flusher = self._store, self._flusher
         count = size = 0
         for ready in readies:
-            if ready.snapshot is not None:
-                return False
             count += len(ready.entries)
             for entry in ready.entries:
                 size += len(entry.payload)
-        return size <= BRIEF_BYTES and not self._store.rotates_with(count, size)
+            if ready.snapshot is not None:
+                size = BRIEF_BYTES + 1  # it takes long
+        if len(readies) == 1 and ready.snapshot is None:  # as _write() does
+            job = partial(store.write, ready.hard_state, ready.entries, ready.must_sync)
+        else:
+            job = partial(_write, store, readies)
+        flush: Deferred[None] | None
+        if size <= BRIEF_BYTES and not store.rotates_with(count, size):
+            flush = flusher.submit_brief(job)
+        else:
+            flush = flusher.submit(job)
+        if flush is not None:
+            flush.addCallback(self._flushed).addErrback(self._disk_failed)
+            return
+        taken = self._clock.seconds() - started
+        if taken > SHORT:
+            self._meter.spent("fsync", taken)  # it ran here: the reactor's thread waited for the disk
+        if self._running and not self._failed:
+            self._end_flush()
 
     def _flushed(self, _: None) -> Deferred[None] | None:
         if self._failed or not self._running:
@@ -344,12 +354,16 @@ class Driver:
         self._end_flush()
 
     def _end_flush(self) -> None:
+        node = self._node
         readies, self._in_flight = self._in_flight, []
-        for ready in readies:
-            self._written(ready)
+        self.is_flushing = False
+        for ready in readies:  # _written() without its call
+            if node.persisted(ready.number):
+                self._may_be_due = True
+            if ready.messages_after_persist:
+                self._transport.send(ready.messages_after_persist)
             if ready.snapshot is not None:
-                self._node.applied(ready.snapshot.index)
-                self._node.clock_reached(self._machine.time_ms)
+                node.applied(ready.snapshot.index, self._machine.time_ms)
                 self._owner.applied_up_to(ready.snapshot.index, 0)
         if self._to_write:
             self._start_flush()
@@ -357,7 +371,8 @@ class Driver:
             self.turn()
 
     def _written(self, ready: Ready) -> None:
-        self._node.persisted(ready.number)
+        if self._node.persisted(ready.number):
+            self._may_be_due = True
         if ready.messages_after_persist:
             self._transport.send(ready.messages_after_persist)
 
@@ -395,10 +410,12 @@ class Driver:
                 if started > until:
                     break
         self._owes_applying = False
-        self._node.applied(self._machine.applied)
-        self._node.clock_reached(self._machine.time_ms)
-        self._owner.applied_up_to(self._machine.applied, size)
-        self._meter.spent("apply", seconds() - began)
+        machine = self._machine
+        self._node.applied(machine.applied, machine.time_ms)
+        self._owner.applied_up_to(machine.applied, size)
+        taken = seconds() - began
+        if taken > SHORT:
+            self._meter.spent("apply", taken)
         if ended <= until and not queue:
             return True
         self._applies_later = True  # even if nothing is left: more may be committed, and is handed out by the slice

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 from leto.errors import Stopping
@@ -66,7 +66,7 @@ class ThreadFlusher:
         self._stopping: Deferred[None] | None = None
         self.jobs = 0  # that it was ever given
 
-    def submit(self, job: Job, *, brief: bool = False) -> Deferred[None]:
+    def submit(self, job: Job) -> Deferred[None]:
         if self._stopping is not None:
             return _stopped()
         self.jobs += 1
@@ -76,6 +76,9 @@ class ThreadFlusher:
         done: Deferred[None] = Deferred()
         self._jobs.put((job, done))
         return done
+
+    def submit_brief(self, job: Job) -> Deferred[None]:
+        return self.submit(job)
 
     def stop(self) -> Deferred[None]:
         """A second call errbacks with Stopping."""
@@ -144,7 +147,18 @@ class AdaptiveFlusher:
         self._rest_call: Any = None
         self._stopped = False
 
-    def submit(self, job: Job, *, brief: bool = False) -> Deferred[None]:
+    def submit(self, job: Job) -> Deferred[None]:
+        if self._stopped:
+            return _stopped()
+        if self._rest_call is None:
+            self._rest_call = self._clock.callLater(REST_SECONDS, self._rest_due)
+        self._last_job = started = self._clock.seconds()
+        if self._beside is not None:
+            self._beside_jobs = self._beside.jobs
+        self._shared_until = started + BESIDE_SECONDS
+        return self._hand_over(job, False)
+
+    def submit_brief(self, job: Job) -> Deferred[None] | None:
         if self._stopped:
             return _stopped()
         if self._rest_call is None:
@@ -156,10 +170,8 @@ class AdaptiveFlusher:
             self._shared_until = started + BESIDE_SECONDS
         # There was another flusher's job of late, or a long one, whose bytes may still be on their way.
         is_shared = started < self._shared_until
-        if not brief or not self.is_quick or self._in_thread or self._running or is_shared:
-            if not brief:
-                self._shared_until = started + BESIDE_SECONDS
-            return self._hand_over(job, brief and not is_shared)
+        if not self.is_quick or self._in_thread or self._running or is_shared:
+            return self._hand_over(job, not is_shared)
         failure = None
         self._running = True
         try:
@@ -173,7 +185,7 @@ class AdaptiveFlusher:
             self._judge(taken)
         elif self._balance:  # what _judge() would do, nearly always
             self._balance -= 1
-        return succeed(None) if failure is None else fail(failure)
+        return None if failure is None else fail(failure)
 
     def stop(self) -> Deferred[None]:
         """A second call errbacks with Stopping."""
@@ -240,7 +252,7 @@ class InlineFlusher:
         self._running = False
         self._stopped = False
 
-    def submit(self, job: Job, *, brief: bool = False) -> Deferred[None]:
+    def submit(self, job: Job) -> Deferred[None]:
         if self._stopped:
             return _stopped()
         done: Deferred[None] = Deferred()
@@ -254,6 +266,9 @@ class InlineFlusher:
             finally:
                 self._running = False
         return done
+
+    def submit_brief(self, job: Job) -> Deferred[None]:
+        return self.submit(job)
 
     def stop(self) -> Deferred[None]:
         """A second call errbacks with Stopping."""

@@ -333,12 +333,15 @@ class MemoryFlusher:
     def pending(self) -> int:
         return len(self._jobs)
 
-    def submit(self, job: Callable[[], None], *, brief: bool = False) -> Deferred[None]:
+    def submit(self, job: Callable[[], None]) -> Deferred[None]:
         if self._stopping is not None:
             return fail(Stopping("the disk writer has stopped"))
         done: Deferred[None] = Deferred()
         self._jobs.append((job, done))
         return done
+
+    def submit_brief(self, job: Callable[[], None]) -> Deferred[None]:
+        return self.submit(job)
 
     def run_one(self) -> None:
         """Run the oldest job and fire its Deferred. Raises IndexError if there is none."""

@@ -18,26 +18,26 @@ from tests.calls.counting import Calls, Place, count
 BOUNDS: dict[tuple[str, str], dict[str, int]] = {
     ("SET", "leader"): {
         "clients": 12,
-        "replica": 51,
-        "raft": 25,
+        "replica": 39,
+        "raft": 19,
         "peer": 11,
         "storage": 12,
-        "reactor": 13,
-        "twisted": 22,
+        "reactor": 12,
+        "twisted": 15,
     },
-    ("SET", "follower"): {"replica": 21, "raft": 13, "peer": 6, "storage": 12, "reactor": 5, "twisted": 12},
+    ("SET", "follower"): {"replica": 14, "raft": 9, "peer": 6, "storage": 12, "reactor": 4, "twisted": 5},
     ("GET", "leader"): {
         "clients": 12,
-        "replica": 42,
-        "raft": 34,
+        "replica": 34,
+        "raft": 29,
         "peer": 6,
         "storage": 0,
         "reactor": 10,
         "twisted": 15,
     },
-    ("GET", "follower"): {"replica": 11, "raft": 8, "peer": 6, "storage": 0, "reactor": 4, "twisted": 5},
+    ("GET", "follower"): {"replica": 6, "raft": 5, "peer": 6, "storage": 0, "reactor": 4, "twisted": 5},
 }
-SYNCED, ANSWERED = 13, 37  # SET: from fdatasync to the acknowledgement's sending, and from that to the client's reply
+SYNCED, ANSWERED = 7, 31  # SET: from fdatasync to the acknowledgement's sending, and from that to the client's reply
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,6 @@ INSTEAD = {"resp/strict.py"}  # what is told of a request that is not canonical
 LOOKS = {
     "clients/state.py",  # whether the node is congested
     "keyspace/waste.py",  # whether something waits to be freed
-    "raft/view.py",
     "reactor/stalls.py",  # the turn's length
     "replica/clockwork.py",  # timers
     "replica/compaction.py",  # whether a snapshot is due

@@ -279,12 +279,14 @@ class Server:
 
     # the duties ------------------------------------------------------------------------------------------------------
 
-    def settle(self) -> None:
-        """After every input: check, and carry out all that the node wants done."""
+    def settle(self, may_be_due: bool = True) -> None:
+        """After every input: check, and carry out all that the node wants done. Nothing if it said so."""
         node = self.node
         invariants.check(node)
         self.oracle.observe(self)
         while (ready := node.ready(self.wall_ms)) is not None:
+            if not may_be_due:
+                self.oracle.fail(f"{self.id} has something to do though it said that nothing was due: {ready}")
             self._carry_out(ready)
             invariants.check(node)
             self.oracle.observe(self)
@@ -353,14 +355,13 @@ class Server:
             self.cluster.after(0.05, self._flushed, epoch, number)
             return
         self.flushing = False
-        self.persist(number)
-        self.settle()
+        self.settle(self.persist(number))
         self._flush()
 
-    def persist(self, number: int | None = None) -> None:
-        """The disk is done with every Ready up to `number` (None: all)."""
+    def persist(self, number: int | None = None) -> bool:
+        """The disk is done with every Ready up to `number` (None: all). What the core says: whether more may be due."""
         if not self.outstanding:
-            return
+            return True
         if number is None:
             number = self.outstanding[-1].number
         released: list[Message] = []
@@ -370,9 +371,10 @@ class Server:
             for message in ready.messages_after_persist:
                 self.oracle.sends(self, message)
             released += ready.messages_after_persist
-        self.node.persisted(number)
+        may_be_due = self.node.persisted(number)
         for message in released:
             self.cluster.post(message)
+        return may_be_due
 
     def flush(self) -> None:
         """The disk works again, or faster: begin what waits."""

@@ -121,11 +121,13 @@ class Cluster:
         while busy:
             busy = False
             for id, node in list(self.nodes.items()):
+                may_be_due = True
                 while ready := node.ready(self.wall_ms(id)):
+                    assert may_be_due, f"{node} has something to do though it said that nothing was due"
                     busy = True
                     check(node)
                     self.disks[id].write(ready)
-                    node.persisted(ready.number)
+                    may_be_due = node.persisted(ready.number) or bool(ready.committed or ready.snapshots_to_send)
                     check(node)
                     for snapshot in ready.snapshots_to_send:
                         self.deliver(snapshot)

@@ -26,7 +26,9 @@ def cluster():
 def slowly(cluster, replica):
     """Each step takes half of a turn's time; gives how long the turns took."""
     machine, driver, turns = replica.machine, replica.driver, []
-    begin, go_on, run = machine.begin, machine.go_on, driver._run
+    owner, begin, go_on = driver._owner, machine.begin, machine.go_on
+    begin_turn, end_turn = owner.begin_turn, owner.end_turn
+    began = []
 
     def slow(step):
         def taken(*entry):
@@ -35,12 +37,17 @@ def slowly(cluster, replica):
 
         return taken
 
-    def timed():
-        began = cluster.clock.seconds()
-        run()
-        turns.append(cluster.clock.seconds() - began)
+    def beginning(now):  # once or more in a turn
+        began.append(cluster.clock.seconds())
+        return begin_turn(now)
 
-    machine.begin, machine.go_on, driver._run = slow(begin), slow(go_on), timed
+    def ending(now):
+        end_turn(now)
+        turns.append(cluster.clock.seconds() - began[0])
+        began.clear()
+
+    machine.begin, machine.go_on = slow(begin), slow(go_on)
+    owner.begin_turn, owner.end_turn = beginning, ending
     return turns
 
 

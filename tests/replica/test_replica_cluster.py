@@ -808,13 +808,18 @@ def test_no_turn_applies_for_long_however_much_is_committed(monkeypatch):
         cluster.clock.rightNow += 0.001
         return begin(entry)
 
-    turn = replica.driver._run
+    owner, began = replica.driver._owner, []
+    begin_turn, end_turn = owner.begin_turn, owner.end_turn
 
-    def timed():
-        began = cluster.clock.seconds()
-        turn()
-        longest[0] = max(longest[0], cluster.clock.seconds() - began)
+    def beginning(now):  # once or more in a turn
+        began.append(cluster.clock.seconds())
+        return begin_turn(now)
 
-    machine.begin, replica.driver._run = slow, timed
+    def ending(now):
+        end_turn(now)
+        longest[0] = max(longest[0], cluster.clock.seconds() - began[0])
+        began.clear()
+
+    machine.begin, owner.begin_turn, owner.end_turn = slow, beginning, ending
     cluster.until(lambda: cluster.get(b"key:59", node) == b"x" * 100)
     assert 0.002 <= longest[0] <= APPLY_SECONDS + 0.002

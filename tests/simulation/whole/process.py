@@ -157,7 +157,7 @@ class SlowFlusher:
         self._busy = False
         self._stopping: Deferred[None] | None = None
 
-    def submit(self, job: Callable[[], None], *, brief: bool = False) -> Deferred[None]:
+    def submit(self, job: Callable[[], None]) -> Deferred[None]:
         if self._stopping is not None:
             return fail(Stopping("the disk writer has stopped"))
         done: Deferred[None] = Deferred()
@@ -165,6 +165,9 @@ class SlowFlusher:
         if not self._busy:
             self._begin()
         return done
+
+    def submit_brief(self, job: Callable[[], None]) -> Deferred[None]:
+        return self.submit(job)
 
     def stop(self) -> Deferred[None]:
         self._stopping = Deferred()
