@@ -7,7 +7,7 @@ this node. What is noted of the same things is the same on every node, in the sa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ class Kind(IntEnum):
 
 
 class Effects(msgspec.Struct, frozen=True, gc=False):
-    """Of one entry, in the order in which they came about."""
+    """Of one entry: those of a kind in the order in which they came about."""
 
     changes: tuple[tuple[bytes, bytes], ...] = ()
     """(event, key), as Redis's keyspace notifications name events: set, del, expire, expired, rename_from ...
@@ -39,10 +39,20 @@ class Effects(msgspec.Struct, frozen=True, gc=False):
     """(who waited, what it is answered)."""
     everything: bool = False
     """Any key may have changed: FLUSHALL, or a snapshot in the place of the state."""
+    order: tuple[Kind, ...] = ()
+    """The kind of each, in the order of all; () where all are of one."""
 
     def of(self, kind: Kind) -> tuple[Any, ...]:
         """Those of that kind."""
         return (self.changes, self.ready, self.messages, self.served)[kind]
+
+    def in_order(self) -> Iterator[tuple[Kind, Any]]:
+        """All with their kinds, in the order in which they came about."""
+        each = [iter(self.of(kind)) for kind in Kind]
+        if self.order:
+            yield from ((kind, next(each[kind])) for kind in self.order)
+        else:
+            yield from ((kind, effect) for kind in Kind for effect in each[kind])
 
 
 NOTHING: Final = Effects()
@@ -59,7 +69,7 @@ class Applied(msgspec.Struct, gc=False):
 class Noting:
     """Collects the effects of the entry that is being applied. The database has one only while somebody watches."""
 
-    __slots__ = ("_changes", "_everything", "_keys", "_kinds", "_messages", "_ready", "_served")
+    __slots__ = ("_everything", "_keys", "_kinds", "_noted", "_ready")
 
     def __init__(self) -> None:
         self._kinds: Counter[Kind] = Counter()
@@ -67,10 +77,8 @@ class Noting:
         self._clear()
 
     def _clear(self) -> None:
-        self._changes: list[tuple[bytes, bytes]] = []
-        self._ready: dict[bytes, None] = {}
-        self._messages: list[tuple[bytes, bytes]] = []
-        self._served: list[tuple[Any, Reply]] = []
+        self._noted: list[tuple[Kind, Any]] = []
+        self._ready: set[bytes] = set()  # keys that are noted already
         self._everything = False
 
     # who watches ------------------------------------------------------------------------------------
@@ -100,7 +108,7 @@ class Noting:
     def changed(self, event: bytes, key: bytes) -> None:
         """The key was changed, or deleted."""
         if Kind.CHANGES in self._kinds or key in self._keys:
-            self._changes.append((event, key))
+            self._noted.append((Kind.CHANGES, (event, key)))
 
     def stored(self, pairs: list[bytes]) -> None:
         """changed() for SETs of key, value, key, value, ..."""
@@ -113,26 +121,30 @@ class Noting:
 
     def ready(self, key: bytes) -> None:
         """There is something under the key for clients that wait for it."""
-        if Kind.READY in self._kinds:
-            self._ready[key] = None
+        if Kind.READY in self._kinds and key not in self._ready:
+            self._ready.add(key)
+            self._noted.append((Kind.READY, key))
 
     def published(self, channel: bytes, message: bytes) -> None:
         """A message for the channel's subscribers."""
         if Kind.MESSAGES in self._kinds:
-            self._messages.append((channel, message))
+            self._noted.append((Kind.MESSAGES, (channel, message)))
 
     def served(self, waiter: Any, reply: Reply) -> None:
         """A client that waited need not wait any longer."""
         if Kind.SERVED in self._kinds:
-            self._served.append((waiter, reply))
+            self._noted.append((Kind.SERVED, (waiter, reply)))
 
     def take(self) -> Effects:
         """What was noted since the last time."""
-        if not (self._changes or self._ready or self._messages or self._served or self._everything):
+        if not (self._noted or self._everything):
             return NOTHING
-        effects = Effects(
-            tuple(self._changes), tuple(self._ready), tuple(self._messages), tuple(self._served), self._everything
-        )
+        found: tuple[list[Any], ...] = ([], [], [], [])
+        for kind, effect in self._noted:
+            found[kind].append(effect)
+        order = tuple(kind for kind, _ in self._noted) if sum(map(bool, found)) > 1 else ()
+        changes, ready, messages, served = map(tuple, found)
+        effects = Effects(changes, ready, messages, served, self._everything, order)
         self._clear()
         return effects
 

@@ -112,6 +112,20 @@ def test_a_transactions_effects_come_together_and_in_order() -> None:
     assert found.changes == ((b"set", b"a"), (b"del", b"a"), (b"lpush", b"list"))
     assert found.messages == ((b"news", b"hello"), (b"news", b"bye"))
     assert found.ready == (b"list",)
+    assert list(found.in_order()) == [
+        (Kind.CHANGES, (b"set", b"a")),
+        (Kind.MESSAGES, (b"news", b"hello")),
+        (Kind.CHANGES, (b"del", b"a")),
+        (Kind.CHANGES, (b"lpush", b"list")),
+        (Kind.READY, b"list"),
+        (Kind.MESSAGES, (b"news", b"bye")),
+    ]
+
+
+def test_effects_of_one_kind_need_no_order() -> None:
+    found = Watching(Kind.CHANGES).effects("SET a 1", "TOYPUSH b 1", "TOYPUBLISH c m")
+    assert found == Effects(((b"set", b"a"), (b"lpush", b"b")))
+    assert list(found.in_order()) == [(Kind.CHANGES, (b"set", b"a")), (Kind.CHANGES, (b"lpush", b"b"))]
 
 
 def test_an_aborted_transaction_has_none() -> None:
