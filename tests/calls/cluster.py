@@ -6,6 +6,7 @@ but for what the caller lets pass, so that which function is called how often de
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -37,6 +38,8 @@ ANYWHERE = Address("127.0.0.1", 0)
 ELECTION_TIMEOUT, HEARTBEAT_INTERVAL = 60.0, 20.0  # seconds: nothing of these comes while requests are counted
 TURNS = 2000  # of all nodes, within which a cluster must have formed, or a request its answer
 EPOCH = 1_700_000_000.0
+INPUT_SECONDS = 20.0  # within which what was sent has come
+QUIET_SECONDS = 0.1  # without anything new: what was sent has come
 
 
 class Time:
@@ -128,6 +131,11 @@ class Peer:
         reactor.timeout()
         reactor.doIteration(0)
 
+    def await_input(self) -> None:
+        """Until something has come: on a busy machine the kernel may hand it over a little later than it was sent."""
+        ready, _, _ = select.select([self.reactor._poller.fileno()], [], [], INPUT_SECONDS)
+        assert ready, f"nothing came to {self.name}"
+
     def stop(self) -> None:
         self.meter.close()
         stopping: list[Deferred[Any]] = [Deferred.fromCoroutine(self.replica.stop())]
@@ -193,6 +201,16 @@ class Cluster:
                 each.turn()
             self.time.passes(seconds)
         raise AssertionError(f"not within {TURNS} turns: {[m.replica.node for m in self.members]}")
+
+    def settle(self) -> None:
+        """Until nothing more comes to any node."""
+        for _ in range(TURNS):
+            ready, _, _ = select.select([each.reactor._poller.fileno() for each in self.members], [], [], QUIET_SECONDS)
+            if not ready:
+                return
+            for each in self.members:
+                each.turn()
+        raise AssertionError("the nodes do not come to rest")
 
     def answer(self) -> bytes:
         """What the client has been answered by now, b"" if nothing."""

@@ -81,6 +81,7 @@ def _room(file: str) -> str:
 
 def count(cluster: Cluster, request: bytes) -> Calls:
     """Of `request`, sent by the cluster's client. Raises AssertionError if it is not answered by the second turn."""
+    cluster.settle()
     for _ in range(WARM):
         _count_one(cluster, request)
     counted = [_count_one(cluster, request) for _ in range(COUNTED)]
@@ -96,18 +97,21 @@ def _count_one(cluster: Cluster, request: bytes) -> Calls:
     answer, answered = b"", 0
     for peer, counting in turns:
         before = counting.total
+        peer.await_input()
         counting.count(peer.turn)
         answer = cluster.answer()
         cluster.time.passes(STEP_SECONDS)
         if answer and before:
             answered = counting.marks["send"][-1] - [at for at in counting.marks["recv"] if at > before][0]
     assert answer, "no answer"
-    other.count(second.turn)
-    cluster.time.passes(STEP_SECONDS)
-    leader.count(cluster.leader.turn)
-    cluster.time.passes(STEP_SECONDS)
+    is_write = "fdatasync" in follower.marks
+    for peer, counting in ((second, other), (cluster.leader, leader)):
+        if is_write:  # a read is confirmed by one follower alone
+            peer.await_input()
+        counting.count(peer.turn)
+        cluster.time.passes(STEP_SECONDS)
     synced = 0
-    if "fdatasync" in follower.marks:
+    if is_write:
         synced = follower.marks["send"][-1] - follower.marks["fdatasync"][-1]
     return Calls(leader.by_place(), follower.by_place(), synced, answered, leader.way())
 
