@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
-from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
@@ -174,6 +174,7 @@ class MemoryTransport:
             error = ConnectionError(ANOTHER_DIRECTORY)
         level = 0 if other is None else other.level
         answer: Deferred[Any] = deferLater(network.reactor, delay)
+        answer.addErrback(_unanswered)
         return answer.addCallback(lambda _: fail(error) if error is not None else succeed(level))
 
     def is_connected(self, server_id: str) -> bool:
@@ -430,3 +431,9 @@ def _explain(failure: Failure) -> RequestFailed:
     """What the asker is told of a request that failed."""
     failure.trap(LetoError)
     return RequestFailed(str(failure.value))
+
+
+def _unanswered(failure: Failure) -> NoReturn:
+    """Who gives up waiting is told what TcpTransport tells."""
+    failure.trap(CancelledError)
+    raise TimeoutError("no answer")

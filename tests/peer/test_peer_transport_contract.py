@@ -277,6 +277,15 @@ async def test_a_node_of_another_cluster_or_none_is_not_met(world):
 
 
 @pytest_twisted.ensureDeferred
+async def test_who_gives_up_a_meeting_is_told_that_nobody_answered(world):
+    a, b = world.node("a"), world.node("b")
+    meeting = a.transport.meet("b", b.address, None, 5.0)
+    meeting.cancel()
+    with pytest.raises(TimeoutError, match="no answer"):
+        await world.result(meeting)
+
+
+@pytest_twisted.ensureDeferred
 async def test_being_met_leaves_the_connections_between_members_alone(world):
     a, b = await pair(world)
     incoming, events = b.transport.incoming(), list(b.listener.events)

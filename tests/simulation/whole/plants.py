@@ -242,7 +242,7 @@ for _name, _shows_as in {
     "clock-stands-still": "outlive|though only .* is wrong",
     "leader-counts-itself-early": "a quorum reached only|is durable only on|both lead term|without the committed entry",
     "lane-acknowledges-before-durable": "an acknowledgement before the disk|was acknowledged",
-    "lane-believes-more-than-is-answered": "a quorum reached only|is durable only on|without the committed entry",
+    "lane-believes-more-than-is-answered": "no progress|quorum reached only|is durable only on|without the committed",
     "lane-counts-the-leader-early": "a quorum reached only|is durable only on|without the committed entry",
     "learners-count": "no progress|is durable only on|both lead term|without the committed entry",
     "overwritten-configuration-stays": r"is no configuration|configuration \d+ after",

@@ -138,7 +138,7 @@ class Transport(MemoryTransport):
 
     def meet(self, server_id: str, address: str, incarnation: str | None, timeout: float) -> Deferred[None]:
         inner = super().meet(server_id, address, incarnation, timeout)
-        outer: Deferred[None] = Deferred(lambda _: inner.cancel())
+        outer: Deferred[None] = Deferred(lambda it: (inner.cancel(), _finish(it, Failure(TimeoutError("no answer")))))
         inner.addBoth(lambda result: self.process.deliver(_finish, outer, result))
         return outer
 
