@@ -40,6 +40,9 @@ FORBIDDEN = frozenset(
 )
 """`hash` and `id` differ from process to process; the others reach the outside world, or hide what does."""
 
+WAYS_OUT = frozenset(["__builtins__", "__globals__", "__subclasses__", "__loader__", "__spec__"])
+"""Attributes by which any of those can be reached, and their names as strings."""
+
 SETS = frozenset(("set", "frozenset"))
 WALKS = frozenset(["list", "tuple", "iter", "enumerate", "next", "zip", "map", "filter", "reversed"])
 
@@ -48,17 +51,44 @@ def impurities(source: str, also: Collection[str] = ()) -> list[str]:
     """A sentence for each import, name or walk in `source` that a pure module must not have. `also`: what it may import
     beside MAY_IMPORT."""
     tree = ast.parse(source)
+    ours = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    ours |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    sets = _bound_to_sets(tree)
     found = []
     for node in ast.walk(tree):
         for module in _imported(node):
             if module.split(".")[0] != "leto" and module not in MAY_IMPORT and module not in also:
                 found.append(f"line {node.lineno} imports {module}")
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in FORBIDDEN:
-            found.append(f"line {node.lineno} calls {node.func.id}")
+        if (name := _reached(node)) and name not in ours:
+            found.append(f"line {node.lineno} reaches for {name}")
         for walked in _walked(node):
-            if _is_set(walked):
+            if _is_set(walked) or (isinstance(walked, ast.Name) and walked.id in sets):
                 found.append(f"line {walked.lineno} walks over a set, whose order is the process's")
     return found
+
+
+def _reached(node: ast.AST) -> str:
+    """The name of what `node` reaches for, and must not; "" for anything else."""
+    if isinstance(node, ast.Name) and node.id in FORBIDDEN | WAYS_OUT:
+        return node.id
+    if isinstance(node, ast.Attribute) and node.attr in WAYS_OUT:
+        return node.attr
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in WAYS_OUT | {"__import__"}:
+        return node.value
+    return ""
+
+
+def _bound_to_sets(tree: ast.AST) -> set[str]:
+    """Names that are only ever given sets."""
+    bound: dict[str, bool] = {}
+    for node in ast.walk(tree):
+        value = getattr(node, "value", None)
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        for target in targets:
+            if isinstance(target, ast.Name):
+                is_set = isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr | ast.AugAssign) and _is_set(value)
+                bound[target.id] = bound.get(target.id, True) and is_set
+    return {name for name, is_set in bound.items() if is_set}
 
 
 def _imported(node: ast.AST) -> Iterator[str]:
@@ -80,7 +110,7 @@ def _walked(node: ast.AST) -> Iterator[ast.expr]:
             yield from node.args
 
 
-def _is_set(node: ast.expr) -> bool:
+def _is_set(node: ast.expr | None) -> bool:
     if isinstance(node, ast.Set | ast.SetComp):
         return True
     if isinstance(node, ast.BinOp):
@@ -138,6 +168,13 @@ def test_the_pure_rooms_are_pure(source: Path) -> None:
         "b','.join({a, b})",
         "for x in set(a) | set(b): pass",
         "f(*{1, 2})",
+        "names = {1, 2}\nfor x in names: pass",
+        "names: set[int] = set(a)\norder = [*names]",
+        "read = open",
+        "order = sorted(a, key=hash)",
+        "getattr(__builtins__, 'op' + 'en')",
+        "f.__globals__['x']",
+        "getattr(f, '__globals__')",
     ],
 )
 def test_what_is_impure_is_found(source: str) -> None:
@@ -152,6 +189,8 @@ def test_what_is_impure_is_found(source: str) -> None:
         "known = {1, 2}\nfound = x in known",
         "count = len(set(names))",
         "class A:\n    def id(self): ...",
+        "names = {1, 2}\nnames = sorted(names)\nfor x in names: pass",
+        "def f(id): return id",
     ],
 )
 def test_what_is_pure_passes(source: str) -> None:
