@@ -60,7 +60,6 @@ class Flow(ABC):
         "_owes",
         "_set_reading",
         "_soft_timer",
-        "_takes",
         "_told",
         "blocked",
         "closed",
@@ -75,6 +74,7 @@ class Flow(ABC):
         "pending_bytes",
         "pushed_bytes",
         "state",
+        "takes",
     )
 
     def __init__(
@@ -97,7 +97,7 @@ class Flow(ABC):
         self._set_reading = set_reading  # whether the protocol shall read from the client
         self._is_read = True
         self._owes = self._full = False
-        self._takes = True  # what comes is parsed and carried out: it neither owes nor is full
+        self.takes = True  # what comes is parsed and carried out: it neither owes nor is full
         self._held: deque[bytes | bytearray] = deque()  # what has come and is not parsed
         self.held = 0  # bytes of it
         self.is_subscribed = False  # it takes messages: its output's limits are those of Redis's class pubsub
@@ -141,7 +141,7 @@ class Flow(ABC):
             return
         if self.blocked == "turn":
             self.owner.resume("turn")
-        elif self._held and self._takes:
+        elif self._held and self.takes:
             piece = bytes(self._held.popleft())
             self.held -= len(piece)
             self.detours = False
@@ -179,7 +179,7 @@ class Flow(ABC):
     def _mind_limits(self) -> None:
         """Look whether the client is to be read from, and what comes to be taken."""
         owes = self.pending_bytes > self.state.settings.pending_bytes
-        if self._takes and not (owes or self.output.unsent or self.blocked):
+        if self.takes and not (owes or self.output.unsent or self.blocked):
             return  # nothing is amiss
         self.mind_burden()
 
@@ -201,7 +201,7 @@ class Flow(ABC):
         elif 2 * self.pending_bytes <= state.settings.pending_bytes:
             self._owes = False
         may_go_on = not (self._owes or self._full)
-        takes = self._takes = may_go_on and not self.blocked
+        takes = self.takes = may_go_on and not self.blocked
         held = bool(self._held)
         self.detours = held or not takes
         # Who waits for something to happen is read from, a little, for else its end would not be noticed.

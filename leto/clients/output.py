@@ -30,6 +30,11 @@ class Output(Protocol):
     blocks: deque[memoryview | bytearray]  # what waits
     handed: int  # bytes that Twisted has been given and has not sent, at most
 
+    @property
+    def straight(self) -> Callable[[bytes], int] | None:
+        """While nothing waits: sends as much as it can, and gives how many bytes these are. It may raise OSError: then
+        nothing was sent, and write() sees to it. What is left is for write(). None while all is for write()."""
+
     def write(self, data: bytes) -> None:
         """Send, in order. Never blocks or raises."""
 
@@ -107,6 +112,7 @@ class SocketOutput(_Waiting):
         super().__init__(drained)
         self._transport = transport
         self._send: Callable[[bytes], int] = transport.getHandle().send
+        self.straight: Callable[[bytes], int] | None = self._send
         self._producing = False  # Twisted has bytes of ours and will ask for more
         self._registering = False
         self._closing = False
@@ -123,11 +129,13 @@ class SocketOutput(_Waiting):
         except BlockingIOError:
             sent = 0
         except OSError:
+            self.straight = None
             self._transport.write(data)  # Twisted meets the same error, and ends the connection its way
             return
         if sent < len(data):
             self._put(memoryview(data)[sent:])
             self._producing = True
+            self.straight = None
             self._transport.write(self._take())
             self._registering = True  # a pull producer is asked at once; Twisted has its piece already
             self._transport.registerProducer(self, False)
@@ -135,12 +143,14 @@ class SocketOutput(_Waiting):
 
     def close(self) -> None:
         self._closing = True
+        self.straight = None
         if not self._producing:
             self._transport.loseConnection()
 
     def abort(self) -> None:
         self._clear()
         self._gone = True
+        self.straight = None
         self._transport.abortConnection()
 
     def resumeProducing(self) -> None:
@@ -156,11 +166,13 @@ class SocketOutput(_Waiting):
         if self._closing:
             self._transport.loseConnection()
         else:
+            self.straight = self._send
             self._drained()
 
     def stopProducing(self) -> None:
         """The connection is lost."""
         self._gone = True
+        self.straight = None
         self._producing = False
         self._clear()
 
@@ -176,6 +188,16 @@ class BufferedOutput(_Waiting):
         self._closing = False
         self._gone = False
         transport.registerProducer(self, True)
+
+    @property
+    def straight(self) -> Callable[[bytes], int] | None:
+        return None if self.unsent or self._gone or self._closing else self._pass_on
+
+    def _pass_on(self, data: bytes) -> int:
+        if self._paused or len(data) > PIECE:
+            return 0
+        self._transport.write(data)
+        return len(data)
 
     def write(self, data: bytes) -> None:
         if self._gone or self._closing:

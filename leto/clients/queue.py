@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from leto.clients.accounts import Accounts
 from leto.clients.flow import Flow, Owner
 from leto.clients.identity import Identity
+from leto.clients.lone import LoneRead, LoneWrite
 from leto.clients.long import is_long
 from leto.clients.output import Output
 from leto.clients.runs import REQUEST_BYTES, MixedRun, ReadRun, Run, WriteRun, compat_reply
@@ -43,13 +44,13 @@ class RunQueue(Flow):
     __slots__ = (
         "_flush_planned",
         "_begun",
-        "_proceeding",
         "_pushes",
         "_unstarted",
         "accounts",
         "backlog",
         "compat_leto",
         "pending",
+        "proceeding",
         "prompt_until",
         "query",
         "reading",
@@ -78,12 +79,12 @@ class RunQueue(Flow):
         self.silent = False
         self.writing = 0
         self.prompt_until = 0.0  # a request that comes by then follows the last reply at once
-        self.reading: deque[ReadRun | MixedRun] = deque()
-        self.pending: deque[Run] = deque()
+        self.reading: deque[ReadRun | MixedRun | LoneRead] = deque()
+        self.pending: deque[Run | LoneRead | LoneWrite] = deque()
         self._unstarted: deque[Run] = deque()
         self.backlog: deque[Request] = deque()  # requests behind a blocking one
         self.receiving = False  # in the middle of a chunk: all its answers leave together
-        self._proceeding = False
+        self.proceeding = False
         self._flush_planned = False
         self._begun: Run | None = None  # part of its reply is sent
         self._pushes: list[bytes] = []  # what waits for the end of that reply
@@ -132,12 +133,12 @@ class RunQueue(Flow):
     def proceed(self) -> None:
         """Start what may start, evaluate what may be evaluated, send what is answered. Called whenever a run ends.
         A fault of ours is logged, and ends this connection only."""
-        if self._proceeding or self.closed:
+        if self.proceeding or self.closed:
             return
         unstarted, reading = self._unstarted, self.reading
         if unstarted or reading:
             turns, seconds = self.state.turns, self.state.seconds
-            self._proceeding = True
+            self.proceeding = True
             try:
                 while True:
                     if reading and reading[0].ready:
@@ -147,7 +148,7 @@ class RunQueue(Flow):
                             turns.wait(self)
                             break
                         began = seconds()
-                        whole = reading[0].evaluate()  # type: ignore[union-attr]  # a MixedRun is never ready
+                        whole = reading[0].evaluate()  # type: ignore[union-attr]  # others are never ready
                         turns.spent(seconds() - began)
                         if not whole:
                             if not self.is_full or not reading[0].may_wait:
@@ -161,7 +162,7 @@ class RunQueue(Flow):
             except Exception:  # noqa: BLE001 - see above
                 self.fault()
             finally:
-                self._proceeding = False
+                self.proceeding = False
         if self.blocked == "exec" and (not self.pending or self.pending[-1].output is not None):
             self.owner.resume("exec")
         elif not self.receiving:
@@ -218,9 +219,9 @@ class RunQueue(Flow):
         return (
             len(pending) == 1
             and pending[0] is run
-            and not (self.receiving or self._proceeding or self.closing or self.half_closed or self.blocked)
+            and not (self.receiving or self.proceeding or self.closing or self.half_closed or self.blocked)
             and not self.backlog
-            and self._takes
+            and self.takes
             and not self.output.unsent
         )
 
@@ -228,7 +229,7 @@ class RunQueue(Flow):
         """Whether every run before it has been sent its reply."""
         return bool(self.pending) and self.pending[0] is run
 
-    def answer_alone(self, run: ReadRun | WriteRun, output: bytes) -> None:
+    def answer_alone(self, run: WriteRun, output: bytes) -> None:
         """Send the reply of a run that is_alone(): what proceed() comes to for it."""
         self.pending.popleft()
         self.pending_bytes -= run.size
@@ -237,6 +238,12 @@ class RunQueue(Flow):
             self.output.write(output)
             if self.output.unsent:
                 self._mind_limits()
+
+    def send_rest(self, output: bytes, sent: int) -> None:
+        """So much of the reply of a request that was alone was sent at once; it is counted."""
+        self.output.write(output[sent:])
+        if self.output.unsent:
+            self._mind_limits()
 
     def _flush(self) -> None:
         pending = self.pending

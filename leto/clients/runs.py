@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.python.failure import Failure
 
 from leto.clients.accounts import Accounts, Tally
-from leto.clients.long import LONG_KINDS, LongReply, is_long
+from leto.clients.long import LongReply, is_long
 from leto.clients.outcomes import refusal, refused_writes
 from leto.clients.state import ServerState
 from leto.clients.table import WRITE, Known
@@ -22,11 +22,11 @@ from leto.errors import NotLeader
 from leto.resp.codec import Request, encode
 from leto.vocabulary.replies import OK, Error, Reply
 
-_OVERHEAD = 256  # bytes that a run itself takes, roughly
+OVERHEAD = 256  # bytes that a run itself takes, roughly
 REQUEST_BYTES = 120  # a small parsed request takes so much more than its bytes
-_SLICE = 1 << 18  # bytes of replies made before they are handed to the output
+SLICE = 1 << 18  # bytes of replies made before they are handed to the output
 _LARGE = 4096  # a bulk reply of this size is counted towards the slice
-_OK_LINE = b"+OK\r\n"
+OK_LINE = b"+OK\r\n"
 
 
 class Client(Protocol):
@@ -41,7 +41,7 @@ class Client(Protocol):
     closed: bool
     writing: int
     prompt_until: float
-    reading: deque[ReadRun | MixedRun]
+    reading: deque[Any]  # of ReadRun, MixedRun and leto.clients.lone.LoneRead
     query: Callable[[Request, int], Reply]
 
     @property
@@ -63,7 +63,7 @@ class Client(Protocol):
     def is_next(self, run: Run) -> bool:
         """Whether every run before it has been sent its reply."""
 
-    def answer_alone(self, run: ReadRun | WriteRun, output: bytes) -> None:
+    def answer_alone(self, run: WriteRun, output: bytes) -> None:
         """Send the reply of a run that is_alone()."""
 
     def send_early(self, run: Run, data: bytes, value: bytes | None = None) -> None:
@@ -89,7 +89,7 @@ class Run:
     is_write = False
 
     def __init__(self, size: int, output: bytes | None = None) -> None:
-        self.size = size + _OVERHEAD
+        self.size = size + OVERHEAD
         self.output = output
 
     def start(self) -> None:
@@ -110,7 +110,7 @@ class WriteRun(Run):
         self.client = client
         self.commands = commands
         count = self.count = len(commands)
-        self.size = len(payload) + REQUEST_BYTES * count + _OVERHEAD
+        self.size = len(payload) + REQUEST_BYTES * count + OVERHEAD
         self.payload = payload
         self.tally = tally
         self.resp3 = client.resp3
@@ -133,7 +133,7 @@ class WriteRun(Run):
             if microseconds >= client.state.slowlog.notable:
                 client.accounts.note_long(self.tally, self.commands[0], microseconds)  # the first stands for all
             if count == 1 and replies[start] is OK:
-                self._end(_OK_LINE)
+                self._end(OK_LINE)
             else:
                 self.finish(replies[start : start + count])
         except Exception:  # noqa: BLE001 - one client's misfortune is no other's
@@ -155,7 +155,7 @@ class WriteRun(Run):
         if client.compat_leto:
             replies = [compat_reply(argv, reply) for argv, reply in zip(self.commands, replies, strict=True)]
         if replies.count(OK) == len(replies):
-            self._end(_OK_LINE * len(replies))
+            self._end(OK_LINE * len(replies))
             return
         for argv, reply in zip(self.commands, replies, strict=True):
             if type(reply) is Error:
@@ -250,7 +250,7 @@ class ReadRun(Run):
     )
 
     def __init__(self, client: Client, commands: Sequence[Request], size: int, tally: Tally) -> None:
-        self.size = size + _OVERHEAD
+        self.size = size + OVERHEAD
         self.long: LongReply | None = None  # of the command before `at`, which is being answered
         self.spent = 0.0  # seconds, in earlier turns
         self.output = None
@@ -322,7 +322,7 @@ class ReadRun(Run):
             reply = query(argv, clock_ms)
             if type(reply) is bytes:
                 length = len(reply)
-                if length > _SLICE and not self.silent:
+                if length > SLICE and not self.silent:
                     self.at += len(parts) + 1
                     client.send_early(self, b"".join((*parts, b"$%d\r\n" % length)), reply)
                     parts, size = [], 0
@@ -347,7 +347,7 @@ class ReadRun(Run):
                 parts.append(encode(reply, resp3))
                 length = len(parts[-1])
             size += length
-            if size > _SLICE:
+            if size > SLICE:
                 self.at += len(parts)
                 if not self.silent:
                     client.send_early(self, b"".join(parts))
@@ -396,47 +396,6 @@ class ReadRun(Run):
         """The connection is gone."""
         if self.long is not None:
             self.long.close()
-
-
-class LoneRead(ReadRun):
-    """One request that was all that had come: most reads are such, of clients that wait for each reply."""
-
-    __slots__ = ()
-
-    def confirmed(self, clock_ms: int) -> None:
-        client = self.client
-        state = client.state
-        if state.turns.is_over or not client.is_alone(self):
-            super().confirmed(clock_ms)
-            return
-        client.prompt_until = state.replica.prompt_until
-        try:
-            argv, known, seconds = self.commands[0], self.tally[0][0], state.seconds
-            started = seconds()
-            reply = client.query(argv, clock_ms)
-            if type(reply) is bytes:
-                if len(reply) > _SLICE:
-                    super().confirmed(clock_ms)  # sends it without a copy
-                    return
-                output = b"$%d\r\n%b\r\n" % (len(reply), reply)
-            elif type(reply) in LONG_KINDS and is_long(reply):
-                super().confirmed(clock_ms)
-                return
-            else:
-                output = encode(reply, self.resp3)
-            spent = seconds() - started
-            state.turns.spent(spent)
-            microseconds = spent * 1e6
-            known.calls += 1
-            known.microseconds += microseconds
-            if microseconds >= state.slowlog.notable:
-                client.accounts.note_long(self.tally, argv, microseconds)
-            if type(reply) is Error:
-                client.accounts.count_error(reply, argv)
-            client.reading.popleft()
-            client.answer_alone(self, output)
-        except Exception:  # noqa: BLE001 - as in proceed()
-            client.fault()
 
 
 def compat_reply(argv: Request, reply: Reply) -> Reply:

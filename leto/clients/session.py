@@ -19,9 +19,10 @@ from leto.clients.describe import describe
 from leto.clients.flow import NOTABLE_BYTES
 from leto.clients.grouping import Group, runs_of
 from leto.clients.identity import Identity
+from leto.clients.lone import LoneRead, LoneWrite
 from leto.clients.output import Output
 from leto.clients.queue import RunQueue
-from leto.clients.runs import REQUEST_BYTES, LoneRead, ReadRun, Run, WriteRun
+from leto.clients.runs import OVERHEAD, REQUEST_BYTES, ReadRun, Run, WriteRun
 from leto.clients.state import ServerState
 from leto.clients.table import LOCAL, NO_REPLY, READ, WRITE, Known
 from leto.clients.transaction import ReadTransaction, Transaction, Watch, WriteTransaction
@@ -188,7 +189,44 @@ class Session:
                 whole = reader.trusted
                 requests = reader.feed(data)
                 if requests:
-                    self._take(requests, reader.raw)
+                    argv = requests[0]
+                    known = state.table.spelled.get(argv[0])
+                    if (
+                        known is None
+                        or len(requests) != 1
+                        or queue.pending
+                        or known.kind == LOCAL
+                        or not known.low <= len(argv) <= known.high
+                        or known.subcommands
+                        or self.transaction is not None
+                        or queue.blocked
+                        or self.reply_mode != "on"
+                        or queue.silent
+                        or queue.readonly
+                        or not whole
+                        or state.pause.is_on
+                        or state.replica.growth_refusal
+                    ):
+                        self._take(requests, reader.raw)
+                    else:  # one request, and nothing before it: the hottest path
+                        state.counters.commands += 1
+                        self.last_command = known.full_name
+                        raw, returns = reader.raw, self.last_active < queue.prompt_until
+                        size = len(raw) + REQUEST_BYTES + OVERHEAD
+                        queue.pending_bytes += size
+                        try:
+                            if known.kind == READ:
+                                read = LoneRead(queue, requests, known, size, returns, queue.resp3)
+                                queue.pending.append(read)
+                                queue.reading.append(read)
+                                state.replica.submit_read(read)
+                            else:
+                                write = LoneWrite(queue, requests, raw, known, size, returns, queue.resp3)
+                                queue.pending.append(write)
+                                queue.writing += 1
+                                state.replica.submit_write(write)
+                        except Exception:  # noqa: BLE001 - as in RunQueue.proceed()
+                            queue.fault()
                 elif reader.buffered > NOTABLE_BYTES:
                     self._mind_large_request()
                 if whole or queue.closing or not (requests or reader.trusted):
@@ -274,10 +312,7 @@ class Session:
             else:
                 tally = [(spelled[name], calls) for name, calls in Counter(names).items()]
         if kinds == READ:
-            if count == 1:
-                self.queue.add(LoneRead(self.queue, requests, len(raw), tally))
-            else:
-                self.queue.add(ReadRun(self.queue, requests, len(raw) + REQUEST_BYTES * count, tally))
+            self.queue.add(ReadRun(self.queue, requests, len(raw) + REQUEST_BYTES * count, tally))
         elif kinds == WRITE:
             self.queue.add(WriteRun(self.queue, requests, raw, tally))
         else:

@@ -66,10 +66,11 @@ class ServerState:
         self.memory = ClientMemory(config.maxmemory_clients, self.notices)
         self.meter = meter or StallMeter()
         self.turns = Turns(reactor, self.meter)
-        self.pump = Pump(reactor, lambda: replica.is_congested)
+        is_congested: Callable[[], bool] = partial(getattr, replica, "is_congested")  # calls nothing besides
+        self.pump = Pump(reactor, is_congested)
         self.pause = Pause(reactor, self._pause_over)
         self.idle = IdleClients(reactor, self.clients, config.timeout)
-        self.readers = ClientReaders(readers, lambda: replica.is_congested) if readers is not None else None
+        self.readers = ClientReaders(readers, is_congested) if readers is not None else None
         replica.on_half_applied = lambda is_half: self.turns.hold(is_half)
 
     def _pause_over(self) -> None:

@@ -23,7 +23,7 @@ class Turns:
     def __init__(self, reactor: Any, meter: StallMeter) -> None:
         self._reactor = reactor
         self._meter = meter
-        self._spent = 0.0
+        self.taken = 0.0  # seconds of the slice under way
         self.is_over = False  # nothing more is to be evaluated in this turn
         self.is_held = False  # nor in later ones
         self._waiting: deque[Waiter] = deque()
@@ -31,10 +31,10 @@ class Turns:
 
     def spent(self, seconds: float) -> None:
         """So long an evaluation took."""
-        self._spent += seconds
+        self.taken += seconds
         if seconds > SHORT:
             self._meter.spent("command", seconds)
-        if self._spent > SLICE_SECONDS:
+        if self.taken > SLICE_SECONDS:
             self.is_over = True
             if self._call is None:
                 self._call = self._reactor.callLater(0, self._next)
@@ -62,7 +62,7 @@ class Turns:
 
     def _next(self) -> None:
         self._call = None
-        self._spent = 0.0
+        self.taken = 0.0
         if self.is_held:
             return
         self.is_over = False

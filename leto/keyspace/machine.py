@@ -10,7 +10,8 @@ How commands run is in leto.keyspace.execution, what reads do in leto.keyspace.q
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from operator import attrgetter
+from typing import Any, Protocol
 
 import hiredis
 
@@ -296,10 +297,10 @@ class Machine(Execution, Queries):
         for _ in self.restoring(chunks, index):
             pass
 
-    @property
-    def has_waste(self) -> bool:
-        """Whether something that FLUSHALL, restoring() or a large value left behind waits to be freed."""
-        return bool(self.database.waste)
+    has_waste: Any = property(
+        attrgetter("database.waste.waits"),  # no function of Python's: it is looked at with each entry
+        doc="Whether something that FLUSHALL, restoring() or a large value left behind waits to be freed.",
+    )
 
     def free_waste(self, count: int) -> bool:
         """Free about `count` objects of it; False if there was nothing, or nothing but what a snapshot being taken or a

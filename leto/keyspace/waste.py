@@ -12,25 +12,28 @@ from leto.keyspace.types.value import Record, Value
 class Waste:
     """Dictionaries and lists that nobody else needs."""
 
-    __slots__ = ("_containers", "_values", "walks")
+    __slots__ = ("_containers", "_values", "waits", "walks")
 
     def __init__(self) -> None:
+        self.waits = False  # something does: looked at with each entry, so no question
         self.walks = 0  # reads that take several steps, and may have begun with what is waste by now
         self._containers: list[tuple[Any, int]] = []  # with what one of its items counts; 0: a table of records
         self._values: list[tuple[list[Part], int]] = []  # parts of large values, with how many elements each has, about
 
     def __bool__(self) -> bool:
-        return bool(self._containers or self._values)
+        return self.waits
 
     def add(self, container: dict[Any, Any] | list[Any], weight: int = 1) -> None:
         """Take it over: its items are freed from now on. `weight`: objects in each, about."""
         if container:
             self._containers.append((container, weight))
+            self.waits = True
 
     def add_records(self, records: dict[bytes, Record]) -> None:
         """add() of a table of records, whose large values are not freed in one go either."""
         if records:
             self._containers.append((records, 0))
+            self.waits = True
 
     def add_value(self, value: Any) -> None:
         """A value that is under no key any more. Only what is large has to wait."""
@@ -41,6 +44,7 @@ class Waste:
         """Parts of a large value that it has no more. The list is taken over."""
         if len(parts) > 1:
             self._values.append((parts, len(parts[len(parts) // 2].items)))
+            self.waits = True
 
     def free(self, count: int) -> None:
         """About so many objects."""
@@ -60,6 +64,7 @@ class Waste:
                 containers.pop()
             count -= items * (weight or 1)
         self.free_values(count)
+        self.waits = bool(containers or self._values)
 
     def free_values(self, count: int) -> bool:
         """About so many elements of large values: False if there is none. A snapshot or a walk that needs a part has it
@@ -74,6 +79,7 @@ class Waste:
             if not parts:
                 values.pop()
             count -= items * weight
+        self.waits = bool(self._containers or values)
         return True
 
     def _free_records(self, records: dict[bytes, Record], count: int) -> None:

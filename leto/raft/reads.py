@@ -80,7 +80,8 @@ def begin_round(s: State) -> None:
     s.read_rounds.append(ReadRound(s.round, s.commit, s.clock_ms, s.reads_waiting))
     s.reads_waiting = []
     s.round_due = s.send_due = True
-    confirm_rounds(s)  # a quorum of one
+    if len(s.voters) < 2 or s.outgoing:
+        confirm_rounds(s)  # a quorum of one
 
 
 def asked(s: State) -> Collection[str]:

@@ -96,7 +96,7 @@ class Driver:
         self._skip_entries = skip_entries
         self._running = False
         self._failed = False
-        self._scheduled = False
+        self.is_scheduled = False
         self._scheduled_turn = partial(self._turn, True)
         self._in_turn = False
         self._may_be_due = False  # more of the core's, by what became durable in this turn
@@ -151,8 +151,8 @@ class Driver:
 
     def schedule(self) -> None:
         """Have a turn once everything that this turn of the reactor brought has been handed in."""
-        if not self._scheduled:
-            self._scheduled = True
+        if not self.is_scheduled:
+            self.is_scheduled = True
             self._soon(self._scheduled_turn)
 
     def tick(self) -> None:
@@ -182,8 +182,8 @@ class Driver:
         if not self._running or self._failed:
             return
         try:
-            if self._node.step(message, self._clock.seconds()) and not self._scheduled:
-                self._scheduled = True  # as schedule() does
+            if self._node.step(message, self._clock.seconds()) and not self.is_scheduled:
+                self.is_scheduled = True  # as schedule() does
                 self._soon(self._scheduled_turn)
         except ProtocolError:
             raise
@@ -222,7 +222,7 @@ class Driver:
 
     def _turn(self, is_scheduled: bool) -> None:
         if is_scheduled:
-            self._scheduled = False
+            self.is_scheduled = False
         if self._failed or not self._running or self._in_turn:
             return
         self._in_turn = True

@@ -39,33 +39,39 @@ class Intake:
         self._machine = machine
         self._driver = driver
         self._not_leader = not_leader
-        self._patience = Patience()
-        self._read_patience = Patience()
+        self.seconds: Callable[[], float] = clock.seconds
+        self.patience = Patience()
+        self.read_patience = Patience()
+        self._leases = config.reads == "lease"
         self._timer = LazyTimer(clock, driver.turn)  # for whatever is held longest
         self.entries_proposed = 0
 
     def begin_turn(self, now: float) -> bool:
         """Hand over what is not to be held any longer; the timer sees to the rest. Whether there was something."""
         node, proposals, reads = self._node, self.proposals, self.reads
-        patience, read_patience = self._patience, self._read_patience
+        patience, read_patience = self.patience, self.read_patience
         # Where clients of both kinds ask again at once, the next one of those that wait elsewhere may come here.
         together = patience.is_worthwhile and read_patience.is_worthwhile
         handed = False
         if proposals.gathered_requests and not self._driver.is_flushing and not node.transferring_to:
             gathered = proposals.gathered_requests
-            elsewhere = reads.waiting if together else 0
+            elsewhere = reads.waiting if together and reads.batches else 0
             if patience.is_over(now, gathered, proposals.gathered_bytes, proposals.waiting_requests, elsewhere):
                 patience.sent(now, gathered, proposals.gathered_returning)
                 self._propose(now)
                 handed = True
             else:
                 self._timer.expect(patience.hold_until)
-        if (reads.gathering is not None or reads.unasked) and node.leader_id:
-            gathered = reads.gathered
+        batch = reads.gathering
+        if (batch is not None or reads.unasked) and node.leader_id:
+            gathered = returning = 0
+            if batch is not None:
+                gathered, returning = len(batch.waiting), batch.returning
+            asked = reads.asked if reads.batches > 1 else 0  # else the open batch is the only one
             elsewhere = proposals.waiting_requests if together else 0
-            at_once = reads.unasked or node.lease_holds  # under a lease a round costs nothing
-            if at_once or read_patience.is_over(now, gathered, 0, gathered + reads.asked, elsewhere):
-                read_patience.sent(now, gathered, reads.gathered_returning)
+            at_once = reads.unasked or (self._leases and node.lease_holds)  # under a lease a round costs nothing
+            if at_once or read_patience.is_over(now, gathered, 0, gathered + asked, elsewhere):
+                read_patience.sent(now, gathered, returning)
                 for context in reads.ask(now):
                     node.read(context, now)
                 handed = True
@@ -92,15 +98,10 @@ class Intake:
 
     def answering(self) -> float:
         """Clients are about to be answered: until when one of them would ask again at once."""
-        return prompt_until(self._clock.seconds(), self.proposals.waiting_requests + self.reads.waiting)
-
-    def writes_answered(self) -> None:
-        """An entry of this leader's was applied, and its clients have their replies."""
-        self._patience.answered(self._clock.seconds())
-
-    def reads_answered(self) -> None:
-        """A round was confirmed, or refused."""
-        self._read_patience.answered(self._clock.seconds())
+        answered, reads = self.proposals.waiting_requests, self.reads
+        if reads.batches:
+            answered += reads.waiting
+        return prompt_until(self.seconds(), answered)
 
     def leadership_changed(self, is_new: bool) -> None:
         """Roles changed, and, if `is_new`, the leader or its term."""

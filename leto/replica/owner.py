@@ -67,7 +67,7 @@ class DriverOwner:
             self._edges.prompt_until = self._intake.answering()
             self._proposals.applied(entry, applied.replies, seconds * 1e6)
         if self._role is LEADER:
-            self._intake.writes_answered()
+            self._intake.patience.answered(self._intake.seconds())
         if applied.effects is not NOTHING:
             self._edges.effects.tell(entry.index, applied.effects)  # behind the replies: see Listeners
 
@@ -85,7 +85,7 @@ class DriverOwner:
     def read_answered(self, state: ReadState) -> None:
         self._edges.prompt_until = self._intake.answering()
         self._reads.answered(state, self._machine.applied if self._machine.is_whole else -1)
-        self._intake.reads_answered()
+        self._intake.read_patience.answered(self._intake.seconds())
 
     def snapshot_wanted(self, message: InstallSnapshot) -> None:
         self._upkeep.streams.send(message)

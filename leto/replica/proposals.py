@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from leto.errors import LetoError, OutcomeUnknown
@@ -12,6 +13,7 @@ from leto.raft.messages import Entry
 
 CONGESTED_REQUESTS = 16_384  # enough to fill the largest batches; a fraction of a second's work
 
+_PAYLOAD, _COUNT = attrgetter("payload"), attrgetter("count")
 UNCERTAIN = "the write was appended, but leadership was lost before it committed: it may or may not apply"
 
 
@@ -72,9 +74,9 @@ class Proposals:
             while gathered and size + len(gathered[0].payload) <= self._max_batch_bytes:
                 size += len(gathered[0].payload)
                 waiting.append(gathered.popleft())
-        requests = b"".join([request.payload for request in waiting])
+        requests = b"".join(map(_PAYLOAD, waiting))
         self.gathered_bytes -= len(requests)
-        count = sum([request.count for request in waiting])
+        count = sum(map(_COUNT, waiting))
         self.gathered_requests -= count
         if not gathered:
             self.gathered_returning = 0

@@ -9,7 +9,7 @@ from leto.interfaces.replica import ReadRequest
 from leto.raft.ready import ReadState
 
 
-class _Batch:
+class Batch:
     """All reads that arrived in one turn: they share one read index."""
 
     __slots__ = ("deadline", "asked_at", "returning", "waiting")
@@ -27,27 +27,17 @@ class Reads:
     def __init__(self, timeout: float, retry: float) -> None:
         self._timeout = timeout
         self._retry = retry
-        self.gathering: _Batch | None = None  # open: the next turn asks for it, if there is a leader to ask
-        self.unasked: list[_Batch] = []  # have waited already: their leader changed, or did not answer
-        self._refused: list[_Batch] = []  # to be asked when the leader changes or the retry is due
-        self._asked: dict[int, _Batch] = {}  # context -> batch, in the order asked
-        self.confirmed: list[tuple[int, int, int, _Batch]] = []  # heap: (index, context, clock_ms, batch)
+        self.gathering: Batch | None = None  # open: the next turn asks for it, if there is a leader to ask
+        self.unasked: list[Batch] = []  # have waited already: their leader changed, or did not answer
+        self._refused: list[Batch] = []  # to be asked when the leader changes or the retry is due
+        self._asked: dict[int, Batch] = {}  # context -> batch, in the order asked
+        self.confirmed: list[tuple[int, int, int, Batch]] = []  # heap: (index, context, clock_ms, batch)
         self.batches = 0  # that are neither served nor failed, the one that is gathered included
         self._next_context = 1
 
     @property
     def wants_to_ask(self) -> bool:
         return self.gathering is not None or bool(self.unasked)
-
-    @property
-    def gathered(self) -> int:
-        """Reads that are not asked for yet."""
-        return len(self.gathering.waiting) if self.gathering is not None else 0
-
-    @property
-    def gathered_returning(self) -> int:
-        """Those of them whose clients were answered just now."""
-        return self.gathering.returning if self.gathering is not None else 0
 
     @property
     def asked(self) -> int:
@@ -60,19 +50,13 @@ class Reads:
     @property
     def waiting(self) -> int:
         """Reads that are not asked for yet, or wait for the leader's answer."""
-        return self.gathered + self.asked if self.batches else 0
+        return self.asked + (len(self.gathering.waiting) if self.gathering is not None else 0)
 
-    def begin(self, now: float) -> None:
-        """Open a batch: none is open."""
-        self.gathering = _Batch(now + self._timeout)
+    def begin(self, now: float) -> Batch:
+        """Open a batch: none is open. Reads that are added to it are confirmed when they may be served."""
+        batch = self.gathering = Batch(now + self._timeout)
         self.batches += 1
-
-    def submit(self, request: ReadRequest) -> None:
-        """One more read of the open batch: confirmed when it may be served."""
-        assert self.gathering is not None
-        self.gathering.waiting.append(request)
-        if request.returns:
-            self.gathering.returning += 1
+        return batch
 
     def ask(self, now: float) -> list[int]:
         """The contexts to hand to the core now, one a batch."""
@@ -149,11 +133,11 @@ class Reads:
             _fail(batch, error)
 
 
-def _serve(batch: _Batch, clock_ms: int) -> None:
+def _serve(batch: Batch, clock_ms: int) -> None:
     for request in batch.waiting:
         request.confirmed(clock_ms)
 
 
-def _fail(batch: _Batch, error: LetoError) -> None:
+def _fail(batch: Batch, error: LetoError) -> None:
     for request in batch.waiting:
         request.refused(error)

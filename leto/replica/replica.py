@@ -165,7 +165,8 @@ class Replica:
             request.refused(Overloaded("too many writes wait to be committed, try again later"))
         else:
             self._written += request.count
-            self.driver.schedule()
+            if not self.driver.is_scheduled:
+                self.driver.schedule()
             proposals.submit(request)
 
     def _forward(self, leader_id: str, request: WriteRequest) -> None:
@@ -187,11 +188,12 @@ class Replica:
             request.refused(Stopping("the node is stopping"))
         else:
             self._read += 1
-            reads = self._reads
-            if reads.gathering is None:
-                reads.begin(self._reactor.seconds())
-            self.driver.schedule()
-            reads.submit(request)
+            batch = self._reads.gathering or self._reads.begin(self._reactor.seconds())
+            if not self.driver.is_scheduled:
+                self.driver.schedule()
+            batch.waiting.append(request)
+            if request.returns:
+                batch.returning += 1
 
     def hold(self) -> bool:
         return self.driver.hold()

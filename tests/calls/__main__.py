@@ -8,12 +8,13 @@ import tempfile
 from collections import Counter
 
 from tests.calls.cluster import Cluster
-from tests.calls.counting import Place, count, of_leto
+from tests.calls.counting import Place, count, count_together, of_leto
 
 REQUESTS = {
     "SET": b"*3\r\n$3\r\nSET\r\n$16\r\nkey:000000000001\r\n$64\r\n" + b"x" * 64 + b"\r\n",
     "GET": b"*2\r\n$3\r\nGET\r\n$16\r\nkey:000000000001\r\n",
 }
+CLIENTS = 50  # that ask at once
 
 
 def show(title: str, calls: Counter[Place], functions: bool) -> None:
@@ -25,6 +26,11 @@ def show(title: str, calls: Counter[Place], functions: bool) -> None:
     if functions:
         for (room, name), number in sorted(calls.items(), key=lambda item: (item[0][0], -item[1], item[0][1])):
             print(f"    {room:<9} {number:>4} {name}")
+
+
+def per_request(calls: Counter[Place]) -> float:
+    """Of CLIENTS requests' calls; what the harness itself calls is none of theirs."""
+    return (calls.total() - sum(number for (room, _), number in calls.items() if room == "harness")) / CLIENTS
 
 
 def main(argv: list[str]) -> int:
@@ -39,6 +45,11 @@ def main(argv: list[str]) -> int:
             show(f"{name}, follower", calls.follower, options.functions)
             print(f"{name}: {calls.synced} from the follower's fdatasync to its acknowledgement's sending, ", end="")
             print(f"{calls.answered} from that to the client's reply")
+        cluster.connect(CLIENTS - 1)
+        for name, request in REQUESTS.items():
+            together = count_together(cluster, request)
+            show(f"{name} of {CLIENTS} clients, leader", together, options.functions)
+            print(f"{name} of {CLIENTS} clients: {per_request(together):.2f} calls per request")
         cluster.stop()
     return 0
 

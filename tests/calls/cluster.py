@@ -183,9 +183,24 @@ class Cluster:
         self.leader.replica.node.campaign(self.time.seconds())
         self.leader.replica.driver.schedule()
         self._turn_until(lambda: self.leader.replica.is_leader and self._agree(), 0.02)
-        self.client = socket.create_connection((self.leader.config.listen.host, self.leader.config.listen.port))
-        self.client.setblocking(False)
-        self._turn_until(lambda: bool(self.leader._factory.connected), 0.0)
+        self.clients: list[socket.socket] = []
+        self.connect(1)
+        self.client = self.clients[0]
+
+    def connect(self, clients: int) -> None:
+        """So many more, to the leader."""
+        listen, factory = self.leader.config.listen, self.leader._factory
+        for _ in range(clients):
+            self.clients.append(socket.create_connection((listen.host, listen.port)))
+            self.clients[-1].setblocking(False)
+        self._turn_until(lambda: factory.connected == len(self.clients), 0.0)
+
+    def disconnect(self, clients: int) -> None:
+        """So many of those that came last."""
+        for _ in range(clients):
+            self.clients.pop().close()
+        factory = self.leader._factory
+        self._turn_until(lambda: factory.connected == len(self.clients), 0.0)
 
     def _is_connected(self, member: Peer) -> bool:
         return all(member._transport.is_connected(other.name) for other in self.members if other is not member)
@@ -212,14 +227,15 @@ class Cluster:
                 each.turn()
         raise AssertionError("the nodes do not come to rest")
 
-    def answer(self) -> bytes:
-        """What the client has been answered by now, b"" if nothing."""
+    def answer(self, client: socket.socket | None = None) -> bytes:
+        """What that one (None: `client`) has been answered by now, b"" if nothing."""
         try:
-            return self.client.recv(1 << 16)
+            return (client or self.client).recv(1 << 16)
         except BlockingIOError:
             return b""
 
     def stop(self) -> None:
-        self.client.close()
+        for client in self.clients:
+            client.close()
         for each in self.members:
             each.stop()

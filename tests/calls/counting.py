@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-from tests.calls.cluster import Cluster, Peer
+from tests.calls.cluster import TURNS, Cluster, Peer
 
 ROOT = Path(__file__).parents[2]
 STEP_SECONDS = 0.0002  # that pass from one turn to the next: a client that is answered asks again at once
@@ -114,6 +114,37 @@ def _count_one(cluster: Cluster, request: bytes) -> Calls:
     if is_write:
         synced = follower.marks["send"][-1] - follower.marks["fdatasync"][-1]
     return Calls(leader.by_place(), follower.by_place(), synced, answered, leader.way())
+
+
+def count_together(cluster: Cluster, request: bytes) -> Counter[Place]:
+    """Of `request`, sent by each of the cluster's clients at once: what the leader calls for all of them together."""
+    for _ in range(WARM // 4):
+        _count_together_once(cluster, request)
+    return min((_count_together_once(cluster, request) for _ in range(COUNTED // 4)), key=Counter.total)
+
+
+def _count_together_once(cluster: Cluster, request: bytes) -> Counter[Place]:
+    first, second = cluster.followers
+    leader = _Counting()
+    for client in cluster.clients:
+        client.send(request)
+    waiting = cluster.clients
+    for _ in range(TURNS):  # one that the kernel brings late is answered later: another time it is not
+        cluster.leader.await_input()
+        leader.count(cluster.leader.turn)
+        cluster.time.passes(STEP_SECONDS)
+        waiting = [client for client in waiting if not cluster.answer(client)]
+        if not waiting:
+            break
+        first.await_input()
+        first.turn()
+        cluster.time.passes(STEP_SECONDS)
+    assert not waiting, "no answer"
+    second.turn()
+    cluster.time.passes(STEP_SECONDS)
+    leader.count(cluster.leader.turn)
+    cluster.time.passes(STEP_SECONDS)
+    return leader.by_place()
 
 
 def of_leto(calls: Counter[Place]) -> int:

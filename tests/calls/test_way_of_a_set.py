@@ -16,12 +16,9 @@ TOLD = TEXT.partition("## A write's way")[2].partition("\n## ")[0]
 ROOMS = "clients|keyspace|peer|raft|reactor|replica|resp|storage"
 INSTEAD = {"resp/strict.py"}  # what is told of a request that is not canonical
 LOOKS = {
-    "clients/state.py",  # whether the node is congested
-    "keyspace/waste.py",  # whether something waits to be freed
     "reactor/stalls.py",  # the turn's length
     "replica/clockwork.py",  # timers
     "replica/compaction.py",  # whether a snapshot is due
-    "replica/reads.py",  # whether reads wait
     "replica/upkeep.py",
 }
 """Where it is only looked whether something else is due."""

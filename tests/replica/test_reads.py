@@ -9,10 +9,8 @@ from leto.replica.reads import Reads
 
 
 def submit(reads: Reads, now: float) -> Deferred:
-    if reads.gathering is None:
-        reads.begin(now)
     request = DeferredRead()
-    reads.submit(request)
+    (reads.gathering or reads.begin(now)).waiting.append(request)
     return request.done
 
 
