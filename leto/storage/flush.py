@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 from leto.errors import Stopping
+from leto.reactor.cores import seconds_without_a_core
 
 Job = Callable[[], None]
 REST_SECONDS = 0.05  # without a job, after which the writer thread has time for what could wait
@@ -122,15 +123,27 @@ class AdaptiveFlusher:
     """Brief jobs run in the reactor's thread while the disk is quick: on such a disk the hand-over to another thread
     and back costs more than the job. All else, and all jobs once the disk is slow, run in the writer's thread.
 
-    The brief jobs themselves tell how quick the disk is, whichever thread runs them. A disk that hangs without warning
+    The brief jobs themselves tell how quick the disk is, whichever thread runs them. The time in which that thread had
+    no core is not the disk's. A disk that hangs without warning
     does stop the reactor, once, for as long as it hangs; after that it is not trusted for a time that doubles.
     Where another flusher has just given the disk more to do, a snapshot, or a long job has, brief ones go the same way.
     """
 
-    def __init__(self, clock: Any, writer: ThreadFlusher, rest: Job, beside: ThreadFlusher | None = None) -> None:
+    def __init__(
+        self,
+        clock: Any,
+        writer: ThreadFlusher,
+        rest: Job,
+        beside: ThreadFlusher | None = None,
+        coreless: Callable[[], float] = seconds_without_a_core,
+    ) -> None:
         """`rest` is run in the writer's thread, once, when no job has come for REST_SECONDS; `writer` has none of its
-        own, which could run beside a job in the reactor's thread. `beside`: whose jobs go to the same disk."""
+        own, which could run beside a job in the reactor's thread. `beside`: whose jobs go to the same disk. `coreless`
+        tells for how long the calling thread has waited for a core, in seconds."""
         self._clock = clock
+        self._coreless = coreless
+        self._had_no_core = 0.0  # the reactor's thread, when it was last looked at
+        self._doubts = False  # there was a slow job of late: that is looked at before each
         self._writer = writer
         self._rest = rest
         self._beside = beside
@@ -174,6 +187,8 @@ class AdaptiveFlusher:
             return self._hand_over(job, not is_shared)
         failure = None
         self._running = True
+        if self._doubts:
+            self._had_no_core = self._coreless()
         try:
             job()
         except BaseException:  # noqa: BLE001 - as in _run()
@@ -182,9 +197,13 @@ class AdaptiveFlusher:
         self._running = False
         taken = seconds() - started
         if taken > QUICK_SECONDS:
-            self._judge(taken)
+            had_no_core = self._coreless()
+            self._judge(taken - (had_no_core - self._had_no_core))
+            self._had_no_core, self._doubts = had_no_core, True
         elif self._balance:  # what _judge() would do, nearly always
             self._balance -= 1
+        else:
+            self._doubts = False
         return None if failure is None else fail(failure)
 
     def stop(self) -> Deferred[None]:
@@ -196,15 +215,15 @@ class AdaptiveFlusher:
         return self._writer.stop()
 
     def _hand_over(self, job: Job, judged: bool) -> Deferred[None]:
-        seconds = self._clock.seconds
+        seconds, coreless = self._clock.seconds, self._coreless
         taken = [0.0]
 
         def timed() -> None:
-            started = seconds()
+            began, started = coreless(), seconds()
             try:
                 job()
             finally:
-                taken[0] = seconds() - started
+                taken[0] = seconds() - started - (coreless() - began)
 
         def ended(result: Any) -> Any:
             self._in_thread -= 1
@@ -216,7 +235,7 @@ class AdaptiveFlusher:
         return self._writer.submit(timed).addBoth(ended)
 
     def _judge(self, taken: float) -> None:
-        """A brief job took so many seconds."""
+        """A brief job took so many seconds, without those in which its thread had no core."""
         is_slow = taken > QUICK_SECONDS
         if is_slow is self.is_quick:  # it speaks against what is held of the disk
             self._balance += 1

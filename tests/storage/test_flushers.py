@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
+import time
 from queue import SimpleQueue
 
 import pytest
@@ -10,6 +14,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from leto.errors import Stopping
+from leto.reactor.cores import seconds_without_a_core
 from leto.storage import AdaptiveFlusher, InlineFlusher, ThreadFlusher
 from leto.storage.flush import (
     BESIDE_SECONDS,
@@ -211,27 +216,33 @@ class Disk:
         self.reactor = Reactor()
         self.ran = []
         self.rests = 0
+        self.coreless = 0.0
         self.snapshots = ThreadFlusher(self.reactor.callFromThread)
         self.flusher = AdaptiveFlusher(
-            self.clock, ThreadFlusher(self.reactor.callFromThread), self._rest, self.snapshots
+            self.clock,
+            ThreadFlusher(self.reactor.callFromThread),
+            self._rest,
+            self.snapshots,
+            lambda: self.coreless,
         )
 
     def _rest(self):
         assert threading.current_thread() is not threading.main_thread()
         self.rests += 1
 
-    def submit(self, seconds=0.0001, *, brief=True):
+    def submit(self, seconds=0.0001, *, brief=True, coreless=0.0):
         def job():
             self.clock.rightNow += seconds
+            self.coreless += coreless
             self.ran.append("here" if threading.current_thread() is threading.main_thread() else "there")
 
         done = self.flusher.submit_brief(job) if brief else self.flusher.submit(job)
         return Kept(done or succeed(None))
 
-    def write(self, count=1, seconds=0.0001):
+    def write(self, count=1, seconds=0.0001, coreless=0.0):
         """Brief jobs one after another, -> where the last ran."""
         for _ in range(count):
-            kept = self.submit(seconds)
+            kept = self.submit(seconds, coreless=coreless)
             self.reactor.turn_until(lambda kept=kept: kept.fired)
         return self.ran[-1]
 
@@ -297,6 +308,40 @@ def test_a_few_slow_jobs_say_nothing(disk):
         disk.write(1, 0.003)
         disk.write(2)
     assert disk.write() == "here"
+
+
+def test_a_disk_is_not_held_for_slow_where_the_process_had_no_core(disk):
+    assert disk.write(3 * CONTRARY_JOBS, 0.003, coreless=0.0025) == "here"
+    assert disk.write(3, 0.5, coreless=0.498) == "here"
+    assert disk.write() == "here"
+
+
+def test_nor_is_one_that_hangs_excused_by_what_was_lacked_before(disk):
+    disk.coreless += 5.0
+    disk.write(1, 0.5)  # how much of this was lacked nobody knows
+    disk.coreless += 5.0
+    assert disk.write(1, 0.5) == "here"
+    assert disk.write() == "there"
+
+
+def test_it_is_quick_again_though_the_writers_thread_had_no_core(disk):
+    disk.write(1, 0.5)
+    assert disk.write(CONTRARY_JOBS, 0.003, coreless=0.0025) == "there"
+    disk.clock.advance(2 * FIRST_BAN)
+    assert disk.write(2, 0.003, coreless=0.0025) == "here"
+
+
+def test_the_kernel_tells_how_long_a_thread_had_no_core():
+    first = seconds_without_a_core()
+    spinners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4 * (os.cpu_count() or 1))]
+    try:
+        until = time.monotonic() + 20
+        while seconds_without_a_core() - first < 0.05:
+            assert time.monotonic() < until, "a thread that shares its core with others is made to wait"
+    finally:
+        for spinner in spinners:
+            spinner.kill()
+            spinner.wait()
 
 
 def test_one_hang_is_enough_and_each_is_remembered_for_longer(disk):
