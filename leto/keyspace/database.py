@@ -19,18 +19,16 @@ from leto.checksums import adler32, crc32
 from leto.keyspace.ages import Ages
 from leto.keyspace.deadlines import Deadlines
 from leto.keyspace.effects import Noting
-from leto.keyspace.index import KeyIndex
-from leto.keyspace.records import LAST, Records
+from leto.keyspace.packing import LONGEST_KEY, PACKED, Held, Unpacked, record_of
+from leto.keyspace.records import FULL, GROUP_SHIFT, NAMES, SLOT, Records
 from leto.keyspace.types.long_string import LongString
 from leto.keyspace.types.parts import Part
 from leto.keyspace.types.value import (
     KEY_OFFSET,
     LONG_STRING,
-    Expiring,
     Record,
     Value,
     content_sum,
-    record_of,
 )
 from leto.keyspace.waste import Waste
 from leto.vocabulary.levels import BASE
@@ -64,7 +62,6 @@ class Database:
         "deadlines",
         "floor",
         "index",
-        "keys",
         "level",
         "noting",
         "now",
@@ -77,7 +74,6 @@ class Database:
 
     def __init__(self, random: Callable[[], float]) -> None:
         self.data = Records()
-        self.keys = KeyIndex()
         self.deadlines = Deadlines(self.data)
         self.volatile = 0  # keys with an expiry
         self.tombstones: dict[bytes, int] = {}  # deleted key -> version, oldest deletion first
@@ -97,10 +93,18 @@ class Database:
 
     def find(self, key: bytes) -> Record | None:
         """The live record, None when the key is missing or expired by `now`. Never modifies."""
-        record = self.data.shards[crc32(key) & LAST].get(key)  # without a call: every read comes here
-        if record is not None and record.expire_at and record.expire_at < self.now:
+        data = self.data
+        crc = crc32(key)
+        held = data.segments[crc >> data.shift].get(NAMES[crc & SLOT])  # without a call: every read comes here
+        if held.__class__ is bytes:
+            length = held[-1]
+            if held[:length] != key:
+                return None
+            return Record(held[length:-9], int.from_bytes(held[-9:-1], "big"))
+        if held is None:
             return None
-        return record
+        record: Record | None = held if held.key == key else data.get(key)
+        return None if record is None or 0 < record.expire_at < self.now else record
 
     def find_string(self, key: bytes) -> bytes | LongString | None:
         """The string under `key`, None when it is missing. Raises Refused (WRONGTYPE)."""
@@ -143,19 +147,25 @@ class Database:
 
     def touch(self, key: bytes) -> Record | None:
         """find() for a write command: an expired record is deleted first."""
-        record = self.data.shards[crc32(key) & LAST].get(key)
-        if record is not None and record.expire_at and record.expire_at < self.now:
+        record = self.find(key)
+        if record is None and self.volatile and key in self.data:
             self.delete(key)
-            return None
         return record
 
     def touch_string(self, key: bytes) -> Record | None:
         """touch() for a command on strings. Raises Refused (WRONGTYPE)."""
-        record = self.data.shards[crc32(key) & LAST].get(key)  # touch() without its call
-        if record is None:
+        data = self.data
+        crc = crc32(key)
+        held = data.segments[crc >> data.shift].get(NAMES[crc & SLOT])  # touch() without its calls, for most
+        if held is None:
             return None
-        if record.expire_at and record.expire_at < self.now:
-            self.delete(key)
+        if held.__class__ is bytes:
+            length = held[-1]
+            if held[:length] != key:
+                return None
+            return Record(held[length:-9], int.from_bytes(held[-9:-1], "big"))
+        record = self.touch(key)
+        if record is None:
             return None
         if record.value.__class__ is not bytes and record.value.__class__ is not LongString:
             raise Refused(WRONG_TYPE)
@@ -178,19 +188,30 @@ class Database:
 
     def store(self, key: bytes, value: bytes | LongString | Value, expire_at: int = 0, event: bytes = b"set") -> None:
         """Set the key, its expiry included (milliseconds since the epoch; 0: none). `event`: what Redis's keyspace
-        notifications call the change."""
+        notifications call the change; b"" where the caller tells of it."""
         if value.__class__ is bytes and not expire_at:  # content_sum() without its call: this is the hot path
             content = crc32(value) if len(value) < LONG_STRING else adler32(value)
         else:
             content = content_sum(value, expire_at)
         crc = crc32(key)
-        shard = self.data.shards[crc & LAST]
-        old = shard.get(key)
+        data = self.data
+        segment, name = data.segments[crc >> data.shift], NAMES[crc & SLOT]
+        old = segment.get(name)
+        is_alone = True  # with its name
+        if old is not None and (old[: old[-1]] if old.__class__ is bytes else old.key) != key:
+            is_alone = False
+            old = data.held(key, crc)
         if old is None:
-            self.keys.add(((key, crc),))
             if self.tombstones:
                 self.tombstones.pop(key, None)
             self.check_sum += (crc + KEY_OFFSET) * (content + 1)
+        elif old.__class__ is bytes:
+            observer = self.observer
+            if observer is not None and int.from_bytes(old[-9:-1], "big") <= observer.index:
+                observer.save(key, record_of(old))
+            text = old[old[-1] : -9]
+            content -= crc32(text) if len(text) < LONG_STRING else adler32(text)
+            self.check_sum += (crc + KEY_OFFSET) * content
         else:
             observer = self.observer
             if observer is not None and old.version <= observer.index:
@@ -206,33 +227,55 @@ class Database:
             else:
                 content -= crc32(was) if len(was) < LONG_STRING else adler32(was)
             self.check_sum += (crc + KEY_OFFSET) * content
+        held: Held
+        if value.__class__ is bytes and not expire_at and len(value) < PACKED and len(key) <= LONGEST_KEY:
+            held = key + value + self.index.to_bytes(8, "big") + bytes((len(key),))
+        else:
+            held = Unpacked(value, self.index, key, expire_at)
+        if old is None:
+            data.add(key, crc, held)
+        elif is_alone:
+            segment[name] = held
+        else:
+            data.replace(key, crc, held)
         if expire_at:
-            shard[key] = Expiring(value, self.index, expire_at)
             self.volatile += 1
             self.deadlines.add(expire_at, key, self.volatile)
-        else:
-            shard[key] = Record(value, self.index)
-        if self.noting is not None:
+        if event and self.noting is not None:
             self.noting.changed(event, key)
 
     def store_strings(self, pairs: list[bytes]) -> None:
         """store() for SETs of a key and a value: key, value, key, value, ... One by one they cost half as much again,
         and most of what is applied are such."""
-        shards, index, observer, tombstones = self.data.shards, self.index, self.observer, self.tombstones
-        new: list[tuple[bytes, int]] = []
+        data, index, observer, tombstones = self.data, self.index, self.observer, self.tombstones
+        segments, shift, counts = data.segments, data.shift, data.counts
+        version = index.to_bytes(8, "big")
+        tail, tail_of = b"", -1  # the end of a packed record whose key is so long
         total = 0
         rest = iter(pairs)
         for key, value in zip(rest, rest, strict=True):
             crc = crc32(key)
-            content = crc32(value) if len(value) < LONG_STRING else adler32(value)
-            shard = shards[crc & LAST]
-            old = shard.get(key)
+            name = NAMES[crc & SLOT]
+            segment = segments[crc >> shift]
+            old = segment.get(name)
+            length, size = len(key), len(value)
+            content = crc32(value) if size < LONG_STRING else adler32(value)
             if old is None:
-                new.append((key, crc))
+                if len(segment) >= FULL:
+                    segment = data.room(crc)
+                    segments, shift = data.segments, data.shift
+                data.count += 1
+                counts[crc >> GROUP_SHIFT] += 1
                 if tombstones:
                     tombstones.pop(key, None)
                 total += (crc + KEY_OFFSET) * (content + 1)
-            else:
+            elif old.__class__ is bytes and old[: old[-1]] == key:
+                if observer is not None and int.from_bytes(old[-9:-1], "big") <= observer.index:
+                    observer.save(key, record_of(old))
+                text = old[length:-9]
+                content -= crc32(text) if len(text) < LONG_STRING else adler32(text)
+                total += (crc + KEY_OFFSET) * content
+            elif old.__class__ is Unpacked and old.key == key:
                 if observer is not None and old.version <= observer.index:
                     observer.save(key, old)
                 was = old.value
@@ -245,10 +288,17 @@ class Database:
                 else:
                     content -= crc32(was) if len(was) < LONG_STRING else adler32(was)
                 total += (crc + KEY_OFFSET) * content
-            shard[key] = Record(value, index)
+            else:  # the name is that of several keys
+                self.store(key, value, event=b"")
+                segments, shift = data.segments, data.shift
+                continue
+            if size < PACKED and length <= LONGEST_KEY:
+                if length != tail_of:
+                    tail, tail_of = version + bytes((length,)), length
+                segment[name] = key + value + tail
+            else:
+                segment[name] = Unpacked(value, index, key)
         self.check_sum += total
-        if new:
-            self.keys.add(new)
         if self.noting is not None:
             self.noting.stored(pairs)
 
@@ -257,13 +307,13 @@ class Database:
         under another key. Else only a string may be used any more. `event` as store()'s, of a key that is not
         expired."""
         crc = crc32(key)
-        old = self.data.shards[crc & LAST].pop(key, None)
-        if old is None:
+        held = self.data.pop(key, crc)
+        if held is None:
             return None
+        old = record_of(held)
         observer = self.observer
         if observer is not None and old.version <= observer.index:
             observer.save(key, old)
-        self.keys.discard(key, crc)
         self.check_sum -= (crc + KEY_OFFSET) * (content_sum(old.value, old.expire_at) + 1)
         if old.expire_at:
             self.volatile -= 1
@@ -282,15 +332,14 @@ class Database:
         """The value under the key, whose record was that one, has changed; `delta` is what its digest grew by. Raises
         RuntimeError if the key was stored or deleted meanwhile."""
         crc = crc32(key)
-        shard = self.data.shards[crc & LAST]
-        if shard.get(key) is not record:
+        if self.data.held(key, crc) is not record:
             raise RuntimeError("a key was stored or deleted while its value was edited")
         if record is None:
             if value:
                 self.store(key, value, event=event)
             return
         self.check_sum += (crc + KEY_OFFSET) * delta
-        shard[key] = record_of(value, self.index, record.expire_at)
+        self.data.replace(key, crc, Unpacked(value, self.index, key, record.expire_at))
         if self.noting is not None:
             self.noting.changed(event, key)
         if not value:
@@ -307,7 +356,6 @@ class Database:
         if count:
             self.discard_all()  # a snapshot being taken goes on with the old objects
             self.data = Records()
-            self.keys = KeyIndex()
             self.deadlines = Deadlines(self.data)
             self.volatile = 0
             self.tombstones = {}
@@ -320,13 +368,12 @@ class Database:
     def discard_all(self) -> None:
         """The records and all that belongs to them are needed no more, but maybe by the snapshot being taken."""
         if len(self.data) + len(self.deadlines) + len(self.tombstones) < WORTHWHILE:
-            for _, record in self.data.items():
-                if record.value.__class__ is not bytes:
-                    self.waste.add_value(record.value)
+            for held in self.data.all_held():
+                if held.__class__ is Unpacked:
+                    self.waste.add_value(held.value)
             return
         self.data.discard_all(self.waste)
         self.waste.add(self.tombstones)
-        self.keys.discard_all(self.waste)
         self.deadlines.discard_all(self.waste)
 
 

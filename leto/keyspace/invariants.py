@@ -6,12 +6,14 @@ A whole check takes as long as the keyspace is large, so it is made in steps.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Iterable
 
 from leto.checksums import crc32
 from leto.errors import BrokenKeyspace
 from leto.keyspace.database import TOMBSTONES, Database
-from leto.keyspace.records import LAST
+from leto.keyspace.packing import Crowded, Held, key_of, record_of
+from leto.keyspace.records import BUCKETS, GROUP_SHIFT, NAMES, SHIFT, SLOT, Records, own_name
 from leto.keyspace.types.value import Record, Value, checksum, is_string
 from leto.vocabulary.steps import STEP, exhaust
 
@@ -25,28 +27,61 @@ def checking(database: Database) -> Generator[None, None, None]:
     """check() in steps of a millisecond or so, between which the keyspace must stay as it is."""
     total = volatile = count = 0
     deadlines = yield from _deadlines(database)
-    for number, shard in enumerate(database.data.shards):
-        for key, record in shard.items():
-            count += 1
-            if count % STEP == 0:
-                yield
-            value = record.value
-            if isinstance(value, Value):
-                yield from _check_value(key, value)
-            _check_record(database, key, record, deadlines)
-            if crc32(key) & LAST != number:
-                raise BrokenKeyspace(f"key {key[:64]!r} is in another dictionary than its own")
-            total += checksum(key, value, record.expire_at)
-            volatile += record.expire_at > 0
+    for key, name, number, held in _places(database.data):
+        count += 1
+        if count % STEP == 0:
+            yield
+        _check_place(database.data, key, name, number)
+        record = record_of(held)
+        value = record.value
+        if isinstance(value, Value):
+            yield from _check_value(key, value)
+        _check_record(database, key, record, deadlines)
+        total += checksum(key, value, record.expire_at)
+        volatile += record.expire_at > 0
     for what, kept, found in (
         ("the sum of the records' checksums", database.check_sum, total),
         ("the number of keys with an expiry", database.volatile, volatile),
-        ("the number of keys in the index", len(database.keys), count),
+        ("the number of keys", database.data.count, count),
     ):
         if kept != found:
             raise BrokenKeyspace(f"{what} is kept as {kept}, and is {found}")
-    yield from _check_index(database)
+    yield from _check_order(database.data)
     yield from _check_tombstones(database)
+
+
+def _places(records: Records) -> Generator[tuple[bytes, str, int, Held], None, None]:
+    """(key, its name, the segment's first number in the directory, what is held) of every key there is. A segment's
+    Crowded ones are checked by the way."""
+    number, size = 0, 1 << 32 - records.shift
+    if not size == len(records.segments) == len(records.depths):
+        raise BrokenKeyspace(f"the directory has {len(records.segments)} segments, not {size}")
+    while number < size:
+        segment = records.segments[number]
+        first, end = records.span(number)
+        if first != number or any(each is not segment for each in records.segments[first:end]):
+            raise BrokenKeyspace(f"the directory has another segment at {number} than its depth says")
+        crowds: Counter[str] = Counter()
+        for name, held in segment.items():
+            if isinstance(held, Crowded):
+                crowds[name] -= held.keys
+                continue
+            key = key_of(held)
+            if len(name) > 2:
+                crowds[NAMES[crc32(key) & SLOT]] += 1
+            yield key, name, number, held
+        for name, difference in crowds.items():
+            if difference:
+                raise BrokenKeyspace(f"the keys of the name {name} are {difference} more than counted")
+        number = end
+
+
+def _check_place(records: Records, key: bytes, name: str, number: int) -> None:
+    crc = crc32(key)
+    if not number <= crc >> records.shift < records.span(number)[1]:
+        raise BrokenKeyspace(f"key {key[:64]!r} is in another segment than its own")
+    if name not in (NAMES[crc & SLOT], own_name(key)):
+        raise BrokenKeyspace(f"key {key[:64]!r} is under another name than its own")
 
 
 def _deadlines(database: Database) -> Generator[None, None, set[tuple[int, bytes]]]:
@@ -77,19 +112,20 @@ def _check_record(database: Database, key: bytes, record: Record, deadlines: Ite
         raise BrokenKeyspace(f"nothing says when key {key[:64]!r} expires")
 
 
-def _check_index(database: Database) -> Generator[None, None, None]:
-    met, cursor = 0, 0
-    while True:
-        cursor, keys = database.keys.page(cursor, STEP)
-        for key in keys:
-            if key not in database.data:
-                raise BrokenKeyspace(f"the index has key {key[:64]!r}, which is missing")
-        met += len(keys)
-        if not cursor:
-            break
+def _check_order(records: Records) -> Generator[None, None, None]:
+    """A walk meets every key, and each group counts its own."""
+    found: Counter[int] = Counter()
+    position, last = 0, (-1, b"")
+    while position < BUCKETS:
+        position, some = records.stretch(position)
+        for bucket, key, _ in some:
+            if (bucket, key) <= last:
+                raise BrokenKeyspace(f"key {key[:64]!r} is met out of order")
+            last = bucket, key
+            found[bucket << SHIFT >> GROUP_SHIFT] += 1
         yield
-    if met != len(database.keys):
-        raise BrokenKeyspace(f"the index counts {len(database.keys)} keys, and has {met}")
+    if records.counts != [found[group] for group in range(len(records.counts))]:
+        raise BrokenKeyspace("the keys of a group of buckets are counted wrong")
 
 
 def _check_tombstones(database: Database) -> Generator[None, None, None]:

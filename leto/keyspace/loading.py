@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from itertools import compress
-from operator import is_, mul
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -12,7 +10,8 @@ import msgspec
 from leto.checksums import adler32, crc32
 from leto.errors import CorruptStorage
 from leto.keyspace.database import Database
-from leto.keyspace.records import LAST
+from leto.keyspace.packing import LONGEST_KEY, PACKED, Unpacked, hold
+from leto.keyspace.records import FULL, GROUP_SHIFT, NAMES, SLOT
 from leto.keyspace.snapshot import (
     END,
     FORMAT,
@@ -24,7 +23,6 @@ from leto.keyspace.snapshot import (
     PREFIX,
     RECORDS,
     TOMBSTONES,
-    RecordItem,
 )
 from leto.keyspace.types.parts import Loader
 from leto.keyspace.types.value import (
@@ -32,12 +30,10 @@ from leto.keyspace.types.value import (
     LONG_STRING,
     MASK,
     STRING_CODE,
-    Record,
     Value,
     checksum,
     content_sum,
     decode,
-    record_of,
     type_of,
 )
 
@@ -138,7 +134,7 @@ class _ReadingStrings:
         [written] = _decode_end(body)
         self._check(self._written, written, "records")
 
-    def _load(self, items: Sequence[RecordItem]) -> None:
+    def _load(self, items: _Items) -> None:
         self._written += len(items)
         _load(self._database, items, self._versions, self.volatile)
 
@@ -210,7 +206,8 @@ class _Reading(_ReadingStrings):
             return
         del self._heads[key], self._loaders[key]
         value = type_.assembled(head.head, loader.parts())
-        _put(self._database, key, record_of(value, head.version, head.expire_at))
+        self._database.data.add(key, crc32(key), Unpacked(value, head.version, key, head.expire_at))
+        self._database.check_sum += checksum(key, value, head.expire_at)
         if head.expire_at:
             self.volatile.append((head.expire_at, key))
 
@@ -220,46 +217,31 @@ def _check_number(database: int) -> None:
         raise ValueError(f"it has a database {database}, and this version has database {ONLY} alone")
 
 
-def _put(database: Database, key: bytes, record: Record) -> None:
-    """Store a record of a key that is not there."""
-    database.data[key] = record
-    database.keys.add(((key, crc32(key)),))
-    database.check_sum += checksum(key, record.value, record.expire_at)
-
-
-def _load(
-    database: Database, items: Sequence[RecordItem], versions: dict[int, int], volatile: list[tuple[int, bytes]]
-) -> None:
-    """Store the records. `versions` lets records of one entry share the number, 32 bytes a key, as they did before."""
-    if not items:
-        return
+def _load(database: Database, items: _Items, versions: dict[int, int], volatile: list[tuple[int, bytes]]) -> None:
+    """Store the records. `versions` lets records of one entry that are not packed share the number, 32 bytes per key,
+    as they did before."""
     if len(versions) > 1 << 16:
         versions.clear()
-    keys, stamps, expiries, codes, contents = zip(*items, strict=True)
-    shared = map(versions.setdefault, stamps, stamps)
-    if any(codes) or any(expiries):
-        values = [
-            content if code == STRING_CODE else decode(code, content)
-            for code, content in zip(codes, contents, strict=True)
-        ]
-        sums = list(map(content_sum, values, expiries))
-        records = list(map(record_of, values, shared, expiries))
-    else:  # plain strings: without calls
-        sums = [crc32(content) if len(content) < LONG_STRING else adler32(content) for content in contents]
-        records = list(map(Record, contents, shared))
-    crcs = list(map(crc32, keys))
-    data = database.data
-    before = len(data)
-    stored = list(map(dict.setdefault, [data.shards[crc & LAST] for crc in crcs], keys, records))
-    if len(data) - before < len(keys):  # some are written twice: the same content
-        new = list(map(is_, stored, records))
-        keys, expiries = tuple(compress(keys, new)), tuple(compress(expiries, new))
-        crcs, sums = list(compress(crcs, new)), list(compress(sums, new))
-    database.keys.add(zip(keys, crcs, strict=True))
-    # The sum of (crc + KEY_OFFSET) * (content + 1), multiplied out so that it is made in C.
-    database.check_sum += sum(map(mul, crcs, sums)) + sum(crcs) + KEY_OFFSET * (sum(sums) + len(sums))
-    if any(expiries):
-        volatile += [(expire_at, key) for expire_at, key in zip(expiries, keys, strict=True) if expire_at]
+    data, counts = database.data, database.data.counts
+    total = 0
+    for key, version, expire_at, code, content in items:
+        crc = crc32(key)
+        if code == STRING_CODE and not expire_at and len(content) < PACKED and len(key) <= LONGEST_KEY:
+            segment, name = data.segments[crc >> data.shift], NAMES[crc & SLOT]
+            if name not in segment and len(segment) < FULL:  # nearly always: without calls
+                segment[name] = key + content + version.to_bytes(8, "big") + bytes((len(key),))
+                data.count += 1
+                counts[crc >> GROUP_SHIFT] += 1
+                total += (crc + KEY_OFFSET) * ((crc32 if len(content) < LONG_STRING else adler32)(content) + 1)
+                continue
+        if data.held(key, crc) is not None:
+            continue  # some are written twice: the same content
+        value = decode(code, content)
+        data.add(key, crc, hold(key, value, versions.setdefault(version, version), expire_at))
+        total += (crc + KEY_OFFSET) * (content_sum(value, expire_at) + 1)
+        if expire_at:
+            volatile.append((expire_at, key))
+    database.check_sum += total
 
 
 def _former_sum(database: Database) -> Generator[None, None, int]:

@@ -31,8 +31,8 @@ Format 2 has no databases and no other type than strings: its kind 2 is [key, ve
 [[key, version, ...], ...], its kind 4 is [records]. It is what is written while the cluster's level is below LEVELS's.
 Format 1, which is read as well, differs from it in the checksum alone: crc32(key, started from content ^ 0x5BD1E995).
 
-No copy is made: the writer walks the key index, and a record that is about to be replaced, deleted or changed
-in place, and that the instant holds (its version is not above the snapshot's index), is handed to `save` first.
+No copy is made: the writer walks the keys in the table's order, and a record that is about to be replaced, deleted or
+changed in place, and that the instant holds (its version is not above the snapshot's index), is handed to `save` first.
 A record or a part may so be written twice, with the same content, which does no harm. Of a large value the writer takes
 the list of its parts; from then on one that changes is another, so that the list stays as it is. Without writes
 meanwhile, equal states give equal bytes.
@@ -50,8 +50,8 @@ import msgspec
 
 from leto.checksums import crc32
 from leto.keyspace.database import Database
-from leto.keyspace.index import bucket_of
-from leto.keyspace.records import LAST
+from leto.keyspace.packing import Held, Unpacked
+from leto.keyspace.records import bucket_of
 from leto.keyspace.types.long_string import PART, LongString
 from leto.keyspace.types.parts import Part, Parts
 from leto.keyspace.types.value import MASK, STRING_CODE, Record, Value, encode
@@ -124,15 +124,15 @@ class Writer:
     def __init__(self, database: Database, time_ms: int) -> None:
         self.index = database.index
         self._database = database
-        self._shards = database.data.shards  # FLUSHALL puts new objects in their place
-        self._keys = database.keys
+        self._data = database.data  # FLUSHALL puts a new one in its place
         self._format = FORMAT if database.level >= LEVELS[FORMAT] else STRINGS
         self._saved: deque[RecordItem] = deque()
         self._large: deque[_Large] = deque()
         self._taken: set[bytes] = set()  # the keys of the large values that were among these
         self._tombstones = list(database.tombstones.items())
-        self._bucket = 0
-        self._waiting: Iterator[bytes] = iter(())
+        self._bucket = 0  # up to which the walk has taken the keys
+        self._passed = 0  # up to which it has seen to them
+        self._waiting: Iterator[tuple[int, bytes, Held]] = iter(())
         self._written = 0
         self._parts_written = 0
         check_sum = database.check_sum & MASK
@@ -143,7 +143,7 @@ class Writer:
 
     def save(self, key: bytes, record: Record) -> None:
         """The record is about to change: keep it as it is, unless the walk is past it."""
-        if bucket_of(key) < self._bucket - 1:
+        if bucket_of(key) < self._passed:
             return
         if self._takes_large(key, record):
             return
@@ -244,27 +244,32 @@ class Writer:
         return items
 
     def _walk(self, max_bytes: int) -> list[RecordItem]:
-        """The next records of the walk through the index, as the instant holds them."""
+        """The next records of the walk through the keys, as the instant holds them."""
         items: list[RecordItem] = []
-        size, index, shards = 0, self.index, self._shards
+        size, index, records = 0, self.index, self._data
         while True:
-            for key in self._waiting:
-                record = shards[crc32(key) & LAST].get(key)
-                if record is None or record.version > index:
-                    continue  # changed since: it was saved, or it is newer than the instant
-                value = record.value
+            for bucket, key, held in self._waiting:
+                self._passed = bucket
                 data: bytes | LongString
-                if value.__class__ is bytes:  # most, which need no call
-                    code, data = STRING_CODE, value
-                elif self._takes_large(key, record):
-                    return items
+                if held.__class__ is bytes:  # most, which need no call; nobody can have changed it since it was taken
+                    version = int.from_bytes(held[-9:-1], "big")
+                    if version > index:
+                        continue  # newer than the instant, or changed since, and then it was saved
+                    data = held[held[-1] : -9]
+                    items.append((key, version, 0, STRING_CODE, data))
                 else:
-                    code, data = encode(value)
-                items.append((key, record.version, record.expire_at, code, data))
+                    record = records.held(key, crc32(key))
+                    if not isinstance(record, Unpacked) or record.version > index:
+                        continue  # the same
+                    if self._takes_large(key, record):
+                        return items
+                    code, data = encode(record.value)
+                    items.append((key, record.version, record.expire_at, code, data))
                 size += len(key) + len(data) + 16
                 if size >= max_bytes:
                     return items
-            found = self._keys.bucket(self._bucket)
-            if found is None:
+            self._passed = self._bucket
+            self._bucket, found = records.stretch(self._bucket)
+            if not found:
                 return items
-            self._bucket, self._waiting = found[0] + 1, iter(found[1])
+            self._waiting = iter(found)

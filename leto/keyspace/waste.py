@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from leto.keyspace.packing import Unpacked
 from leto.keyspace.types.parts import Part, Parts
-from leto.keyspace.types.value import Record, Value
+from leto.keyspace.types.value import Value
 
 
 class Waste:
@@ -17,7 +18,7 @@ class Waste:
     def __init__(self) -> None:
         self.waits = False  # something does: looked at with each entry, so no question
         self.walks = 0  # reads that take several steps, and may have begun with what is waste by now
-        self._containers: list[tuple[Any, int]] = []  # with what one of its items counts; 0: a table of records
+        self._containers: list[tuple[Any, int]] = []  # with what one of its items counts; 0: segments of records
         self._values: list[tuple[list[Part], int]] = []  # parts of large values, with how many elements each has, about
 
     def __bool__(self) -> bool:
@@ -29,11 +30,11 @@ class Waste:
             self._containers.append((container, weight))
             self.waits = True
 
-    def add_records(self, records: dict[bytes, Record]) -> None:
-        """add() of a table of records, whose large values are not freed in one go either."""
-        if records:
-            self._containers.append((records, 0))
-            self.waits = True
+    def add_segments(self, segments: list[dict[str, Any]]) -> None:
+        """add() of a table of records, the same segment once or more in a row: neither a segment nor a large value is
+        freed in one go."""
+        self._containers.append((segments, 0))
+        self.waits = True
 
     def add_value(self, value: Any) -> None:
         """A value that is under no key any more. Only what is large has to wait."""
@@ -53,7 +54,7 @@ class Waste:
             container, weight = containers[-1]
             items = min(len(container), max(1, count // (weight or 1)))
             if not weight:
-                self._free_records(container, items)
+                count -= self._free_segment(container, count)
             elif isinstance(container, dict):
                 pop = container.popitem
                 for _ in range(items):
@@ -62,7 +63,7 @@ class Waste:
                 del container[len(container) - items :]
             if not container:
                 containers.pop()
-            count -= items * (weight or 1)
+            count -= items * weight
         self.free_values(count)
         self.waits = bool(containers or self._values)
 
@@ -82,9 +83,15 @@ class Waste:
         self.waits = bool(self._containers or values)
         return True
 
-    def _free_records(self, records: dict[bytes, Record], count: int) -> None:
-        pop = records.popitem
-        for _ in range(count):
-            value = pop()[1].value
-            if value.__class__ is not bytes:
-                self.add_value(value)
+    def _free_segment(self, segments: list[dict[str, Any]], count: int) -> int:
+        """Up to so many records of the last of them, which goes with its last one: how many objects, about."""
+        segment = segments[-1]
+        records = min(len(segment), count)
+        pop = segment.popitem
+        for _ in range(records):
+            held = pop()[1]
+            if held.__class__ is Unpacked:
+                self.add_value(held.value)
+        if not segment:
+            segments.pop()
+        return records + 1

@@ -44,5 +44,5 @@ def aliases(reply: Any, database: Database) -> list[Any]:
     theirs: dict[int, Any] = {}
     for _, record in database.data.items():
         reached(record.value, theirs)
-    reached((database.data.shards, database.tombstones), theirs)
+    reached((database.data.segments, database.tombstones), theirs)
     return [thing for at, thing in ours.items() if at in theirs]

@@ -188,6 +188,6 @@ def test_the_size_estimate_grows_with_key_value_and_expiry():
     bench.batch((b"SET", b"k", b"v"), (b"SET", b"k" * 100, b"v" * 1000), "SET e v PX 10")
     data = bench.machine.database.data
     small, large, volatile = (size(key, data[key]) for key in (b"k", b"k" * 100, b"e"))
-    assert 200 < small < 350
-    assert 1100 + small - 20 < large < 1100 + small + 40
-    assert small < volatile < small + 150
+    assert 64 < small < 96
+    assert 1100 + small < large < 1100 + small + 160
+    assert small < volatile < small + 250

@@ -11,8 +11,9 @@ from leto.errors import BrokenKeyspace
 from leto.keyspace.checked import CheckedMachine
 from leto.keyspace.database import Database
 from leto.keyspace.invariants import check
+from leto.keyspace.packing import Crowded, Held, Unpacked, hold
+from leto.keyspace.records import NAMES, SLOT, own_name
 from leto.keyspace.types.parts import Part
-from leto.keyspace.types.value import Expiring, Record
 from leto.vocabulary.registry import Registry
 from leto.vocabulary.steps import STEP
 from tests.keyspace.batches import NOW, Bench, entry
@@ -42,6 +43,26 @@ def exchange(database: Database) -> None:
         setattr(other, what, ours)
 
 
+def replace(database: Database, key: bytes, held: Held) -> None:
+    database.data.replace(key, crc32(key), held)
+
+
+def name(database: Database, key: bytes, name: str) -> None:
+    """Have the key under that name."""
+    [segment] = database.data.segments
+    segment[name] = segment.pop(NAMES[crc32(key) & SLOT])
+
+
+def misplace(database: Database) -> None:
+    data = database.data
+    data.segments, data.depths, data.shift = [data.segments[0], {}], bytearray(2), 31
+
+
+def split_wrongly(database: Database) -> None:
+    data = database.data
+    data.segments, data.depths, data.shift = [{}, {}, {}, data.segments[0]], bytearray(b"\2") * 4, 30
+
+
 def break_small(database: Database) -> None:
     database.data[b"small"].value.content = b""
 
@@ -49,13 +70,19 @@ def break_small(database: Database) -> None:
 PLANTS = [
     (lambda db: setattr(db, "check_sum", db.check_sum + 1), "checksums is kept as"),
     (lambda db: setattr(db, "volatile", 1), "keys with an expiry is kept as 1, and is 2"),
-    (lambda db: db.keys.discard(b"s", crc32(b"s")), "in the index is kept as 3"),
+    (lambda db: setattr(db.data, "count", 3), "the number of keys is kept as 3, and is 4"),
+    (lambda db: db.data.counts.reverse(), "of a group of buckets are counted wrong|out of order"),
     (lambda db: db.deadlines.load([]), "nothing says when key b'(v|large)' expires"),
-    (lambda db: db.data.pop(b"s"), "is kept as|the index has key b's'"),
-    (lambda db: db.data.shards[0].update({b"s": Record(b"1", 1)}), "another dictionary"),
-    (lambda db: db.data.__setitem__(b"s", Record(b"1", 9)), "by entry 9, after 2"),
-    (lambda db: db.data.__setitem__(b"s", Record(7, 1)), "under b's' is a int"),
-    (lambda db: db.data.__setitem__(b"v", Expiring(b"1", 1, NOW + 1)), "nothing says when key b'v'"),
+    (lambda db: db.data.pop(b"s", crc32(b"s")), "is kept as"),
+    (split_wrongly, "key b'.*' is in another segment than its own"),
+    (lambda db: db.data.segments.append({}), "the directory has 2 segments, not 1"),
+    (misplace, "the directory has another segment at 0 than its depth says"),
+    (lambda db: name(db, b"s", "zz"), "key b's' is under another name"),
+    (lambda db: name(db, b"s", own_name(b"s")), f"of the name {NAMES[crc32(b's') & SLOT]} are 1 more than counted"),
+    (lambda db: db.data.segments[0].update(zz=Crowded(2)), "of the name zz are -2 more than counted"),
+    (lambda db: replace(db, b"s", hold(b"s", b"1", 9, 0)), "by entry 9, after 2"),
+    (lambda db: replace(db, b"s", Unpacked(7, 1, b"s")), "under b's' is a int"),
+    (lambda db: replace(db, b"v", Unpacked(b"1", 1, b"v", NOW + 1)), "nothing says when key b'v'"),
     (lambda db: db.tombstones.update({b"s": 2}), "is there, and counts as deleted"),
     (lambda db: db.tombstones.update({b"gone": 3}), "deleted by entry 3, out of order"),
     (lambda db: setattr(db, "floor", 2), "out of order"),

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import gc
-from collections import Counter
-from itertools import islice
 from random import Random
-from zlib import crc32
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leto.keyspace.index import BUCKETS, KeyIndex, bucket_of
+from leto.keyspace.records import BUCKETS
 from leto.vocabulary.replies import Error
 from tests.keyspace.batches import Bench
 
@@ -24,14 +20,6 @@ CHANGES = st.lists(
     ),
     max_size=60,
 )
-
-
-def add(index, key):
-    index.add([(key, crc32(key))])
-
-
-def discard(index, key):
-    index.discard(key, crc32(key))
 
 
 def scan(bench, cursor, count):
@@ -104,77 +92,6 @@ def test_filters_are_applied_after_the_page_is_taken():
         cursor = int(reply[0])
         found += reply[1]
     assert sorted(found) == sorted(b"%d" % n for n in range(100) if n % 10 == 7)
-
-
-@pytest.mark.parametrize("size", [1, 10, 511, 512, 2000])
-def test_every_key_is_about_as_likely(size):
-    index = KeyIndex()
-    for number in range(size):
-        add(index, b"%d" % number)
-    draws = 20 * size
-    random = Random(size)
-    counts = Counter(index.choose(random.random) for _ in range(draws))
-    assert len(counts) == size
-    assert max(counts.values()) < 60
-
-
-def test_the_index_forgets_what_is_discarded():
-    index = KeyIndex()
-    for number in range(5000):
-        add(index, b"%d" % number)
-    for number in range(0, 5000, 2):
-        discard(index, b"%d" % number)
-    assert len(index) == 2500
-    _, keys = index.page(0, 10_000)
-    assert sorted(keys) == sorted(b"%d" % number for number in range(1, 5000, 2))
-    with pytest.raises(ValueError):
-        discard(index, b"never added")
-
-
-def _of_one_bucket(count):
-    """Keys whose CRC-32 differs in its lowest bits alone."""
-    found = (b"%d" % number for number in range(1 << 30))
-    return list(islice((key for key in found if bucket_of(key) == 7), count))
-
-
-def test_a_bucket_keeps_its_keys_whatever_their_number(monkeypatch):
-    monkeypatch.setattr("leto.keyspace.index.DEEPEST", 3)
-    keys = _of_one_bucket(20)
-    random = Random(1)
-    for _ in range(50):
-        index, there = KeyIndex(), set()
-        for _ in range(100):
-            key = random.choice(keys)
-            if key in there:
-                discard(index, key)
-                there.remove(key)
-            else:
-                with pytest.raises(ValueError):
-                    discard(index, key)
-                add(index, key)
-                there.add(key)
-            assert index.bucket(0) == ((7, sorted(there)) if there else None)
-            assert len(index) == len(there)
-
-
-def test_keys_chosen_for_one_bucket_end_no_process():
-    index = KeyIndex()
-    keys = [b"%d" % number for number in range(20_000)]
-    index.add([(key, 7 << 16) for key in keys])
-    assert index.bucket(0) == (7, sorted(keys))
-    for key in keys[1:]:
-        index.discard(key, 7 << 16)
-    assert index.bucket(0) == (7, [b"0"])
-
-
-def test_the_index_is_unknown_to_the_garbage_collector():
-    """Else each collection of the young looks at every bucket that got a key: 20 ms and more of them at once."""
-    index = KeyIndex()
-    gc.collect()
-    before = len(gc.get_objects())
-    for number in range(3 * BUCKETS):
-        add(index, b"%d" % number)
-    assert len(gc.get_objects()) < before + 100
 
 
 def test_randomkey_never_answers_an_expired_key():

@@ -60,7 +60,7 @@ def state(machine):
     assert db.check_sum == sum(checksum(key, record.value, record.expire_at) for key, record in db.data.items())
     walk, cursor = [], 0
     while True:
-        cursor, keys = db.keys.page(cursor, 5)
+        cursor, keys = db.data.page(cursor, 5)
         walk += keys
         if not cursor:
             break
@@ -163,7 +163,7 @@ def test_the_payload_is_as_documented():
     bench = filled()
     db = bench.machine.database
     records = [[b"b", 1, NOW + 1000, 0, b"2"], [b"a", 1, 0, 0, b"1"]]
-    records.sort(key=lambda record: [key for _, keys in [db.keys.page(0, 9)] for key in keys].index(record[0]))
+    records.sort(key=lambda record: db.data.page(0, 9)[1].index(record[0]))
     header = [1, NOW, 0, 2, db.check_sum % 2**64]
     assert payload_of(bench) == (
         frame(1, [3, *header]) + frame(2, [0, [b"gone", 1]]) + frame(3, [0, records]) + frame(4, [2, 0])

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
+from itertools import islice
 
 from leto.keyspace.database import Database
-from leto.keyspace.index import BUCKETS
+from leto.keyspace.packing import key_of
+from leto.keyspace.records import BUCKETS
 from leto.keyspace.types.value import type_name
 from leto.vocabulary.glob import WINDOW, Compiled, PatternTooLong, compile_pattern
 from leto.vocabulary.numbers import integer
 from leto.vocabulary.registry import KEYSPACE
 from leto.vocabulary.replies import SYNTAX_ERROR, Error, Refused, Reply
-from leto.vocabulary.steps import LONG, STEP, Steps, exhaust, pieces
+from leto.vocabulary.steps import LONG, STEP, Steps, exhaust
 
 INVALID_CURSOR = Error(b"ERR invalid cursor")
 DRAWS = 100  # keys that RANDOMKEY draws before it looks for one that is not expired
@@ -54,13 +56,12 @@ def _keys_in_steps(db: Database, pattern: Compiled) -> Generator[None, None, lis
     now, is_volatile, waste = db.now, db.volatile > 0, db.waste
     waste.walks += 1
     try:
-        for shard in db.data.shards:
-            for keys in pieces(list(shard)):
-                matching = yield from _matching(pattern, keys)
-                if is_volatile:
-                    matching = [key for key in matching if not 0 < shard[key].expire_at < now]
-                found += matching
-                yield
+        records = db.data.all_held()
+        while some := list(islice(records, STEP)):
+            if is_volatile:
+                some = [held for held in some if isinstance(held, bytes) or not 0 < held.expire_at < now]
+            found += yield from _matching(pattern, list(map(key_of, some)))
+            yield
     finally:
         waste.walks -= 1
     return found
@@ -92,7 +93,7 @@ def _matching(pattern: Compiled, keys: list[bytes]) -> Generator[None, None, lis
     tips="nondeterministic_output request_policy:special",
 )
 def scan(db: Database, argv: list[bytes]) -> Reply:
-    """redis.io/commands/scan. The cursor is a bucket of the key index: good on every node, and after a restart."""
+    """redis.io/commands/scan. The cursor is the number of a bucket of keys: good on every node, and after a restart."""
     if _CURSOR(argv[1]) is None or len(argv[1]) > 21:
         return INVALID_CURSOR
     cursor = int(argv[1] or b"0")
@@ -125,7 +126,7 @@ def _scan_in_steps(
     waste.walks += 1
     try:
         while True:
-            cursor, page = db.keys.page(cursor, min(count, STEP))
+            cursor, page = db.data.page(cursor, min(count, STEP))
             count -= len(page)
             for key in (yield from _matching(pattern, page)):
                 db.now = now
@@ -152,25 +153,25 @@ def _scan_in_steps(
 def randomkey(db: Database, argv: list[bytes]) -> Reply:
     """redis.io/commands/randomkey"""
     for _ in range(DRAWS):
-        key = db.keys.choose(db.random)
+        key = db.data.choose(db.random)
         if key is None or db.find(key) is not None:
             return key
     return Steps(_next_key(db, int(db.random() * BUCKETS)))  # nearly all keys are expired
 
 
 def _next_key(db: Database, start: int) -> Generator[None, None, bytes | None]:
-    """The first from there on, around the index, that is not expired."""
+    """The first from that bucket on, around the table, that is not expired."""
     now, waste = db.now, db.waste
     work = 0
     waste.walks += 1
     try:
         for begin, end in ((start, BUCKETS), (0, start)):
-            while begin < end and (found := db.keys.bucket(begin)) is not None:
-                for key in found[1]:
+            while begin < end:
+                begin, found = db.data.stretch(begin)
+                for _, key, _ in found:
                     if db.find(key) is not None:
                         return key
-                begin = found[0] + 1
-                work += 1 + len(found[1])
+                work += 1 + len(found)
                 if work > STEP:
                     work = 0
                     yield

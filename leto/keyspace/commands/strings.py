@@ -7,7 +7,8 @@ from collections.abc import Generator, Sequence
 from leto.checksums import crc32
 from leto.keyspace.database import Database
 from leto.keyspace.options import deadline, parse_options
-from leto.keyspace.records import LAST
+from leto.keyspace.packing import Unpacked
+from leto.keyspace.records import NAMES, SLOT
 from leto.keyspace.types.long_string import LONG_STRING, LongString
 from leto.keyspace.types.value import is_string
 from leto.vocabulary.numbers import integer
@@ -41,11 +42,15 @@ def check_length(size: int) -> None:
 def get(db: Database, argv: list[bytes]) -> Reply:
     """redis.io/commands/get"""
     key = argv[1]
-    record = db.data.shards[crc32(key) & LAST].get(key)  # find() without its call
-    if record is None or (record.expire_at and record.expire_at < db.now):
-        return None
-    value = record.value
-    return value if value.__class__ is bytes or value.__class__ is LongString else WRONG_TYPE
+    data = db.data
+    crc = crc32(key)
+    held = data.segments[crc >> data.shift].get(NAMES[crc & SLOT])  # find() without its call
+    if held.__class__ is bytes:
+        length = held[-1]
+        return held[length:-9] if held[:length] == key else None
+    if held.__class__ is Unpacked and held.key == key and not held.expire_at and held.value.__class__ is bytes:
+        return held.value
+    return None if held is None else db.find_string(key)
 
 
 @KEYSPACE.add(

@@ -23,6 +23,7 @@ STRING_CODE = 0
 MASK = (1 << 64) - 1  # what the sum of all checksums is cut to where it leaves the database
 KEY_OFFSET = 0x5BD1E995  # makes a key's part of its checksum another than an equal value's, and never zero
 LONG_STRING = 32  # bytes from which a string's content sum is Adler-32, three times cheaper there than CRC-32
+TABLE_SHARE: Final = 26  # bytes of a segment and the directory for each record, at a million keys
 SMALL_ELEMENTS: Final = 128  # that a value in one piece has at most
 SMALL_BYTES: Final = 8 << 10  # that they have
 
@@ -159,23 +160,12 @@ def register(code: int) -> Callable[[V], V]:
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """What the database holds under a key that does not expire. 32 bytes, outside the cyclic garbage collector."""
+    """What is under a key, as everybody but the table of records sees it (leto.keyspace.packing)."""
 
     expire_at: ClassVar[int] = 0  # milliseconds since the epoch; 0: never
 
     value: bytes | LongString | Value
     version: int  # index of the log entry that last modified the key
-
-
-class Expiring(Record, frozen=True, gc=False):
-    """A record with an expiry, which few keys have. 48 bytes."""
-
-    expire_at: int  # type: ignore[misc]
-
-
-def record_of(value: bytes | LongString | Value, version: int, expire_at: int) -> Record:
-    """The record of either kind."""
-    return Expiring(value, version, expire_at) if expire_at else Record(value, version)
 
 
 def content_sum(value: bytes | LongString | Value, expire_at: int) -> int:
@@ -254,8 +244,10 @@ def copy(value: bytes | LongString | Value, index: int) -> bytes | LongString | 
 
 
 def size(key: bytes, record: Record) -> int:
-    """Estimated bytes of memory that a key takes: objects, their padding, and the tables' share."""
+    """Estimated bytes of memory that a key takes: objects, their padding, and the table's share."""
     value = record.value
+    if record.__class__ is Record:  # it is packed
+        return (33 + len(key) + len(value) + 9 + 15 & ~15) + TABLE_SHARE
     content = 33 + len(value) if is_string(value) else value.size()  # type: ignore[union-attr]
     rounded = (33 + len(key) + 15 & ~15) + (content + 15 & ~15)
-    return rounded + 32 + 32 + 64 + (112 if record.expire_at else 0)
+    return rounded + 48 + 32 + TABLE_SHARE + (112 if record.expire_at else 0)

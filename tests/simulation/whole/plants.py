@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
+from zlib import crc32
 
 import msgspec
 from twisted.internet.defer import Deferred, succeed
@@ -137,11 +138,12 @@ def _snapshot_misses_a_key(stack: ExitStack) -> None:
         missing = min(database.data, default=None)
         if missing is None:
             return take(self)
-        record = database.data.pop(missing)
+        record = database.data[missing]
+        held = database.data.pop(missing, crc32(missing))
         check = checksum(missing, record.value, record.expire_at)
         database.check_sum -= check
         writer: Any = take(self)
-        database.data[missing] = record
+        database.data.add(missing, crc32(missing), held)
         database.check_sum += check
         writer.missing = missing
         return writer
