@@ -344,7 +344,7 @@ class World(Flaps):
             host.disk.capacity = None
             if process is not None:
                 process.crash_at_operation = process.crash_at_send = 0
-                process.fail_at_operation = None
+                process.fail_at_operation, process.fails_to_sync = None, False
                 if process.paused:
                     process.resume(None)
             host.free_disk()
