@@ -13,7 +13,7 @@ from leto.raft.configuration import Configuration
 from leto.raft.messages import SnapshotMeta
 
 if TYPE_CHECKING:
-    from leto.keyspace.effects import Listeners
+    from leto.interfaces.listeners import Listeners
     from leto.vocabulary.replies import Reply
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from leto.interfaces.listeners import Listeners
 from leto.interfaces.machine import StateMachine
-from leto.keyspace.effects import EVERYTHING, NOTHING, Applied, Listeners
+from leto.keyspace.effects import EVERYTHING, NOTHING, Applied
 from leto.raft.configuration import decode
 from leto.raft.messages import Entry, EntryKind, InstallSnapshot, SnapshotMeta
 from leto.raft.node import Node

@@ -16,10 +16,10 @@ from twisted.python.failure import Failure
 
 from leto.config import Config
 from leto.errors import LetoError, NotLeader, Overloaded, RequestTooLarge, Stopping
+from leto.interfaces.listeners import Listeners
 from leto.interfaces.machine import StateMachine
 from leto.interfaces.replica import ReadRequest, ReplicaStatus, WriteRequest
 from leto.interfaces.transport import Transport
-from leto.keyspace.effects import Listeners
 from leto.raft.messages import SnapshotMeta
 from leto.raft.state import Role
 from leto.replica.clockwork import Clockwork

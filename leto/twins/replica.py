@@ -23,10 +23,11 @@ from leto.errors import (
     TransferFailed,
     UnknownMember,
 )
+from leto.interfaces.listeners import Listeners
 from leto.interfaces.machine import StateMachine
 from leto.interfaces.replica import PeerStatus, ReadRequest, ReplicaStatus, WriteRequest
 from leto.keyspace import batch
-from leto.keyspace.effects import NOTHING, Listeners
+from leto.keyspace.effects import NOTHING
 from leto.raft.configuration import Configuration, Member
 from leto.raft.messages import Entry, EntryKind, SnapshotMeta
 from leto.replica.deferred import DeferredRead, DeferredWrite

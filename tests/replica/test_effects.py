@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from leto.keyspace.effects import EVERYTHING, Effects, Kind, Listeners
+from leto.interfaces.listeners import Listeners
+from leto.keyspace.effects import EVERYTHING, Effects, Kind
 from leto.keyspace.machine import Machine
 from leto.twins.replica import LoneReplica
 from leto.vocabulary.replies import OK
