@@ -7,6 +7,7 @@ import threading
 from types import TracebackType
 
 from leto.errors import ProtocolError
+from leto.keyspace.machine import understood
 from leto.peer.frames import FrameReader
 from leto.peer.handshake import AcceptorHandshake, Introduction
 
@@ -15,7 +16,7 @@ class PeerStandIn:
     """Listens at `address` (the OS picks the port) from the beginning of the context to its end."""
 
     def __init__(self, cluster_id: str, server_id: str, incarnation: str = "", port: int = 0) -> None:
-        self._own = Introduction(cluster_id, server_id, b"s" * 16, "", "", 0, incarnation)
+        self._own = Introduction(cluster_id, server_id, b"s" * 16, "", "", 0, incarnation, understood())
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(("127.0.0.1", port))

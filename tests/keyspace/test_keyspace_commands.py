@@ -8,9 +8,10 @@ from leto.keyspace.commands import strings
 from leto.vocabulary.registry import KEYSPACE, Command
 from leto.vocabulary.replies import Error, Status
 from tests.keyspace.batches import Bench
-from tests.keyspace.case_files import FAMILIES, FOLDER, all_scripts, facts
+from tests.keyspace.case_files import FAMILIES, all_scripts, facts
 from tests.keyspace.tally import COMMANDS
 
+WHERE = "tests/keyspace/cases"
 SCRIPTS = [pytest.param(steps, id=title) for title, steps in all_scripts()]
 FILES: dict[str, list[Command]] = {}
 for _command in KEYSPACE.values():
@@ -47,15 +48,15 @@ def purge(bench):
 
 @pytest.mark.parametrize("file", FILES)
 def test_every_command_has_its_cases(file):
-    assert file in FAMILIES, f"write {FOLDER.name}/{file}.txt: what Redis answers to the commands of {file}.py"
+    assert file in FAMILIES, f"write {WHERE}/{file}.txt: what Redis answers to the commands of {file}.py"
     missing = sorted(command.name.decode() for command in FILES[file] if command.name not in FAMILIES[file].called)
-    assert not missing, f"{FOLDER.name}/{file}.txt has no session that calls {' '.join(missing)}"
+    assert not missing, f"{WHERE}/{file}.txt has no session that calls {' '.join(missing)}"
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_arity_flags_and_keys_are_redis_own(file):
     ours = {facts(one) for command in FILES[file] for one in (command, *command.subcommands.values())}
-    assert ours == FAMILIES[file].facts, f"the lines with = in {FOLDER.name}/{file}.txt are what COMMAND INFO lists"
+    assert ours == FAMILIES[file].facts, f"the lines with = in {WHERE}/{file}.txt are what COMMAND INFO lists"
 
 
 def test_every_file_of_cases_is_one_of_commands():

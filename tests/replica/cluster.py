@@ -19,6 +19,7 @@ from leto.replica.surroundings import Disk, Endings, Surroundings
 from leto.storage.flush import InlineFlusher
 from leto.twins.store import MemoryFlusher, MemoryStore
 from leto.twins.transport import MemoryNetwork, MemoryTransport
+from leto.vocabulary.registry import Registry
 
 CLUSTER_ID = "c" * 32
 
@@ -65,7 +66,7 @@ class Node:
 
     incarnation = ""
     raft_address = ""  # where it is, if it has moved
-    commands = None  # other ones than this version's
+    commands: Registry | None = None  # other ones than this version's
 
     def introduce(self, incarnation: str = "") -> None:
         """Answer on the peers' port who asks who is there, as a node that wants to be taken does."""
@@ -108,9 +109,11 @@ class Node:
 
 
 class Cluster:
-    def __init__(self, size: int = 3, *, seed: int = 1, **options) -> None:
+    def __init__(self, size: int = 3, *, seed: int = 1, commands: Registry | None = None, **options) -> None:
+        """`commands`: its nodes', if not this version's."""
         self.clock = Clock()
         self.seed = seed
+        self.commands = commands
         self.options = options
         self.network = MemoryNetwork(self.clock)
         self.nodes: dict[str, Node] = {}
@@ -123,6 +126,7 @@ class Cluster:
 
     def add(self, name: str, **options) -> Node:
         node = self.nodes[name] = Node(self, name, 5000 + len(self.nodes), **options)
+        node.commands = self.commands
         return node
 
     def join(self, node: Node, incarnation: str = "") -> None:

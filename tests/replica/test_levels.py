@@ -8,16 +8,17 @@ from leto.keyspace.machine import understood
 from leto.peer import requests
 from leto.peer.requests import Forward, ForwardInTerm
 from leto.replica import forwarding
-from leto.vocabulary.levels import BASE
 from leto.vocabulary.registry import KEYSPACE, Registry
 from leto.vocabulary.replies import OK, SYNTAX_ERROR
 from tests.replica.cluster import Cluster, Node, Outcome, packed
+from tests.vocabulary.earlier import EARLIER, LEVEL
 
+BEFORE = understood(EARLIER)
 NEWER = Registry(KEYSPACE)
 FACTS = {"group": "generic", "since": "9.0.0", "summary": "A toy of a later version"}
 
 
-@NEWER.add("TOY", -2, "write fast", keys=(1, 1, 1), level=2, **FACTS)
+@NEWER.add("TOY", -2, "write fast", keys=(1, 1, 1), level=LEVEL, **FACTS)
 def toy(db, argv):
     db.store(argv[1], b"toy")
     return OK
@@ -26,7 +27,7 @@ def toy(db, argv):
 @NEWER.add("TOYS", -2, "write fast", keys=(1, 1, 1), **FACTS)
 def toys(db, argv):
     """A command that all know, and its later version takes a word more."""
-    if len(argv) > 2 and db.level < 2:
+    if len(argv) > 2 and db.level < LEVEL:
         return SYNTAX_ERROR
     db.store(argv[1], b"".join(argv[1:]))
     return OK
@@ -42,8 +43,8 @@ def restart(node: Node) -> None:
 
 
 def mixed(**options) -> Cluster:
-    """Three of this version, of which all but id3 were replaced by the later one, one after another."""
-    cluster = Cluster(3, **options)
+    """Three of the earlier version, of which all but id3 were replaced by the later one, one after another."""
+    cluster = Cluster(3, commands=EARLIER, **options)
     for name in ("id1", "id2"):
         upgrade(cluster.nodes[name])
         restart(cluster.nodes[name])
@@ -85,18 +86,18 @@ def newer_leaders(monkeypatch):
 
 def test_this_versions_level_is_the_highest_of_its_commands_and_formats():
     assert understood() == max([*KEYSPACE.levels(), *batch.LEVELS.values()])
-    assert understood(NEWER) == 2
+    assert understood(NEWER) == LEVEL
 
 
 def test_a_mixed_cluster_stays_at_the_level_of_its_oldest_member():
     cluster = mixed()
     leader = leading(cluster, "id1")
-    assert levels(cluster) == {BASE}
+    assert levels(cluster) == {BEFORE}
     last = leader.replica.node.last_index
     reply = forwarded(cluster, packed("TOY", "a"))
     assert reply.error == requests.Outcome.REFUSED
     assert reply.reason == (
-        "the command 'toy' is understood from level 2 on, and this cluster is at level 1: "
+        f"the command 'toy' is understood from level {LEVEL} on, and this cluster is at level {BEFORE}: "
         "each member must run a version that knows it"
     )
     assert leader.replica.node.last_index == last
@@ -108,14 +109,14 @@ def test_once_the_last_member_is_replaced_the_level_rises_and_the_command_works_
     cluster = mixed()
     upgrade(cluster.nodes["id3"])
     restart(cluster.nodes["id3"])
-    cluster.until(lambda: levels(cluster) == {2})
+    cluster.until(lambda: levels(cluster) == {LEVEL})
     assert forwarded(cluster, packed("TOY", "a")).error == requests.Outcome.DONE
     cluster.assert_equal_state()
     assert {node.replica.machine.query([b"GET", b"a"], 0) for node in cluster.running} == {b"toy"}
     for node in cluster.running:
         status = node.replica.status()
-        assert (status.level, status.cluster_level) == (2, 2)
-        assert {member.level for member in status.members} == {2}
+        assert (status.level, status.cluster_level) == (LEVEL, LEVEL)
+        assert {member.level for member in status.members} == {LEVEL}
 
 
 def test_a_member_that_is_not_heard_of_holds_the_level():
@@ -124,35 +125,35 @@ def test_a_member_that_is_not_heard_of_holds_the_level():
     cluster.nodes["id3"].crash()
     leader = leading(cluster, "id1")
     cluster.advance(5.0)
-    assert leader.replica.machine.level == BASE
+    assert leader.replica.machine.level == BEFORE
     cluster.nodes["id3"].start()
-    cluster.until(lambda: levels(cluster) == {2})
+    cluster.until(lambda: levels(cluster) == {LEVEL})
 
 
 def test_the_level_survives_restarts_and_snapshots():
     cluster = mixed()
     upgrade(cluster.nodes["id3"])
     restart(cluster.nodes["id3"])
-    cluster.until(lambda: levels(cluster) == {2})
+    cluster.until(lambda: levels(cluster) == {LEVEL})
     cluster.do("SET", "a", "b")
     for node in list(cluster.running):
         taken = Outcome(node.replica.snapshot())
         cluster.until(lambda taken=taken: taken.done)
         restart(node)
-        assert node.replica.machine.level == 2
+        assert node.replica.machine.level == LEVEL
         cluster.until(lambda: any(node.replica.is_leader for node in cluster.running))
     late = cluster.add("id4")
     upgrade(late)
     cluster.join(late)
     cluster.settle()
-    assert levels(cluster) == {2}
+    assert levels(cluster) == {LEVEL}
 
 
 def raised() -> Cluster:
     cluster = mixed()
     upgrade(cluster.nodes["id3"])
     restart(cluster.nodes["id3"])
-    cluster.until(lambda: levels(cluster) == {2})
+    cluster.until(lambda: levels(cluster) == {LEVEL})
     cluster.settle()
     return cluster
 
@@ -161,8 +162,10 @@ def test_an_older_version_does_not_start_on_a_log_of_a_higher_level():
     cluster = raised()
     node = cluster.nodes["id3"]
     node.crash()
-    node.commands = None
-    with pytest.raises(UnknownEntry, match="the cluster is at level 2 since entry .* understands level 1"):
+    node.commands = EARLIER
+    with pytest.raises(
+        UnknownEntry, match=f"the cluster is at level {LEVEL} since entry .* understands level {BEFORE}"
+    ):
         node.start()
 
 
@@ -197,11 +200,11 @@ def test_what_a_known_command_learns_later_waits_for_the_level_too():
         node.commands = NEWER
         node.replica.machine._commands = NEWER
     leading(cluster, "id1")
-    assert cluster.leader.replica.machine.level == BASE
+    assert cluster.leader.replica.machine.level == BEFORE
     assert cluster.do("TOYS", "a", "x") == SYNTAX_ERROR
     assert cluster.do("TOYS", "a") == OK
     restart(cluster.nodes["id3"])
-    cluster.until(lambda: levels(cluster) == {2})
+    cluster.until(lambda: levels(cluster) == {LEVEL})
     assert cluster.do("TOYS", "a", "x") == OK
     cluster.assert_equal_state()
 
@@ -209,17 +212,17 @@ def test_what_a_known_command_learns_later_waits_for_the_level_too():
 def test_a_level_is_never_lowered():
     cluster = raised()
     lowered = Outcome(
-        cluster.leader.replica.membership.change(lambda known: type(known)(known.members, known.outgoing, 1))
+        cluster.leader.replica.membership.change(lambda known: type(known)(known.members, known.outgoing, BEFORE))
     )
     cluster.until(lambda: lowered.done)
     assert "never falls" in str(lowered.error)
 
 
 def test_a_lone_newer_node_raises_its_level_by_itself():
-    cluster = Cluster(1)
+    cluster = Cluster(1, commands=EARLIER)
     upgrade(cluster.nodes["id1"])
     restart(cluster.nodes["id1"])
-    cluster.until(lambda: levels(cluster) == {2})
+    cluster.until(lambda: levels(cluster) == {LEVEL})
 
 
 def upgraded() -> Cluster:
@@ -227,14 +230,15 @@ def upgraded() -> Cluster:
     cluster = mixed(on_follower="proxy")
     upgrade(cluster.nodes["id3"])
     restart(cluster.nodes["id3"])
-    cluster.until(lambda: levels(cluster) == {2})
+    cluster.until(lambda: levels(cluster) == {LEVEL})
     cluster.settle()
     return cluster
 
 
-def test_a_forwarded_write_tells_its_term_to_members_that_know_of_it_alone():
+def test_a_forwarded_write_tells_its_term_to_members_that_know_of_it_alone(monkeypatch):
     cluster = mixed(on_follower="proxy")
     leading(cluster, "id1")
+    monkeypatch.setattr(forwarding, "TERM_LEVEL", LEVEL)
     asked = []
     cluster.network.fate = lambda sender, to, what: asked.append((to, what)) or (0.0,)
 
@@ -245,7 +249,7 @@ def test_a_forwarded_write_tells_its_term_to_members_that_know_of_it_alone():
         (body,) = [what for to, what in asked if to == cluster.leader.name and isinstance(what, bytes)]
         return type(requests.decode_request(body))
 
-    assert sent() is ForwardInTerm  # though the cluster is at level 1
+    assert sent() is ForwardInTerm  # though the cluster is at the lower level
     leading(cluster, "id3")
     assert sent() is Forward
 

@@ -9,6 +9,7 @@ import pytest
 from leto.config import Address
 from leto.errors import ConfigurationRefused, UnknownMember
 from leto.interfaces.store import Identity
+from leto.keyspace.machine import understood
 from leto.raft.configuration import Member
 from leto.twins.transport import MemoryTransport
 from tests.replica.cluster import CLUSTER_ID, Cluster, Node, Outcome
@@ -141,12 +142,11 @@ def test_a_known_member_moves_only_to_where_its_own_directory_answers() -> None:
     node = cluster.nodes["id3"]
     with pytest.raises(ConfigurationRefused, match="nobody listens there"):
         join_unseen(cluster, node, "", address="10.0.0.7:1")
-    stranger = MemoryTransport(cluster.network, Identity(CLUSTER_ID, "id3", "another"), "10.0.0.7:1")
-    stranger.introduce()
+    stranger = answering(cluster, "another", "10.0.0.7:1")
     with pytest.raises(ConfigurationRefused, match="another data directory of that id answers there"):
         join_unseen(cluster, node, "", address="10.0.0.7:1")
     cluster.network.remove(stranger)
-    MemoryTransport(cluster.network, Identity(CLUSTER_ID, "id3", "id3x1"), "10.0.0.7:1").introduce()
+    answering(cluster, "id3x1", "10.0.0.7:1")
     join_unseen(cluster, node, "", address="10.0.0.7:1")
     moved = member(cluster, "id3")
     assert (moved.address, moved.voter) == ("10.0.0.7:1", True)
@@ -159,6 +159,13 @@ def test_a_known_member_at_its_address_need_not_be_met_to_change_its_client_addr
     cluster.network.cut("id1", "id3")
     join_unseen(cluster, node, "id3x1", client="10.0.0.1:9")
     assert member(cluster, "id3").client_address == "10.0.0.1:9"
+
+
+def answering(cluster: Cluster, incarnation: str, address: str) -> MemoryTransport:
+    """What answers there as id3 on that directory, of this version."""
+    transport = MemoryTransport(cluster.network, Identity(CLUSTER_ID, "id3", incarnation), address, level=understood())
+    transport.introduce()
+    return transport
 
 
 def join_unseen(
@@ -194,7 +201,7 @@ def test_moving_is_for_members_on_their_own_directories_where_they_are() -> None
         moving(cluster, "id3", "10.0.0.7:1", incarnation="another")
     with pytest.raises(ConfigurationRefused, match="nobody listens there"):
         moving(cluster, "id3", "10.0.0.7:1", incarnation="id3x1")
-    MemoryTransport(cluster.network, Identity(CLUSTER_ID, "id3", "id3x1"), "10.0.0.7:1").introduce()
+    answering(cluster, "id3x1", "10.0.0.7:1")
     moving(cluster, "id3", "10.0.0.7:1", incarnation="id3x1", client_address=":7")
     found = member(cluster, "id3")
     assert (found.address, found.client_address, found.voter) == ("10.0.0.7:1", "10.0.0.7:7", True)
@@ -243,7 +250,7 @@ def test_a_member_that_still_answers_at_its_old_address_too_is_left_there() -> N
     node.raft_address = "10.0.0.9:15379"
     node.start()
     cluster.until(lambda: cluster.leader.transport.reached_at("id3") == node.raft_address)
-    MemoryTransport(cluster.network, Identity(CLUSTER_ID, "id3", "id3x1"), was.address).introduce()
+    answering(cluster, "id3x1", was.address)
     cluster.advance(20.0)
     assert member(cluster, "id3") == was
 
@@ -251,7 +258,7 @@ def test_a_member_that_still_answers_at_its_old_address_too_is_left_there() -> N
 def test_a_member_at_a_name_is_left_there() -> None:
     cluster = Cluster(3)
     node = cluster.nodes["id3"]
-    MemoryTransport(cluster.network, Identity(CLUSTER_ID, "id3", "id3x1"), "db3.example:1").introduce()
+    answering(cluster, "id3x1", "db3.example:1")
     moving(cluster, "id3", "db3.example:1")
     cluster.network.remove(cluster.network.find("db3.example:1"))
     node.crash()

@@ -154,7 +154,7 @@ class Client:
             operation.output = result
             world.counts["answered"] += 1
             if not operation.is_read:
-                world.counts["of level 2"] += operation.commands[0][0] == PUT
+                world.counts["of the later level"] += operation.commands[0][0] == PUT
                 world.oracle.answered(operation, result)
                 if operation.commands[0][0] == b"SETRANGE":
                     if result[0]:

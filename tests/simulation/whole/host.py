@@ -29,10 +29,10 @@ from leto.replica.joining import bootstrap, needs_bootstrap
 from leto.replica.surroundings import Disk, Endings, Surroundings
 from leto.storage.store import FileStore
 from leto.twins.disk import PowerLost, SimulatedDisk
-from leto.vocabulary.registry import KEYSPACE
 from tests.simulation.whole.process import Process, SlowFlusher
-from tests.simulation.whole.versions import LATER, LEVEL
+from tests.simulation.whole.versions import LATER
 from tests.simulation.whole.wires import Transport
+from tests.vocabulary.earlier import EARLIER, LEVEL
 
 if TYPE_CHECKING:
     from tests.simulation.whole.world import World
@@ -229,7 +229,7 @@ class Host:
         if is_new:
             self._replace_version(0.0)
         self._transport(process, process.store.identity)
-        machine = self.machine_class(random=source.random, commands=LATER if self.is_later else None)
+        machine = self.machine_class(random=source.random, commands=LATER if self.is_later else EARLIER)
         machine.process = process
         process.flushers = [SlowFlusher(process, self.disk_delays), SlowFlusher(process, self.snapshot_delays)]
         try:
@@ -259,7 +259,7 @@ class Host:
         replica.start()
 
     def _transport(self, process: Process, identity: Identity) -> Transport:
-        level = understood(LATER if self.is_later else KEYSPACE)
+        level = understood(LATER if self.is_later else EARLIER)
         transport = Transport(process, self.world.network, identity, self.address, str(self.config.listen), level)
         process.transport = transport
         return transport

@@ -33,8 +33,8 @@ from leto.storage.hard_state import OFFSETS, HardStateFile
 from leto.vocabulary.replies import OK
 from tests.simulation.bugs import Bugs
 from tests.simulation.core.plants import BUGS as CORE_BUGS
-from tests.simulation.whole.versions import LEVEL
 from tests.simulation.whole.world import World
+from tests.vocabulary.earlier import LEVEL
 
 BUGS = Bugs(World)
 bug = BUGS.bug

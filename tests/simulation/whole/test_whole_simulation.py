@@ -71,7 +71,7 @@ def test_members_of_two_versions_come_to_the_later_ones_level():
     total: Counter[str] = Counter()
     for seed in (4, 5, 17, 23, 32):
         total.update(run(Plan(seed, 3, 3000)).counts)
-    assert total["upgraded"] >= 5 and total["RequestRefused"] >= 10 and total["of level 2"] >= 10, total
+    assert total["upgraded"] >= 5 and total["RequestRefused"] >= 10 and total["of the later level"] >= 10, total
 
 
 def test_a_peers_question_gets_no_answer_from_a_process_that_died_over_it():

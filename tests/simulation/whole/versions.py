@@ -1,12 +1,13 @@
-"""A later version of Leto, for clusters whose members are replaced one by one: it knows a command more, of level 2."""
+"""A later version of Leto, for clusters whose members are replaced one by one: it knows a command more, which the
+earlier one (tests.vocabulary.earlier) does not."""
 
 from __future__ import annotations
 
 from leto.keyspace.machine import understood
 from leto.vocabulary.registry import KEYSPACE, Registry
+from tests.vocabulary.earlier import EARLIER, LEVEL
 
 PUT = b"PUT"  # what SET does, by a name that older members do not know
-LEVEL = 2
 
 LATER = Registry(KEYSPACE)
 LATER.add(
@@ -20,4 +21,4 @@ LATER.add(
     level=LEVEL,
 )(KEYSPACE[b"SET"].function)
 
-assert understood() < understood(LATER) == LEVEL
+assert understood(EARLIER) < understood(LATER) == LEVEL

@@ -40,8 +40,9 @@ from tests.simulation.whole.linearizability import NEVER, linearization
 from tests.simulation.whole.oracle import CLOCK_RATE, Oracle, Violation
 from tests.simulation.whole.process import Process
 from tests.simulation.whole.timeline import Timeline
-from tests.simulation.whole.versions import LATER, LEVEL
+from tests.simulation.whole.versions import LATER
 from tests.simulation.whole.wires import Network, encoded
+from tests.vocabulary.earlier import LEVEL
 
 ELECTION_TIMEOUT = 0.8
 UNLIKE_TIMEOUTS = [0.6, ELECTION_TIMEOUT, 2.5]  # of nodes whose operators did not agree
