@@ -9,13 +9,15 @@ from typing import Any, Final
 from leto.interfaces.replica import Replica
 from leto.keyspace.types.long_string import LongString
 from leto.resp.codec import encode
-from leto.vocabulary.replies import Error, NullArray, Reply, Set, Status
+from leto.vocabulary.replies import Error, NullArray, Pairs, Reply, Set, Status
 from leto.vocabulary.steps import Steps
 
 MANY: Final = 512  # elements of a reply that are encoded in one go
 LARGE: Final = 1 << 18  # bytes of a string that is handed on as it is
 
-LONG_KINDS: Final = frozenset((list, Steps, LongString))  # is_long() of nothing else
+LONG_KINDS: Final = frozenset((list, Pairs, Steps, LongString))  # is_long() of nothing else
+
+_TWO: Final = Status(b"")  # in the place of a pair's head
 
 Then = Callable[[Reply], Generator[None, None, Reply]]
 
@@ -23,6 +25,8 @@ Then = Callable[[Reply], Generator[None, None, Reply]]
 def is_long(reply: Reply) -> bool:
     """Whether a reply that is no string is more than one turn should make and encode."""
     kind = type(reply)
+    if kind is Pairs:
+        reply, kind = reply.items, list
     return kind is Steps or kind is LongString or (kind is list and (len(reply) > MANY or _bytes_of(reply) > LARGE))
 
 
@@ -112,6 +116,10 @@ def encode_in_pieces(reply: Reply, resp3: bool) -> Iterator[bytes]:
     items: Iterator[Any]
     if kind is list or kind is tuple:
         mark, count, items = b"*", len(reply), iter(reply)
+    elif kind is Pairs:
+        mark, count, items = b"*", len(reply.items), iter(reply.items)
+        if resp3:
+            count, items = count // 2, chain.from_iterable((_TWO, *pair) for pair in zip(items, items, strict=True))
     elif kind is Set:
         mark, count, items = (b"~" if resp3 else b"*"), len(reply.items), iter(reply.items)
     elif kind is dict:
@@ -125,7 +133,7 @@ def encode_in_pieces(reply: Reply, resp3: bool) -> Iterator[bytes]:
     size = 0
     for item in items:
         if type(item) is bytes and len(item) <= LARGE or type(item) in _SHORT:
-            parts.append(encode(item, resp3))
+            parts.append(b"*2\r\n" if item is _TWO else encode(item, resp3))
             size += len(parts[-1])
             if len(parts) >= MANY or size > LARGE:
                 yield b"".join(parts)

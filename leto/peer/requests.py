@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from leto.errors import ProtocolError
 from leto.raft.messages import InstallSnapshot
-from leto.vocabulary.replies import Error, NullArray, Push, Reply, Set, Status, Verbatim
+from leto.vocabulary.replies import Error, NullArray, Pairs, Push, Reply, Set, Status, Verbatim
 
 TERM_LEVEL: Final = 2  # members of this level and above take a ForwardInTerm (leto.vocabulary.levels)
 Size = Annotated[int, Meta(ge=0, le=1 << 62)]
@@ -136,7 +136,7 @@ def decode_answer(body: bytes) -> Answer:
 
 # The keyspace's replies -----------------------------------------------------------------------------
 
-_STATUS, _ERROR, _NULL_ARRAY, _SET, _VERBATIM, _PUSH, _MAP, _TUPLE = range(1, 9)
+_STATUS, _ERROR, _NULL_ARRAY, _SET, _VERBATIM, _PUSH, _MAP, _TUPLE, _PAIRS = range(1, 10)
 _PLAIN: Final = frozenset((bytes, int, float, bool, type(None)))
 Ext = msgspec.msgpack.Ext
 
@@ -192,6 +192,7 @@ _PACKERS: Final[dict[type, Callable[[Any], Any]]] = {
     Set: lambda reply: _nested(_SET, reply.items),
     Verbatim: lambda reply: _nested(_VERBATIM, (reply.format, reply.text)),
     Push: lambda reply: _nested(_PUSH, reply.items),
+    Pairs: lambda reply: _nested(_PAIRS, reply.items),
 }
 
 
@@ -209,6 +210,8 @@ def _unpacked(code: int, data: memoryview) -> Any:
         return Set(items)
     if code == _PUSH:
         return Push(items)
+    if code == _PAIRS and len(items) % 2 == 0:
+        return Pairs(items)
     if code == _TUPLE:
         return tuple(items)
     if code == _VERBATIM and len(items) == 2 and type(items[0]) is type(items[1]) is bytes:

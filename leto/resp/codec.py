@@ -10,7 +10,6 @@ encode() turns replies (leto.vocabulary.replies) into RESP2, or RESP3 after HELL
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,7 +19,8 @@ from hiredis import pack_command
 from leto.errors import ProtocolError
 from leto.keyspace.types.long_string import LongString
 from leto.resp.strict import StrictReader
-from leto.vocabulary.replies import Error, NullArray, Push, Reply, Set, Status, Verbatim
+from leto.vocabulary.numbers import double_text
+from leto.vocabulary.replies import Error, NullArray, Pairs, Push, Reply, Set, Status, Verbatim
 
 Request = Sequence[bytes]
 
@@ -246,13 +246,10 @@ def _pairs(items: dict[Any, Any], resp3: bool) -> bytes:
     return b"%%%d\r\n%b" % (len(items), body) if resp3 else b"*%d\r\n%b" % (2 * len(items), body)
 
 
-def double_text(value: float) -> bytes:
-    """A double as Redis 7.0 prints it: 17 significant digits, "inf", "-inf", "nan"."""
-    if math.isnan(value):
-        return b"nan"
-    if math.isinf(value):
-        return b"inf" if value > 0 else b"-inf"
-    return b"%.17g" % value
+def _twos(items: Sequence[Any]) -> bytes:
+    encoded = [encode(item, True) for item in items]
+    body = b"".join([b"*2\r\n%b%b" % pair for pair in zip(encoded[::2], encoded[1::2], strict=True)])
+    return b"*%d\r\n%b" % (len(items) // 2, body)
 
 
 def _verbatim(reply: Verbatim) -> bytes:
@@ -275,6 +272,7 @@ _RESP2: dict[type, Callable[[Any], bytes]] = _COMMON | {
     tuple: lambda reply: _items(b"*", reply, False),
     dict: lambda reply: _pairs(reply, False),
     Set: lambda reply: _items(b"*", reply.items, False),
+    Pairs: lambda reply: _items(b"*", reply.items, False),
     Push: lambda reply: _items(b"*", reply.items, False),
     Verbatim: lambda reply: _bulk(reply.text),
 }
@@ -287,6 +285,7 @@ _RESP3: dict[type, Callable[[Any], bytes]] = _COMMON | {
     tuple: lambda reply: _items(b"*", reply, True),
     dict: lambda reply: _pairs(reply, True),
     Set: lambda reply: _items(b"~", reply.items, True),
+    Pairs: lambda reply: _twos(reply.items),
     Push: lambda reply: _items(b">", reply.items, True),
     Verbatim: _verbatim,
 }

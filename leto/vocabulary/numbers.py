@@ -1,4 +1,4 @@
-"""Numbers as Redis reads and writes them, strictly: 64-bit integers, and long doubles with a 64-bit mantissa.
+"""Numbers as Redis reads and writes them, strictly: 64-bit integers, doubles, and long doubles with a 64-bit mantissa.
 
 Python's int() and float() take more than Redis does (`+1`, ` 1`, `1_0`, digits of other scripts), and a
 platform's long double differs from the next: here both are exact arithmetic, equal on every node.
@@ -6,6 +6,7 @@ platform's long double differs from the next: here both are exact arithmetic, eq
 
 from __future__ import annotations
 
+import math
 import re
 
 from leto.vocabulary.replies import NOT_A_FLOAT, NOT_AN_INTEGER, Error, Refused
@@ -18,10 +19,13 @@ _DECIMAL = re.compile(rb"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]+))?\Z"
 _HEXADECIMAL = re.compile(rb"([+-]?)0[xX]([0-9a-fA-F]*)(?:\.([0-9a-fA-F]*))?(?:[pP]([+-]?[0-9]+))?\Z").match
 _INFINITY = re.compile(rb"[+-]?inf(?:inity)?\Z", re.IGNORECASE).match
 
+_SPACES = b" \t\n\v\f\r"  # what C's isspace() calls so
+
 _MANTISSA = 64  # bits of an x87 long double, the format that Redis counts in on x86-64
 _LEAST = -16445  # exponent of the smallest subnormal
 _GREATEST = 16384  # values from 2^this on overflow
 _LONGEST = 5 * 1024  # bytes of text that Redis looks at
+_SAFE = float(INT64_MAX // 2)  # integers up to this are printed as such
 _DECIMALS = 17  # printed at most
 
 
@@ -53,6 +57,107 @@ def bounded_integer(text: bytes, low: int, high: int) -> int:
             raise Refused(Error(b"ERR value is out of range, must be positive"))
         raise Refused(Error(b"ERR value is out of range, value must between %d and %d" % (low, high)))
     return number
+
+
+def parse_double(text: bytes) -> float | None:
+    """The double that `text` spells as C's strtod reads it, whole and without spaces before it; None for anything
+    else, for a NaN, and for what is too large or too small for a double (Redis's string2d)."""
+    if _DECIMAL(text) is not None:
+        try:
+            value = float(text)
+        except ValueError:  # no digits
+            return None
+    elif _INFINITY(text) is not None:
+        return -math.inf if text[0] == 0x2D else math.inf
+    else:
+        return _hexadecimal(text)
+    return value if 0 != abs(value) != math.inf or _is_exact(text, value) else None
+
+
+def _is_exact(text: bytes, value: float) -> bool:
+    """Whether a decimal that became this zero or infinity is a zero."""
+    return value == 0 and not text.lower().partition(b"e")[0].strip(b"+-.0")
+
+
+def _hexadecimal(text: bytes) -> float | None:
+    match = _HEXADECIMAL(text)
+    if match is None:
+        return None
+    sign, whole, fraction, power = match.groups(b"")
+    if not whole + fraction:
+        return None
+    digits = b"%b%b.%b" % (sign, whole or b"0", fraction)
+    try:
+        value = float.fromhex((b"%bp%b" % (digits, power or b"0")).decode())
+    except OverflowError:
+        return None
+    return value if value or not (whole + fraction).strip(b"0") else None
+
+
+def double(text: bytes) -> float:
+    """parse_double() of an argument. Raises Refused (not a float)."""
+    value = parse_double(text)
+    if value is None:
+        raise Refused(NOT_A_FLOAT)
+    return value
+
+
+def lenient_double(text: bytes) -> float | None:
+    """What C's strtod makes of all of `text` up to a NUL, as Redis reads the ends of ranges of scores: spaces before it
+    are passed over, nothing is 0, and what is too large is infinite. None for anything else, and for a NaN."""
+    text = text.split(b"\0", 1)[0]
+    if not text:
+        return 0.0
+    text = text.lstrip(_SPACES)
+    value = parse_double(text)
+    if value is not None or not text:
+        return value
+    sign = -1.0 if text[0] == 0x2D else 1.0
+    if _DECIMAL(text) is not None:
+        try:
+            return float(text)
+        except ValueError:
+            return None
+    match = _HEXADECIMAL(text)
+    if match is None or not match[2] + (match[3] or b""):
+        return None
+    return math.copysign(0.0 if (match[4] or b"").startswith(b"-") else math.inf, sign)
+
+
+def double_text(value: float) -> bytes:
+    """A double as Redis 7.2 prints it: the fewest digits that read back, "inf", "-inf", "nan"."""
+    if value != value:
+        return b"nan"
+    if -_SAFE <= value <= _SAFE:
+        whole = int(value)
+        if whole == value:
+            return b"%d" % whole if whole or math.copysign(1, value) > 0 else b"-0"
+    elif value in (math.inf, -math.inf):
+        return b"inf" if value > 0 else b"-inf"
+    head, _, power = repr(value).partition("e")
+    sign = "-" if head[0] == "-" else ""
+    whole_digits, _, fraction = head.removeprefix("-").partition(".")
+    if fraction == "0":
+        fraction = ""
+    digits = (whole_digits + fraction).lstrip("0")
+    shift = int(power or "0") - len(fraction)
+    trimmed = digits.rstrip("0")
+    shift += len(digits) - len(trimmed)
+    return (sign + _placed(trimmed, shift)).encode()
+
+
+def _placed(digits: str, shift: int) -> str:
+    """digits * 10**shift with a point or an exponent, as Redis's fpconv_dtoa has it."""
+    count = len(digits)
+    exponent = shift + count - 1
+    if shift >= 0 and exponent < count + 7:
+        return digits + "0" * shift
+    if shift < 0 and (shift > -7 or abs(exponent) < 4):
+        if count + shift <= 0:
+            return "0." + "0" * -(count + shift) + digits
+        return f"{digits[:shift]}.{digits[shift:]}"
+    point = "." if count > 1 else ""
+    return f"{digits[0]}{point}{digits[1:]}e{exponent:+d}"
 
 
 class Infinite(ArithmeticError):

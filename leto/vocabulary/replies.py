@@ -33,6 +33,13 @@ class Set(msgspec.Struct, frozen=True):
     items: list[Any]
 
 
+class Pairs(msgspec.Struct, frozen=True):
+    """Pairs in order, as the items of one flat list: members with their scores. An array of arrays of two in RESP3,
+    one flat array in RESP2."""
+
+    items: list[Any]
+
+
 class Verbatim(msgspec.Struct, frozen=True, gc=False):
     """A verbatim string (RESP3 =txt:), a bulk string in RESP2."""
 

@@ -15,7 +15,7 @@ from leto.keyspace.database import Database
 from leto.reactor.stalls import StallMeter
 from leto.resp.codec import encode, pack
 from leto.vocabulary import glob, steps
-from leto.vocabulary.replies import NULL_ARRAY, Error, Set, Status, Verbatim
+from leto.vocabulary.replies import NULL_ARRAY, Error, Pairs, Set, Status, Verbatim
 from tests.clients.conversation import Client, Node, error, parse
 
 KEYS = 5000
@@ -233,6 +233,7 @@ REPLIES = st.recursive(
         st.lists(inner, max_size=4),
         st.lists(inner, max_size=4).map(tuple),
         st.lists(inner, max_size=4).map(Set),
+        st.lists(inner, max_size=2).map(lambda items: Pairs(2 * items)),
         st.dictionaries(st.binary(max_size=2), inner, max_size=3),
     ),
     max_leaves=8,

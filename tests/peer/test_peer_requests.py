@@ -29,7 +29,7 @@ from leto.peer.requests import (
 )
 from leto.raft.configuration import Configuration, Member
 from leto.raft.messages import InstallSnapshot, SnapshotMeta
-from leto.vocabulary.replies import NULL_ARRAY, OK, Error, Push, Set, Status, Verbatim
+from leto.vocabulary.replies import NULL_ARRAY, OK, Error, Pairs, Push, Set, Status, Verbatim
 
 META = SnapshotMeta(9, 2, Configuration((Member("a", "h:1", True),)), 3)
 REQUESTS = [
@@ -104,6 +104,7 @@ replies = st.recursive(
         st.lists(inner, max_size=4).map(tuple),
         st.lists(inner, max_size=4).map(Set),
         st.lists(inner, max_size=4).map(Push),
+        st.lists(inner, max_size=2).map(lambda items: Pairs(2 * items)),
         st.dictionaries(st.one_of(st.binary(max_size=5), st.integers(0, 9)), inner, max_size=4),
     ),
     max_leaves=12,
@@ -118,7 +119,7 @@ def same(a, b):
         return len(a) == len(b) and all(map(same, a, b))
     if isinstance(a, dict):
         return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, (Set, Push)):
+    if isinstance(a, (Set, Push, Pairs)):
         return same(a.items, b.items)
     if isinstance(a, float):
         return math.copysign(1, a) == math.copysign(1, b) and a == b

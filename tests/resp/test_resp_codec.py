@@ -13,7 +13,7 @@ from leto.errors import ProtocolError
 from leto.resp.codec import RequestReader, encode, pack, split_requests
 from leto.resp.inline import split_line
 from leto.resp.strict import StrictReader
-from leto.vocabulary.replies import NULL_ARRAY, OK, Error, Push, Set, Status, Verbatim
+from leto.vocabulary.replies import NULL_ARRAY, OK, Error, Pairs, Push, Set, Status, Verbatim
 
 LIMIT = 1 << 20
 
@@ -183,7 +183,7 @@ def test_quotes_that_do_not_balance(line: bytes) -> None:
         (True, b":1\r\n", b"#t\r\n"),
         (False, b":0\r\n", b"#f\r\n"),
         (3.5, b"$3\r\n3.5\r\n", b",3.5\r\n"),
-        (0.1, b"$19\r\n0.10000000000000001\r\n", b",0.10000000000000001\r\n"),
+        (0.1, b"$3\r\n0.1\r\n", b",0.1\r\n"),
         (float("inf"), b"$3\r\ninf\r\n", b",inf\r\n"),
         (float("-inf"), b"$4\r\n-inf\r\n", b",-inf\r\n"),
         (float("nan"), b"$3\r\nnan\r\n", b",nan\r\n"),
@@ -191,6 +191,8 @@ def test_quotes_that_do_not_balance(line: bytes) -> None:
         ((), b"*0\r\n", b"*0\r\n"),
         ({b"a": 1}, b"*2\r\n$1\r\na\r\n:1\r\n", b"%1\r\n$1\r\na\r\n:1\r\n"),
         (Set([1]), b"*1\r\n:1\r\n", b"~1\r\n:1\r\n"),
+        (Pairs([b"a", 1.5]), b"*2\r\n$1\r\na\r\n$3\r\n1.5\r\n", b"*1\r\n*2\r\n$1\r\na\r\n,1.5\r\n"),
+        (Pairs([]), b"*0\r\n", b"*0\r\n"),
         (Push([1]), b"*1\r\n:1\r\n", b">1\r\n:1\r\n"),
         (Verbatim(b"hi"), b"$2\r\nhi\r\n", b"=6\r\ntxt:hi\r\n"),
         (Error(b"ERR no\r\n+OK"), b"-ERR no  +OK\r\n", b"-ERR no  +OK\r\n"),
