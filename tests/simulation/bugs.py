@@ -18,7 +18,7 @@ class Bugs(Generic[Run]):
 
     def __init__(self, run_class: type[Run]) -> None:
         self._run_class = run_class
-        self._bugs: dict[str, tuple[Plant, str]] = {}
+        self._bugs: dict[str, tuple[Plant, str, str]] = {}
 
     def names(self) -> list[str]:
         return sorted(self._bugs)
@@ -30,11 +30,15 @@ class Bugs(Generic[Run]):
         """A pattern of what the checks say when they find it."""
         return self._bugs[name][1]
 
-    def bug(self, name: str, shows_as: str) -> Callable[[Plant], Plant]:
+    def also_shows_as(self, name: str) -> str:
+        """A pattern of what else follows from it: a search that meets this goes on. Empty: nothing else does."""
+        return self._bugs[name][2]
+
+    def bug(self, name: str, shows_as: str, also: str = "") -> Callable[[Plant], Plant]:
         """Decorates the function that plants it."""
 
         def register(plant: Plant) -> Plant:
-            self._bugs[name] = (plant, shows_as)
+            self._bugs[name] = (plant, shows_as, also)
             return plant
 
         return register
