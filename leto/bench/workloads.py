@@ -54,7 +54,9 @@ FULL = (
     Workload("SET, 200 clients", 200, 1, 100),
     Workload("SET, 50 clients, pipeline 16", 50, 16, 100),
     Workload("SET, 50 clients, pipeline 100", 50, 100, 100),
+    Workload("GET, 1 client", 1, 1, 0),
     Workload("GET, 50 clients", 50, 1, 0),
+    Workload("GET, 200 clients", 200, 1, 0),
     Workload("GET, 50 clients, pipeline 16", 50, 16, 0),
     Workload("GET on a follower, 50 clients", 50, 1, 0, on_follower=True),
     Workload("80% GET, 20% SET, 50 clients", 50, 1, 20),
@@ -64,10 +66,15 @@ FULL = (
     Workload("SET of 128 KiB, 10 clients", 10, 1, 100, 128 << 10),
     Workload("SET of 1 MiB, 4 clients", 4, 1, 100, 1 << 20),
 )
-_QUICK = {1, 3, 5, 6}
-QUICK = tuple(workload for place, workload in enumerate(FULL) if place in _QUICK)
-_COMPARED = {0, 1, 3, 5, 6}
-COMPARED = tuple(workload for place, workload in enumerate(FULL) if place in _COMPARED)
+_QUICK = {
+    "SET, 50 clients",
+    "SET, 50 clients, pipeline 16",
+    "GET, 50 clients",
+    "GET, 50 clients, pipeline 16",
+}
+QUICK = tuple(workload for workload in FULL if workload.name in _QUICK)
+_COMPARED = {"SET, 1 client", *_QUICK}
+COMPARED = tuple(workload for workload in FULL if workload.name in _COMPARED)
 
 
 def chosen(words: str, workloads: tuple[Workload, ...] = FULL) -> tuple[Workload, ...]:
