@@ -29,8 +29,8 @@ IS_AVAILABLE = hasattr(select, "epoll")
 _PIECE: Final = 1 << 16  # bytes read at once, as Twisted's transports do
 _SMALL: Final = 479  # bytes read at once where little comes: what the interpreter's own allocator gives memory for
 _EAGER: Final = 16  # reads of no more than that until a connection that brought more counts as one of them
-_ROUNDS: Final = 8  # how often what has come is served before the reactor has its turn (timers, new connections) ...
-_ROUNDS_SECONDS: Final = 0.008  # ... unless that takes longer than this
+MOST_EVENTS: Final = 256  # served at once: the reactor's own are among those that are found, whatever the others do
+_ROUND_SECONDS: Final = 0.008  # the reactor's timers have their turn if what has come takes longer than this
 
 
 def is_plain(transport: Any) -> bool:
@@ -49,6 +49,7 @@ class SocketReaders:
         self._reactor = reactor
         self.seconds: Callable[[], float] = reactor.seconds
         self._poll = select.epoll()
+        self.wait: Callable[[float, int], list[tuple[int, int]]] = self._poll.poll
         self.fd = self._poll.fileno()
         self._readers: dict[int, Any] = {}
         # What receives, what takes it, and for how many more reads much is expected.
@@ -122,28 +123,26 @@ class SocketReaders:
     def logPrefix(self) -> str:
         return "connections"
 
-    def doRead(self) -> None:
-        """Some sockets have something to read, or have ended."""
-        seconds = self.seconds
-        until = seconds() + _ROUNDS_SECONDS
-        for _ in range(_ROUNDS):
-            ready = self._poll.poll(0, len(self._receivers) + len(self._watched) or 1)
-            if not ready:
-                break
-            self._serving = True
-            try:
-                self._serve(ready)
-            finally:
-                self._serving = False
-            if seconds() > until:
-                if self._due:  # it took long: timers first
-                    self._reactor.callLater(0, self._do_what_is_due)
+    def serve(self, ready: list[tuple[int, int]]) -> None:
+        """Read from those, then do what is due behind it: after the reactor's timers, where reading took long."""
+        began = self.seconds()
+        self._serving = True
+        try:
+            self._serve(ready)
+        finally:
+            self._serving = False
+        due = self._due
+        if due:
+            if self.seconds() - began > _ROUND_SECONDS:
+                self._reactor.callLater(0, self._do_what_is_due)
                 return
-            due = self._due
-            if due:
-                self._due = []
-                for call in due:
-                    call()
+            self._due = []
+            for call in due:
+                call()
+
+    def doRead(self) -> None:
+        """What the reactor calls where it waits itself."""
+        self.serve(self.wait(0, MOST_EVENTS))
 
     def _do_what_is_due(self) -> None:
         due, self._due = self._due, []

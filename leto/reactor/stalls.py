@@ -14,12 +14,15 @@ for 850,000. So a long one is the last that looks at what it leaves, which is fr
 from __future__ import annotations
 
 import gc
+import select
 import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+from leto.reactor.sockets import MOST_EVENTS
 
 BOUNDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5)  # seconds; the last bucket is open
 SHORT: Final = BOUNDS[0]  # iterations up to here are only counted
@@ -120,21 +123,24 @@ class StallMeter:
     def watch(self, reactor: Any) -> None:
         """Measure that reactor's iterations, if it has an epoll, and the garbage collector."""
         gc.callbacks.append(self._collecting)
-        poller = getattr(reactor, "_poller", None)
-        if hasattr(poller, "poll"):
-            self._reactor, self._poller = reactor, poller
-            reactor._poller = WatchedPoller(poller, self, self._seconds, self._thread_time)
+        if hasattr(getattr(reactor, "_poller", None), "poll"):
+            self._reactor, self._poller = reactor, reactor._poller
+            reactor._poller = WatchedPoller(reactor, self, self._seconds, self._thread_time)
+            if self.sockets is not None:
+                reactor._poller.serve(self.sockets)
 
     def serve(self, sockets: Sockets) -> None:
-        """Before watch() or behind it: while the reactor's epoll is watched, call this one of its descriptors straight
-        from there."""
+        """Before watch() or behind it: while the reactor's epoll is watched, these are served straight from there."""
         self.sockets = sockets
+        if self._reactor is not None:
+            self._reactor._poller.serve(sockets)
 
     def close(self) -> None:
         """Give the reactor its own epoll back."""
         if self._collecting in gc.callbacks:
             gc.callbacks.remove(self._collecting)
         if self._reactor is not None:
+            self._reactor._poller.close()
             self._reactor._poller = self._poller
             self._reactor = self._poller = None
 
@@ -232,58 +238,105 @@ class Sockets(Protocol):
 
     fd: int
 
-    def doRead(self) -> None: ...
+    wait: Callable[[float, int], list[tuple[int, int]]]  # as epoll.poll
+
+    def serve(self, ready: list[tuple[int, int]]) -> None:
+        """Do what wait() found, and what is to be done behind it."""
+
+    def watch(self, fd: int, readable: Callable[[], object]) -> None:
+        """Call `readable` whenever that descriptor is."""
+
+    def unwatch(self, fd: int) -> None: ...
 
 
 class WatchedPoller:
-    """In the place of the reactor's epoll object. All but poll() is the object's own.
+    """In the place of the reactor's epoll object. All but waiting is the object's own.
 
-    The reactor's way from an event to what handles it (a logging context, a look at the descriptor) takes a dozen
-    calls. Nearly every event is that of the meter's `sockets`, which log in their own name: poll() hands it to them,
-    before the reactor has the others.
+    The reactor's way from an event to what handles it, and back to the next wait, takes two dozen calls. Nearly every
+    event is that of the meter's `sockets`, which log in their own name. So while they are served here, it is their
+    epoll that is waited for, with the reactor's own as one more descriptor in it; and the reactor has its turn when it
+    has an event, a timer that is due, or one that is new.
     """
 
     def __init__(
-        self, poller: Any, meter: StallMeter, seconds: Callable[[], float], thread_time: Callable[[], float]
+        self, reactor: Any, meter: StallMeter, seconds: Callable[[], float], thread_time: Callable[[], float]
     ) -> None:
-        self._poll = poller.poll
+        self._reactor = reactor
+        self._poller = reactor._poller
         self._meter = meter
         self._seconds = seconds
         self._thread_time = thread_time
         self._began = 0.0  # 0.0: nothing was measured yet
         self._cpu = 0.0
-        self.register = poller.register
-        self.modify = poller.modify
-        self.unregister = poller.unregister
-        self._poller = poller
+        self._sockets: Sockets | None = None
+        self._is_reactors = False  # its epoll has an event
+        self.modify = self._poller.modify
+
+    def serve(self, sockets: Sockets) -> None:
+        """Wait with these from now on."""
+        self._sockets = sockets
+        if sockets.fd in self._reactor._selectables:  # neither of the two may hold the other
+            self._poller.unregister(sockets.fd)
+        sockets.watch(self._poller.fileno(), self._note_reactors)
+
+    def close(self) -> None:
+        """Everything is the epoll's again."""
+        sockets = self._sockets
+        if sockets is not None:
+            sockets.unwatch(self._poller.fileno())
+            self._sockets = None
+            if sockets.fd in self._reactor._selectables:
+                self._poller.register(sockets.fd, select.EPOLLIN)
+
+    def fileno(self) -> int:
+        """Readable while there is any event."""
+        fd: int = self._poller.fileno() if self._sockets is None else self._sockets.fd
+        return fd
+
+    def register(self, fd: int, events: int) -> None:
+        if self._sockets is None or fd != self._sockets.fd:
+            self._poller.register(fd, events)
+
+    def unregister(self, fd: int) -> None:
+        if self._sockets is None or fd != self._sockets.fd:
+            self._poller.unregister(fd)
 
     def poll(self, timeout: float = -1, maxevents: int = -1) -> list[tuple[int, int]]:
-        """epoll.poll, without the event of the meter's `sockets`. What follows up to the next call is an iteration."""
-        seconds, meter = self._seconds, self._meter
+        """epoll.poll, without the events of the meter's `sockets`. From one wait to the next is an iteration."""
+        sockets, reactor = self._sockets, self._reactor
+        seconds, meter, thread_time = self._seconds, self._meter, self._thread_time
+        timers = reactor._pendingTimedCalls if sockets is not None else ()
         entered = seconds()
-        cpu = self._thread_time()
-        if self._began:
-            spent = entered - self._began
-            if spent <= SHORT and not (meter._skips or meter._parts or meter.collections):
-                meter.iterations += 1
-                meter.total_seconds += spent
-            else:
-                meter.end_iteration(spent, cpu - self._cpu)
-        self._cpu = cpu
-        ready: list[tuple[int, int]] = self._poll(timeout, maxevents)
-        left = seconds()
-        if 0 <= timeout < left - entered - SHORT:
-            meter.spent("woken late", left - entered - timeout)
-            left = entered + timeout
-        self._began = left
-        sockets = meter.sockets
-        if sockets is not None and ready:
-            for at, (fd, _) in enumerate(ready):
-                if fd == sockets.fd:
-                    del ready[at]
-                    sockets.doRead()  # should it raise, the reactor logs that, and asks again for the others
-                    break
-        return ready
+        while True:
+            cpu = thread_time()
+            if self._began:
+                spent = entered - self._began
+                if spent <= SHORT and not (meter._skips or meter._parts or meter.collections):
+                    meter.iterations += 1
+                    meter.total_seconds += spent
+                else:
+                    meter.end_iteration(spent, cpu - self._cpu)
+            self._cpu = cpu
+            ready: list[tuple[int, int]]
+            ready = self._poller.poll(timeout, maxevents) if sockets is None else sockets.wait(timeout, MOST_EVENTS)
+            left = seconds()
+            if 0 <= timeout < left - entered - SHORT:
+                meter.spent("woken late", left - entered - timeout)
+                left = entered + timeout
+            self._began = left
+            if sockets is None or not ready:
+                return ready
+            sockets.serve(ready)  # should it raise, the reactor logs that, and comes again
+            if self._is_reactors:
+                self._is_reactors = False
+                return self._poller.poll(0, maxevents)  # type: ignore[no-any-return]
+            entered = seconds()
+            if reactor._newTimedCalls or reactor._justStopped or (timers and timers[0].time <= entered):
+                return []
+            if timeout:  # else whoever called does not want to wait
+                if not reactor.running:
+                    return []
+                timeout = timers[0].time - entered if timers else -1
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._poller, name)
+    def _note_reactors(self) -> None:
+        self._is_reactors = True

@@ -150,6 +150,7 @@ def test_an_end_behind_what_was_sent_is_seen_after_it(place: Place) -> None:
         client.theirs.send(b"x" * size)
         client.theirs.shutdown(socket.SHUT_WR)
         place.sockets.doRead()
+        place.sockets.doRead()
         assert ([len(data) for data in client.heard], client.lost) == ([size], [ConnectionDone])
 
 

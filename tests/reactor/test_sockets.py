@@ -271,15 +271,6 @@ def test_calls_of_another_thread_come_in_order_and_one_that_fails_stops_no_other
     waker.close()
 
 
-def test_what_comes_while_the_sockets_are_served_is_served_before_the_reactor_goes_on(
-    readers: SocketReaders, three: list[Reader]
-) -> None:
-    three[0].then = lambda: three[2].theirs.send(b"c")
-    three[0].theirs.send(b"a")
-    readers.doRead()
-    assert three[2].heard == [b"c"]
-
-
 def test_a_thread_that_wakes_too_late_writes_to_no_descriptor_of_others(readers: SocketReaders) -> None:
     waker = Waker(readers)
     number = waker._fd

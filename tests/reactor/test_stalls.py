@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import socket
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
+from leto.reactor.sockets import SocketReaders
 from leto.reactor.stalls import HISTORY, KEPT, StallMeter
 
 
@@ -37,10 +39,28 @@ class Poller:
 
     register = modify = unregister = poll
 
+    def fileno(self) -> int:
+        return EPOLL
+
+
+EPOLL = 5  # the reactor's epoll's descriptor
+
+
+class Call:
+    """A timer of the reactor's."""
+
+    def __init__(self, time: float) -> None:
+        self.time = time
+
 
 class Reactor:
     def __init__(self, time: Time) -> None:
         self._poller: Any = Poller(time)
+        self._selectables: dict[int, Any] = {}
+        self._pendingTimedCalls: list[Call] = []
+        self._newTimedCalls: list[Call] = []
+        self._justStopped = False
+        self.running = True
 
 
 @pytest.fixture
@@ -245,41 +265,127 @@ def test_a_real_reactor_is_measured() -> None:
 
 
 class Sockets:
+    """What a SocketReaders is to the meter; it has one event after another, as told."""
+
     fd = 7
 
-    def __init__(self) -> None:
-        self.reads = 0
+    def __init__(self, time: Time, *events: Any) -> None:
+        self._time = time
+        self.events = list(events)
+        self.watched: dict[int, Any] = {}
+        self.timeouts: list[float] = []
 
-    def fileno(self) -> int:
-        return self.fd
+    def wait(self, timeout: float, most: int) -> list[tuple[int, int]]:
+        self.timeouts.append(timeout)
+        return [(3, 1)] if self.events else []
 
-    def doRead(self) -> None:
-        self.reads += 1
-        if self.reads == 2:
-            raise OSError("not told to anybody else")
+    def serve(self, ready: list[tuple[int, int]]) -> None:
+        assert ready
+        event = self.events.pop(0)
+        event()
+
+    def watch(self, fd: int, readable: Any) -> None:
+        self.watched[fd] = readable
+
+    def unwatch(self, fd: int) -> None:
+        del self.watched[fd]
+
+    def reactors(self) -> None:
+        """Its own epoll has an event."""
+        self.watched[EPOLL]()
 
 
-def test_sockets_are_served_from_the_poll_itself_and_the_reactor_has_the_other_events(
-    meter: StallMeter, reactor: Reactor, time: Time
-) -> None:
-    sockets = Sockets()
-    reactor._poller._poller.events = [(3, 1), (7, 1), (9, 1)]
-    assert reactor._poller.poll(0, 3) == [(3, 1), (7, 1), (9, 1)]
+@pytest.fixture
+def serving(reactor: Reactor, time: Time) -> Iterator[Sockets]:
+    """Sockets that are served from the poll."""
+    sockets = Sockets(time)
+    meter = StallMeter(time, time, time)
     meter.serve(sockets)
-    assert (reactor._poller.poll(0, 3), sockets.reads) == ([(3, 1), (9, 1)], 1)
-    with pytest.raises(OSError, match="not told"):
+    meter.watch(reactor)
+    yield sockets
+    meter.close()
+    assert not sockets.watched
+
+
+def test_one_event_of_the_sockets_after_another_is_served_until_the_reactor_has_one(
+    serving: Sockets, reactor: Reactor
+) -> None:
+    served: list[str] = []
+    serving.events += [lambda: served.append("a"), lambda: served.append("b"), serving.reactors, served.clear]
+    assert reactor._poller.poll(-1, 3) == [(3, 1)]
+    assert served == ["a", "b"]
+    assert serving.timeouts == [-1, -1, -1]
+
+
+def test_the_reactor_has_its_turn_for_a_timer(serving: Sockets, reactor: Reactor, time: Time) -> None:
+    def pass_time() -> None:
+        time.now += 0.4
+
+    reactor._pendingTimedCalls.append(Call(time.now + 1.0))
+    serving.events += [pass_time] * 4
+    assert reactor._poller.poll(1.0, 3) == []
+    assert serving.timeouts == pytest.approx([1.0, 0.6, 0.2])  # then it was due
+    reactor._pendingTimedCalls.clear()
+    serving.events[:] = [lambda: reactor._newTimedCalls.append(Call(0.0)), pass_time]
+    assert reactor._poller.poll(-1, 3) == []
+    assert serving.events == [pass_time]
+
+
+@pytest.mark.parametrize("change", [{"_justStopped": True}, {"running": False}])
+def test_a_reactor_that_is_told_to_stop_stops(serving: Sockets, reactor: Reactor, change: dict[str, bool]) -> None:
+    serving.events += [lambda: vars(reactor).update(change), lambda: None]
+    assert reactor._poller.poll(-1, 3) == []
+    assert len(serving.events) == 1
+
+
+def test_a_fault_of_the_sockets_is_the_reactors_to_log(serving: Sockets, reactor: Reactor) -> None:
+    serving.events += [lambda: [][0], serving.reactors]
+    with pytest.raises(IndexError):
         reactor._poller.poll(0, 3)
-    reactor._poller._poller.events = [(3, 1)]
-    assert (reactor._poller.poll(0, 3), sockets.reads) == ([(3, 1)], 2)
+    assert reactor._poller.poll(0, 3) == [(3, 1)]
 
 
-def test_what_sockets_take_belongs_to_the_iteration(meter: StallMeter, reactor: Reactor, time: Time) -> None:
-    class Slow(Sockets):
-        def doRead(self) -> None:
-            time.now += 0.03
+def test_what_sockets_take_belongs_to_the_iteration(reactor: Reactor, time: Time) -> None:
+    def be_slow() -> None:
+        time.now += 0.03
 
-    meter.serve(Slow())
-    reactor._poller._poller.events = [(7, 1)]
-    reactor._poller.poll(0, 1)
-    reactor._poller.poll(0, 1)
-    assert meter.longest == pytest.approx(0.03)
+    meter, sockets = StallMeter(time, time, time), Sockets(time, be_slow, be_slow)
+    meter.serve(sockets)
+    meter.watch(reactor)
+    reactor._poller.poll(-1, 1)
+    meter.close()
+    assert meter.iterations == 2
+    assert [stall.seconds for stall in meter.worst] == [pytest.approx(0.03)] * 2
+
+
+def test_neither_epoll_holds_the_other_twice() -> None:
+    """A real reactor's, before, while and after its sockets are served from its poll."""
+    reactor = EPollReactor()
+    readers = SocketReaders(reactor)
+    one, other = socket.socketpair()
+    came: list[bytes] = []
+    readers.watch(one.fileno(), lambda: came.append(one.recv(9)))
+    meter = StallMeter()
+    meter.serve(readers)
+    try:
+        for _ in range(2):
+            meter.watch(reactor)
+            other.send(b"watched")
+            reactor.iterate(0)
+            meter.close()
+            other.send(b"not")
+            reactor.iterate(0)
+        readers.unwatch(one.fileno())
+        meter.watch(reactor)
+        readers.watch(one.fileno(), lambda: came.append(one.recv(9)))
+        other.send(b"again")
+        reactor.iterate(0)
+        readers.unwatch(one.fileno())
+        meter.close()
+        assert readers not in reactor.getReaders()
+    finally:
+        reactor.removeAll()
+        reactor._poller.close()
+        one.close()
+        other.close()
+    assert came == [b"watched", b"not"] * 2 + [b"again"]
