@@ -17,4 +17,5 @@ class ClientSettings:
         self.pending_bytes = config.client_pending_bytes
         self.protected_mode = config.protected_mode
         self.tcp_keepalive = config.tcp_keepalive
+        self.changed: set[str] = set()  # what CONFIG SET has set, by its option's name
         self.inert: dict[str, str] = {}  # see leto.commands.inert_settings: what was set, by name

@@ -57,7 +57,8 @@ class SlowLog:
     def length(self) -> int:
         return self._entries.maxlen or 0
 
-    def resize(self, length: int) -> None:
+    @length.setter
+    def length(self, length: int) -> None:
         self._entries = deque(self._entries, maxlen=length)
 
     def clear(self) -> None:

@@ -60,11 +60,12 @@ class ServerState:
         self.counters = Counters(reactor.seconds)
         self.clients: ConnectedClients[Any] = ConnectedClients()  # of leto.clients.session.Session
         self.table = CommandTable(KEYSPACE, commands, lambda: replica.machine.level)
-        self.slowlog = SlowLog()
+        self.slowlog = SlowLog(config.slowlog_log_slower_than, config.slowlog_max_len)
         self.notices = Notices(Logger(namespace="leto.resp"), reactor.seconds)  # lines that clients can bring about
         self.guard = PasswordGuard(reactor, self.notices)
         self.memory = ClientMemory(config.maxmemory_clients, self.notices)
         self.meter = meter or StallMeter()
+        self.meter.threshold = config.latency_monitor_threshold / 1000
         self.turns = Turns(reactor, self.meter)
         is_congested: Callable[[], bool] = partial(getattr, replica, "is_congested")  # calls nothing besides
         self.pump = Pump(reactor, is_congested)

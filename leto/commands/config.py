@@ -1,24 +1,29 @@
 """CONFIG: the node's settings by Redis's names where Redis has one, else by Leto's options' names.
 
 GET shows all but secrets of the cluster; SET changes what can change while the node runs, on this node only and
-until it restarts. See https://redis.io/commands/config/.
+until it restarts; REWRITE writes what was changed into its file. See https://redis.io/commands/config/.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from leto.clients.state import ServerState
 from leto.clients.table import command, container
 from leto.commands.inert_settings import INERT, Unacceptable, number, size, switch
-from leto.config import LONGEST_PASSWORD, OutputLimits
+from leto.config import LONGEST_PASSWORD, OutputLimits, rewriting
 from leto.config.kinds import Setting
 from leto.config.limits import parse_output_limits
 from leto.config.settings import OPTIONS, Option
 from leto.errors import ConfigError
 from leto.reactor import descriptors
+from leto.reactor.aside import in_thread
 from leto.resp.codec import Request
 from leto.vocabulary.glob import PatternTooLong, compile_pattern
 from leto.vocabulary.replies import OK, SYNTAX_ERROR, Error, Reply
@@ -26,7 +31,10 @@ from leto.vocabulary.replies import OK, SYNTAX_ERROR, Error, Reply
 if TYPE_CHECKING:
     from leto.clients.session import Session
 
+log = Logger()
+
 _ADMIN = "admin noscript loading stale"
+_NO_FILE = Error(b"ERR The server is running without a config file")
 _EACH = "O(N) when N is the number of configuration parameters provided"
 
 container(
@@ -54,10 +62,6 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def _milliseconds(seconds: float) -> int:
-    return round(seconds * 1000)
-
-
 def parameters(state: ServerState) -> dict[str, Any]:
     """Every parameter's value now, by name."""
     config = state.config
@@ -65,12 +69,9 @@ def parameters(state: ServerState) -> dict[str, Any]:
         "bind": config.listen.host or "* -::*",
         "cluster-enabled": _yes(config.on_follower == "moved"),
         "databases": 1,
-        "latency-monitor-threshold": _milliseconds(state.meter.threshold),
         "loglevel": {"info": "notice", "warn": "warning", "error": "warning"}.get(config.log_level, config.log_level),
         "port": config.listen.port,
         "requirepass": (state.settings.password or b"").decode("utf-8", "surrogateescape"),
-        "slowlog-log-slower-than": state.slowlog.threshold,
-        "slowlog-max-len": state.slowlog.length,
     }
     for name, inert in INERT.items():
         shown[name] = state.settings.inert.get(inert.name, inert.default)
@@ -96,6 +97,9 @@ _HELD_IN = {
     "client-pending-bytes": "settings.pending_bytes",
     "client-query-buffer-limit": "settings.query_buffer_limit",
     "maxmemory-clients": "memory.limit",
+    "slowlog-log-slower-than": "slowlog.threshold",
+    "slowlog-max-len": "slowlog.length",
+    "latency-monitor-threshold": "meter.threshold_ms",
     "timeout": "idle.timeout",
 }
 """Where the running node keeps what CONFIG SET may change: attributes of its ServerState, the others of its
@@ -113,15 +117,7 @@ def _set(path: str) -> Callable[[ServerState, Any], None]:
 
 def _parser(of: Setting) -> Callable[[bytes], Any]:
     low, high = int(of.least), int(of.most)
-    return {"count": number(low, high), "size": size(low, high), "switch": switch}[of.kind]
-
-
-def _set_threshold(state: ServerState, value: int) -> None:
-    state.slowlog.threshold = value
-
-
-def _set_latency_threshold(state: ServerState, milliseconds: int) -> None:
-    state.meter.threshold = milliseconds / 1000
+    return {"count": number(low, high), "number": number(low, high), "size": size(low, high), "switch": switch}[of.kind]
 
 
 def _output_limits(text: bytes) -> Callable[[OutputLimits], OutputLimits]:
@@ -171,7 +167,6 @@ def _clients_there_is_room_for(text: bytes) -> int:
     return wanted
 
 
-_INT64 = (1 << 63) - 1
 _PARSERS = {
     "client-output-buffer-limit": _output_limits,  # not of one of the kinds
     "maxclients": _clients_there_is_room_for,
@@ -183,10 +178,7 @@ SETTABLE: dict[str, tuple[Callable[[bytes], Any], Callable[[ServerState, Any], N
     if option.of.settable
 } | {
     "client-output-buffer-limit": (_output_limits, _set_output_limits),
-    "latency-monitor-threshold": (number(0, _INT64), _set_latency_threshold),
     "requirepass": (_password, _set_password),
-    "slowlog-log-slower-than": (number(-1, _INT64), _set_threshold),
-    "slowlog-max-len": (number(0, _INT64), lambda state, value: state.slowlog.resize(value)),
 }
 
 
@@ -255,6 +247,7 @@ def set_(session: Session, argv: Request) -> Reply:
             state.settings.inert[name] = str(value)
         else:
             SETTABLE[name][1](state, value)
+            state.settings.changed.add(name)
     return OK
 
 
@@ -276,6 +269,15 @@ def resetstat(session: Session, argv: Request) -> Reply:
     return OK
 
 
+def _rewrite_at_exec(session: Session, argv: Request) -> Reply:
+    """In a transaction it cannot be waited for."""
+    state = session.state
+    if state.config.config_file is None:
+        return _NO_FILE
+    found = _to_write(state)
+    return found if isinstance(found, Error) else _told(_write(state.config.config_file, found), state, found)
+
+
 @command(
     "REWRITE",
     2,
@@ -284,8 +286,58 @@ def resetstat(session: Session, argv: Request) -> Reply:
     parent="CONFIG",
     since="2.8.0",
     summary="Rewrite the configuration file with the in memory configuration",
+    takes_time=True,
+    at_exec=_rewrite_at_exec,
 )
-def rewrite(session: Session, argv: Request) -> Reply:
-    if session.state.config.config_file is None:
-        return Error(b"ERR The server is running without a config file")
-    return Error(b"ERR Rewriting config file: Leto never writes to its config file; edit it and restart the node")
+def rewrite(session: Session, argv: Request) -> Reply | Deferred[Reply]:
+    """The file is written beside the reactor's thread: a disk may take its time."""
+    state = session.state
+    if state.config.config_file is None:
+        return _NO_FILE
+    found = _to_write(state)
+    if isinstance(found, Error):
+        return found
+    return in_thread(state.reactor, partial(_write, state.config.config_file, found)).addCallback(_told, state, found)
+
+
+def _to_write(state: ServerState) -> dict[str, Any] | Error:
+    """What CONFIG SET has changed, by the options' names."""
+    settings = state.settings
+    if "requirepass" in settings.changed:
+        return _not_written(
+            "the password was changed by CONFIG SET, and the file would not say so: write it to a requirepass-file"
+        )
+    return {name: attrgetter(_where(option))(state) for name, option in OPTIONS.items() if name in settings.changed}
+
+
+def _write(path: str, changes: dict[str, Any]) -> str:
+    """Why it could not be; "" once it is done."""
+    try:
+        rewriting.rewrite(path, changes)
+    except OSError as error:
+        return error.strerror or str(error)
+    except (ConfigError, UnicodeDecodeError) as error:
+        return str(error)
+    return ""
+
+
+def _told(reason: str, state: ServerState, written: dict[str, Any]) -> Reply:
+    path = state.config.config_file
+    if reason:
+        log.warn("CONFIG REWRITE: {path} stays as it is: {reason}", path=path, reason=reason)
+        return _not_written(reason)
+    log.info("CONFIG REWRITE: {path} has {names}", path=path, names=", ".join(written) or "nothing new")
+    hidden = sorted(state.config.given_beside_file.intersection(written))
+    if hidden:
+        log.warn(
+            "CONFIG REWRITE: the command line or the environment gives {names} too, and has the last word at a start",
+            names=", ".join(hidden),
+        )
+    if state.settings.inert:
+        names = ", ".join(sorted(state.settings.inert))
+        log.info("CONFIG REWRITE: not in {path}, since they steer nothing: {names}", path=path, names=names)
+    return OK
+
+
+def _not_written(reason: str) -> Error:
+    return Error(f"ERR Rewriting config file: {reason}".encode())

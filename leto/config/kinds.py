@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _SIZE_UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1 << 10, "m": 10**6, "mb": 1 << 20, "g": 10**9, "gb": 1 << 30}
-_INT64 = (1 << 63) - 1
+UNBOUNDED = (1 << 63) - 1  # as large as Redis's integers are
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ class Setting:
     show: Callable[[Any], str] = str
     name: str = ""  # as on the command line, where it is not the field's with dashes
     redis: str = ""  # Redis's name for it, where it has another one
-    kind: str = ""  # "count", "size" or "switch": what CONFIG SET can read
+    kind: str = ""  # "count", "number", "size" or "switch": what CONFIG SET can read
     settable: bool = False  # by CONFIG SET, while the node runs
     least: float = 0
-    most: float = _INT64
+    most: float = UNBOUNDED
 
 
 def setting(default: Any, help: str, metavar: str, parse: Callable[[str], Any], **facts: Any) -> Any:
@@ -53,6 +53,11 @@ def size(default: int, help: str, **facts: Any) -> Any:
 
 def count(default: int, help: str, **facts: Any) -> Any:
     return setting(default, help, "N", parse_count, kind="count", **facts)
+
+
+def number(default: int, help: str, **facts: Any) -> Any:
+    """A count that may be negative, which says something of its own."""
+    return setting(default, help, "N", _parse_number, kind="number", **facts)
 
 
 def one_of(default: str, words: Sequence[str], help: str, **facts: Any) -> Any:
@@ -88,6 +93,10 @@ def parse_count(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ValueError(f"{text!r} is not a whole number")
     return int(text)
+
+
+def _parse_number(text: str) -> int:
+    return -parse_count(text[1:]) if text.startswith("-") else parse_count(text)
 
 
 def _parse_milliseconds(text: str) -> float:

@@ -54,3 +54,9 @@ def parse_output_limits(text: str, others: OutputLimits | None = None) -> Output
             raise ValueError("Error in hard, soft or soft_seconds setting in buffer limit configuration.") from None
         others = replace(others, **{kind: limit})
     return others
+
+
+def show_output_limits(limits: OutputLimits) -> str:
+    """What parse_output_limits() reads as these: the class of all clients here, and the others where they differ."""
+    others = replace(limits, normal=OutputLimit())
+    return f"normal {limits.normal}" if others == OutputLimits() else str(limits)

@@ -11,8 +11,8 @@ from itertools import combinations
 from typing import Any, Literal
 
 from leto.config.address import Address
-from leto.config.kinds import Setting, count, milliseconds, one_of, parse_text, setting, size, switch, text
-from leto.config.limits import OutputLimits, parse_output_limits
+from leto.config.kinds import Setting, count, milliseconds, number, one_of, parse_text, setting, size, switch, text
+from leto.config.limits import OutputLimits, parse_output_limits, show_output_limits
 from leto.errors import ConfigError
 
 ReadMode = Literal["linearizable", "lease", "local"]
@@ -156,7 +156,7 @@ class Config:
         "replies a client may leave unread: normal HARD SOFT SECONDS, as in redis.conf",
         "LIMITS",
         parse_output_limits,
-        show=lambda limits: f"normal {limits.normal}",
+        show=show_output_limits,
         name="client-output-buffer-limit",
         settable=True,
     )
@@ -207,12 +207,20 @@ class Config:
         show=_show_indexes,
         name="skip-entry",
     )
+    slowlog_log_slower_than: int = number(
+        10_000, "microseconds from which SLOWLOG keeps a command; 0: all, -1: none", least=-1, settable=True
+    )
+    slowlog_max_len: int = count(128, "how many commands SLOWLOG keeps", settable=True)
+    latency_monitor_threshold: int = count(20, "milliseconds from which LATENCY keeps an event; 0: none", settable=True)
     check_invariants: bool = switch(
         False, "check the whole keyspace after each entry, as tests do: dear; a node that finds a fault ends"
     )
     log_file: str | None = text(
         None, "where the log goes instead of stderr; reopened on SIGHUP", "FILE", redis="logfile"
     )
+
+    # What of these the command line and the environment gave: the file's own do not count beside them.
+    given_beside_file: frozenset[str] = frozenset()
 
     def validate(self) -> None:
         """Raise ConfigError with a sentence for each setting, or pair of settings, that makes no sense."""

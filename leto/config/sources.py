@@ -112,10 +112,10 @@ def load(command_line: Mapping[str, str], environment: Mapping[str, str]) -> tup
     """
     given, warnings = _from_environment(environment)
     given.update({name: _Given(text, f"--{name}") for name, text in command_line.items()})
+    values: dict[str, Any] = {"given_beside_file": frozenset(given)}
     if "config" in given:
         given = {**_from_file(given["config"]), **given}
 
-    values: dict[str, Any] = {}
     for name, value in given.items():
         option = OPTIONS[name]
         try:

@@ -1,14 +1,21 @@
-"""The README's table of commands, made from the command table: `python -m leto.ctl.reference README.md` renews it."""
+"""What documents tell of commands and settings, made from their tables.
+
+`python -m leto.ctl.reference README.md docs/options.md` renews the README's table of commands, and the page of options.
+"""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import leto.keyspace.commands  # noqa: F401 - registers the keyspace's commands
 from leto.commands import CONNECTION
+from leto.commands.inert_settings import INERT
+from leto.config.kinds import UNBOUNDED
+from leto.config.settings import Option, groups
 from leto.vocabulary.registry import KEYSPACE, Command
 
 BEGIN = "<!-- commands: made by `python -m leto.ctl.reference README.md`; a test keeps it true -->"
@@ -65,6 +72,66 @@ def renewed(text: str) -> str:
     return pattern.sub(lambda _: f"{BEGIN}\n{table()}\n{END}", text)
 
 
+_PAGE = """\
+# Options
+
+Made by `python -m leto.ctl.reference README.md docs/options.md` from the table of settings, \
+`leto/config/settings.py`. A test keeps it true.
+
+An option is given on the command line (`--heartbeat-ms 100`), as a variable (`LETO_HEARTBEAT_MS=100`) or in the file \
+that `--config` names (`heartbeat-ms = 100`, TOML). The command line wins over the environment, the environment over \
+the file. Sizes take `kb`, `mb` and `gb`, with Redis's meaning.
+
+- **CONFIG GET** shows every option by its name here, or by Redis's name where that is another.
+- **CONFIG SET** changes those marked *runtime* while the node runs, on that node alone and until it restarts.
+- **CONFIG REWRITE** writes into the file what CONFIG SET has changed. Comments, and all that was not changed, stay as \
+they are. The log names an option that the command line or the environment gives as well: those win at the next start. \
+A password is not written: while one that CONFIG SET gave is in force, the command is refused.
+- **Secrets** are `LETO_REQUIREPASS` and `LETO_CLUSTER_SECRET`, or files that options name. No option holds one.
+"""
+_INERT = """\
+
+## Redis's settings that steer nothing here
+
+CONFIG SET takes these in Redis's bounds, and CONFIG GET shows what was set. Each has nothing to act on in Leto, or \
+concerns what Leto does at all times. They are no options, and CONFIG REWRITE leaves them out. `maxmemory` takes 0 \
+alone.
+
+"""
+
+
+def options_page() -> str:
+    """docs/options.md."""
+    lines = [_PAGE.rstrip("\n")]
+    for title, options in groups().items():
+        lines += ["", f"## {title}", "", "| option | default | bounds | what it is |", "|---|---|---|---|"]
+        for option in options:
+            of = option.of
+            default = f"`{option.default()}`" if option.default() else ""
+            about = of.help
+            if of.redis:
+                about += f" (Redis: `{of.redis}`)"
+            if of.settable:
+                about += " *runtime*"
+            metavar = of.metavar.replace("|", "\\|")
+            lines.append(f"| `--{option.name}` {metavar} | {default} | {_bounds(option)} | {about} |")
+    names = ", ".join(f"`{name}`" for name in sorted(INERT))
+    return "\n".join(lines) + "\n" + _INERT + names + "\n"
+
+
+def _bounds(option: Option) -> str:
+    of = option.of
+    if of.kind not in ("count", "number", "size"):
+        return ""
+    show: Callable[[Any], str] = of.show
+    if of.most < UNBOUNDED:
+        return f"{show(int(of.least))} to {show(int(of.most))}"
+    return f"{show(int(of.least))} or more" if of.least else ""
+
+
+DOCUMENTS: Mapping[str, Callable[[str], str]] = {"README.md": renewed, "options.md": lambda _: options_page()}
+"""By the names of their files: what becomes of their text."""
+
 if __name__ == "__main__":
-    path = Path(sys.argv[1])
-    path.write_text(renewed(path.read_text()))
+    for path in map(Path, sys.argv[1:]):
+        path.write_text(DOCUMENTS[path.name](path.read_text() if path.exists() else ""))

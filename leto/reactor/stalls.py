@@ -106,6 +106,14 @@ class StallMeter:
         self.events: dict[str, Event] = {}
         self._recent.clear()
 
+    @property
+    def threshold_ms(self) -> int:
+        return round(self.threshold * 1000)
+
+    @threshold_ms.setter
+    def threshold_ms(self, milliseconds: int) -> None:
+        self.threshold = milliseconds / 1000
+
     def begin(self) -> None:
         """The node serves from now on: forget what its start took, this iteration included."""
         self.reset()

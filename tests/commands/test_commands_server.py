@@ -216,12 +216,6 @@ def test_config_set_refusals_change_nothing(client: Client, words: str, reply: s
     assert config(client, "maxclients") == {"maxclients": "10000"}
 
 
-def test_config_rewrite_is_refused(client: Client) -> None:
-    assert error(client.call("CONFIG", "REWRITE")) == "ERR The server is running without a config file"
-    with_file = Node(config_file="leto.toml").client()
-    assert "Leto never writes to its config file" in error(with_file.call("CONFIG", "REWRITE"))
-
-
 # SLOWLOG -----------------------------------------------------------------------------------------------
 
 
