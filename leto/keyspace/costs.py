@@ -18,6 +18,7 @@ LEAST: Final = 64  # what each of them costs at least
 DRAWN: Final = 128  # keys that RANDOMKEY looks at, unless most are expired
 CELLS: Final = 1 << 10  # of LCS's table that cost as much as a key
 BYTES: Final = 1 << 8  # of a range of a string that do: each node makes a copy
+ELEMENTS: Final = 4  # of a list that do
 
 
 def _keys(db: Database, argv: Sequence[bytes]) -> int:
@@ -45,12 +46,24 @@ def _lcs(db: Database, argv: Sequence[bytes]) -> int:
 
 
 def _range(db: Database, argv: Sequence[bytes]) -> int:
+    return _span(argv, _length(db, argv[1])) // BYTES
+
+
+def _list_range(db: Database, argv: Sequence[bytes]) -> int:
+    return _span(argv, _length(db, argv[1])) // ELEMENTS
+
+
+def _list_search(db: Database, argv: Sequence[bytes]) -> int:
+    return _length(db, argv[1]) // ELEMENTS
+
+
+def _span(argv: Sequence[bytes], length: int) -> int:
+    """How much lies between the two places that the command names, of so much."""
     start, end = parse_integer(argv[2]), parse_integer(argv[3])
-    length = _length(db, argv[1])
     if start is None or end is None:
         return 0
     start, end = (max(0, place + length) if place < 0 else min(place, length) for place in (start, end))
-    return max(0, end - start) // BYTES
+    return max(0, end - start)
 
 
 WEIGHED: Final[dict[bytes, Callable[[Database, Sequence[bytes]], int]]] = {
@@ -60,6 +73,8 @@ WEIGHED: Final[dict[bytes, Callable[[Database, Sequence[bytes]], int]]] = {
     b"LCS": _lcs,
     b"GETRANGE": _range,
     b"SUBSTR": _range,
+    b"LRANGE": _list_range,
+    b"LPOS": _list_search,
 }
 
 

@@ -173,7 +173,7 @@ class Database:
 
     def edit(self, key: bytes, type_: type[V], event: bytes) -> Edit[V]:
         """`with db.edit(key, Hash, b"hset") as h:` - the value under `key`, a new one if it is missing, to be read and
-        changed. `event`: what Redis's keyspace notifications call the change.
+        changed. `event`: what Redis's keyspace notifications call the change; b"" where the caller tells of it.
 
         All that goes with a change is done at the block's end, also of one that raises: what was changed until then
         stays changed. The expiry is kept, and the key is deleted if the value is empty. Where nothing was changed
@@ -340,7 +340,7 @@ class Database:
             return
         self.check_sum += (crc + KEY_OFFSET) * delta
         self.data.replace(key, crc, Unpacked(value, self.index, key, record.expire_at))
-        if self.noting is not None:
+        if event and self.noting is not None:
             self.noting.changed(event, key)
         if not value:
             self.delete(key)

@@ -12,7 +12,7 @@ from leto.vocabulary.replies import NULL_ARRAY, Error, Refused, Reply
 from leto.vocabulary.steps import LONG, Steps, all_steps, exhaust, timed
 
 SHORT = 64  # commands of a transaction of reads that is evaluated in one go
-_LONG_READS = frozenset((b"KEYS", b"SCAN", b"RANDOMKEY", b"LCS"))  # however few words they have
+_LONG_READS = frozenset((b"KEYS", b"SCAN", b"RANDOMKEY", b"LCS", b"LRANGE", b"LPOS"))  # however few words they have
 WRITE_IN_READ = Error(b"ERR a write command cannot be run as a read")
 
 

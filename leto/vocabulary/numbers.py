@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 
-from leto.vocabulary.replies import NOT_A_FLOAT, NOT_AN_INTEGER, Error, Refused
+from leto.vocabulary.replies import NOT_A_FLOAT, NOT_AN_INTEGER, NOT_POSITIVE, Error, Refused
 
 INT64_MAX = 2**63 - 1
 INT64_MIN = -(2**63)
@@ -54,8 +54,16 @@ def bounded_integer(text: bytes, low: int, high: int) -> int:
     number = integer(text)
     if not low <= number <= high:
         if low == 0 and high == INT64_MAX:
-            raise Refused(Error(b"ERR value is out of range, must be positive"))
+            raise Refused(NOT_POSITIVE)
         raise Refused(Error(b"ERR value is out of range, value must between %d and %d" % (low, high)))
+    return number
+
+
+def positive_integer(text: bytes, low: int = 0, error: Error = NOT_POSITIVE) -> int:
+    """The integer, not below `low`. Raises Refused with that error for anything else, be it a number or not."""
+    number = parse_integer(text)
+    if number is None or number < low:
+        raise Refused(error)
     return number
 
 

@@ -70,6 +70,7 @@ NULL_ARRAY = NullArray()
 
 WRONG_TYPE = Error(b"WRONGTYPE Operation against a key holding the wrong kind of value")
 NOT_AN_INTEGER = Error(b"ERR value is not an integer or out of range")
+NOT_POSITIVE = Error(b"ERR value is out of range, must be positive")
 NOT_A_FLOAT = Error(b"ERR value is not a valid float")
 SYNTAX_ERROR = Error(b"ERR syntax error")
 NO_SUCH_KEY = Error(b"ERR no such key")

@@ -2,8 +2,8 @@
 
 `= name arity flag ... first last step` is a command as COMMAND INFO lists it. After `# title` comes a session against
 an empty database, `command -> reply` lines in order. In a command, words are split at spaces and may be Python bytes
-escapes (\\x00); `""` is an empty word. Replies: +status, -error, an integer, nil, "bulk", [reply, ...]. `wait n` lets
-n milliseconds pass.
+escapes (\\x00); `""` is an empty word. Replies: +status, -error, an integer, nil, *nil (a null array), "bulk",
+[reply, ...]. `wait n` lets n milliseconds pass.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from leto.vocabulary.registry import Command
-from leto.vocabulary.replies import Error, Status
+from leto.vocabulary.replies import NULL_ARRAY, Error, Status
 
 FOLDER = Path(__file__).parent / "cases"
 Step = tuple[list[bytes] | int, object]
@@ -77,6 +77,8 @@ def _reply(text: str) -> object:
         return Status(text[1:].encode())
     if text.startswith("-") and text[1:2].isalpha():
         return Error(text[1:].encode())
+    if text == "*nil":
+        return NULL_ARRAY
     return _as_reply(ast.literal_eval(text.replace("nil", "None")))
 
 

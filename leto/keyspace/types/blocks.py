@@ -79,7 +79,7 @@ class Blocks(Value):
 
     def digest(self) -> int:
         content = self.content
-        return content.sum if isinstance(content, Parts) else _sum_of(self._block())
+        return content.sum if isinstance(content, Parts) else sum_of(self._block())
 
     def size(self) -> int:
         content = self.content
@@ -200,7 +200,7 @@ class Blocks(Value):
         block: Block = self.content
         change = self.changing()
         block.version = change.index
-        block.sum = _sum_of(block)
+        block.sum = sum_of(block)
         block.weight = sum(map(len, block.items))
         self.content = content = Parts([block], len(block.items))
         self._split(content, 0, change)
@@ -234,11 +234,11 @@ class Blocks(Value):
         number, place = _locate(content, index) if isinstance(content, Parts) else (0, index)
         change = self.changing()
         block: Any = content.own(number, change.index) if isinstance(content, Parts) else content
-        before = _sum_of(block)
+        before = sum_of(block)
         gone: list[bytes] = block.items[place : place + count]
         block.items[place : place + count] = values
         weight = sum(map(len, values)) - sum(map(len, gone))
-        self._account(block, change, len(values) - count, _sum_of(block) - before, weight)
+        self._account(block, change, len(values) - count, sum_of(block) - before, weight)
         if not isinstance(content, Parts):
             if len(block.items) > SMALL_ELEMENTS:
                 self._grow()
@@ -260,17 +260,17 @@ class Blocks(Value):
 
     def _cut(self, block: Block, start: int, stop: int, change: Change) -> None:
         """Keep these elements of the block alone."""
-        before, count = _sum_of(block), len(block.items)
+        before, count = sum_of(block), len(block.items)
         weight = sum(map(len, block.items))
         block.items = block.items[start:stop]
         block.start += start
         weight = sum(map(len, block.items)) - weight
-        self._account(block, change, len(block.items) - count, _sum_of(block) - before, weight)
+        self._account(block, change, len(block.items) - count, sum_of(block) - before, weight)
 
     def _renumber(self, block: Block, change: Change, low: int, items: list[bytes], start: int) -> None:
         """Have these elements in the block, which is the value's own, and that number."""
         block.low, block.items, block.start = low, items, start
-        self._account(block, change, 0, _sum_of(block) - block.sum, sum(map(len, items)) - block.weight)
+        self._account(block, change, 0, sum_of(block) - block.sum, sum(map(len, items)) - block.weight)
 
     def _split(self, content: Parts, number: int, change: Change) -> None:
         """Make two of a block that is too large, and of each of these that is."""
@@ -340,7 +340,7 @@ class Blocks(Value):
         if not isinstance(low, int) or not items:
             raise ValueError("a part is empty, or has no number")
         block = Block(low, items, 0, 0, sum(map(len, items)), start)
-        block.sum = _sum_of(block)
+        block.sum = sum_of(block)
         return Loaded(block, low, low)
 
     def complaints(self) -> Iterator[str | None]:
@@ -361,7 +361,7 @@ def _element_sum(low: int, number: int, value: bytes) -> int:
     return (content + KEY_OFFSET) * (crc32(b"%d %d" % (low, number)) + KEY_OFFSET)
 
 
-def _sum_of(block: Block) -> int:
+def sum_of(block: Block) -> int:
     low = block.low
     return sum(_element_sum(low, number, value) for number, value in enumerate(block.items, block.start))
 
@@ -415,7 +415,7 @@ def _complaints(content: Parts) -> Iterator[str | None]:
             yield f"has a part of {size} elements and {part.weight} bytes"
         if before is not None and before >= part.low:
             yield "has parts that are out of order"
-        if not isinstance(part, Block) or part.sum != _sum_of(part):
+        if not isinstance(part, Block) or part.sum != sum_of(part):
             yield "has a part whose sum is not its elements'"
         if part.weight != sum(map(len, part.items)):
             yield "has a part whose bytes are counted wrong"
