@@ -106,16 +106,29 @@ def describe(known: Known) -> list[Reply]:
 
 def _specification(facts: Command, number: int) -> dict[bytes, Reply]:
     """Where keys stand: one specification for all of them, or one each when their flags differ."""
+    flags, _, note = facts.key_flags[number].partition(":")
+    notes = {b"notes": note.strip().encode()} if note else {}
+    return {**notes, b"flags": _statuses(flags.split()), **_place(facts, number, note != "")}
+
+
+def _place(facts: Command, number: int, is_unknown: bool) -> dict[bytes, Reply]:
+    if is_unknown:
+        unknown = {b"type": b"unknown", b"spec": {}}
+        return {b"begin_search": unknown, b"find_keys": unknown}
     first, last, step = facts.keys
-    if len(facts.key_flags) > 1:
-        first, last, step = first + number * step, first + number * step, 1
+    if facts.numkeys and number == len(facts.key_flags) - 1:
+        first = facts.numkeys
+        kind, spec = b"keynum", {b"keynumidx": 0, b"firstkey": 1, b"keystep": 1}
+    else:
+        if len(facts.key_flags) > 1:
+            first, last, step = first + number * step, first + number * step, 1
+            if facts.keys[1] < 0 and number == len(facts.key_flags) - 1:
+                last = facts.keys[1]  # all the rest
+        kind = b"range"
+        spec = {b"lastkey": last if last < 0 else last - first, b"keystep": step, b"limit": 0}
     return {
-        b"flags": _statuses(facts.key_flags[number].split()),
         b"begin_search": {b"type": b"index", b"spec": {b"index": first}},
-        b"find_keys": {
-            b"type": b"range",
-            b"spec": {b"lastkey": last if last < 0 else last - first, b"keystep": step, b"limit": 0},
-        },
+        b"find_keys": {b"type": kind, b"spec": spec},
     }
 
 
@@ -220,7 +233,7 @@ def _arguments(arguments: Iterable[Argument], facts: Command) -> list[Reply]:
     keys_seen = 0
     for argument in arguments:
         entry: dict[bytes, Reply] = {b"name": argument.name.encode(), b"type": argument.kind.encode()}
-        if argument.kind == "key" and facts.keys[0]:
+        if argument.kind == "key" and facts.has_keys:
             entry[b"key_spec_index"] = min(keys_seen, max(len(facts.key_flags) - 1, 0))
             keys_seen += 1
         if argument.token:
@@ -237,25 +250,25 @@ def _arguments(arguments: Iterable[Argument], facts: Command) -> list[Reply]:
 # COMMAND GETKEYS -----------------------------------------------------------------------------------
 
 
-def positions(facts: Command, words: int) -> range:
-    """Where the keys stand in a request of `words` words."""
-    first, last, step = facts.keys
-    if first == 0:
-        return range(0)
-    return range(first, (words + last if last < 0 else last) + 1, step)
-
-
 def _resolve(session: Session, request: Request) -> Known | Error:
     known = session.state.table.find(request[0])
     if known is not None and known.subcommands and len(request) > 1:
         known = known.subcommands.get(request[1].upper())
     if known is None:
         return Error(b"ERR Invalid command specified")
-    if not known.command.keys[0]:
+    if not known.command.has_keys:
         return Error(b"ERR The command has no key arguments")
     if not known.low <= len(request) <= known.high:
         return Error(b"ERR Invalid number of arguments specified for command")
     return known
+
+
+def _places(facts: Command, request: Request) -> list[int] | Error:
+    """Where the request's keys stand."""
+    try:
+        return facts.key_places(request)
+    except ValueError:
+        return Error(b"ERR Invalid arguments specified for command")
 
 
 @_sub(
@@ -271,7 +284,8 @@ def getkeys(session: Session, argv: Request) -> Reply:
     known = _resolve(session, request)
     if isinstance(known, Error):
         return known
-    return [request[at] for at in positions(known.command, len(request))]
+    places = _places(known.command, request)
+    return places if isinstance(places, Error) else [request[at] for at in places]
 
 
 @_sub(
@@ -290,7 +304,13 @@ def getkeysandflags(session: Session, argv: Request) -> Reply:
     flags = known.command.key_flags
     if known.command.name == b"SET":  # its one key is read only if the request asks for the old value
         flags = ("RW access update" if any(word.upper() == b"GET" for word in request[3:]) else "OW update",)
-    return [
-        [request[at], _statuses(flags[min(number, len(flags) - 1)].split() if flags else ())]
-        for number, at in enumerate(positions(known.command, len(request)))
-    ]
+    places = _places(known.command, request)
+    if isinstance(places, Error):
+        return places
+    alike = known.command.more_keys is None
+    last = len(flags) - 1
+    described: list[Reply] = []
+    for number, at in enumerate(places):
+        words = flags[min(number, last) if alike or number == 0 else last].partition(":")[0] if flags else ""
+        described.append([request[at], _statuses(words.split())])
+    return described

@@ -25,6 +25,10 @@ def first_key(argv: Sequence[bytes]) -> bytes | None:
     command = KEYSPACE.get(argv[0].upper())
     if command is not None and command.subcommands and len(argv) > 1:
         command = command.subcommands.get(argv[1].upper())
-    if command is None or not 0 < command.keys[0] < len(argv):
+    if command is None or not command.has_keys:
         return None
-    return argv[command.keys[0]]
+    try:
+        places = command.key_places(argv)
+    except (ValueError, IndexError):  # its arity was not checked
+        return None
+    return argv[places[0]] if places and places[0] < len(argv) else None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from leto.vocabulary.levels import BASE
+from leto.vocabulary.numbers import parse_integer
 from leto.vocabulary.replies import Error
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -21,8 +22,10 @@ class Command:
     own name; a subcommand's function gets it whole too (argv[1] is the subcommand).
 
     `arity` as Redis counts it (the names included; negative: at least). `keys`: (first, last, step) positions
-    as in COMMAND, (0, 0, 0) for none. `syntax`: the arguments as redis.io writes them; COMMAND DOCS parses it.
-    `key_flags`: the flags of COMMAND INFO's key specifications; several of them mean one specification a key.
+    as in COMMAND, (0, 0, 0) for none. `numkeys`: where the number of keys stands that follow it, beside `keys`.
+    `more_keys(argv)`: where others stand, which no position tells. `syntax`: the arguments as redis.io writes them;
+    COMMAND DOCS parses it. `key_flags`: the flags of COMMAND INFO's key specifications; several of them mean one
+    specification a key, and the last is that of `numkeys`.
     A command with subcommands is only their container: its own function is never called.
     `level`: 1 for what has been there always; a new command has a higher one than all before it.
     """
@@ -46,6 +49,8 @@ class Command:
     deprecated_since: str = ""
     replaced_by: str = ""
     level: int = BASE  # since which it is understood (leto.vocabulary.levels)
+    numkeys: int = 0
+    more_keys: Callable[[Sequence[bytes]], Sequence[int]] | None = None
 
     @property
     def full_name(self) -> bytes:
@@ -55,6 +60,26 @@ class Command:
     def takes(self, count: int) -> bool:
         """Whether a request of `count` words satisfies the arity."""
         return count == self.arity if self.arity >= 0 else count >= -self.arity
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether a request may name keys."""
+        return self.keys[0] > 0 or self.numkeys > 0
+
+    def key_places(self, argv: Sequence[bytes]) -> list[int]:
+        """Where the keys stand in the request. Raises ValueError if it says that there are more, or none."""
+        first, last, step = self.keys
+        words = len(argv)
+        places = list(range(first, (words + last if last < 0 else last) + 1, step)) if first else []
+        if self.numkeys:
+            count = parse_integer(argv[self.numkeys])
+            start = self.numkeys + 1
+            if count is None or not 0 < count <= words - start:
+                raise ValueError("the number of keys is not that of what follows")
+            places += range(start, start + count)
+        if self.more_keys is not None:
+            places += self.more_keys(argv)
+        return places
 
 
 class Registry(dict[bytes, Command]):
@@ -79,10 +104,13 @@ class Registry(dict[bytes, Command]):
         deprecated_since: str = "",
         replaced_by: str = "",
         level: int = BASE,
+        numkeys: int = 0,
+        more_keys: Callable[[Sequence[bytes]], Sequence[int]] | None = None,
     ) -> Callable[[F], F]:
         """Register the decorated function. `flags` as COMMAND INFO prints them, space-separated
         ("write denyoom fast"); `parent` makes it a subcommand of a command registered before;
-        `tips` space-separated; `key_flags`: "RW access; OW update" for two specifications."""
+        `tips` space-separated; `key_flags`: "RW access; OW update" for two specifications, and "OW update: note" for
+        one of which no position tells."""
 
         def register(function: F) -> F:
             flag_set = frozenset(flags.split())
@@ -106,6 +134,8 @@ class Registry(dict[bytes, Command]):
                 deprecated_since=deprecated_since,
                 replaced_by=replaced_by,
                 level=level,
+                numkeys=numkeys,
+                more_keys=more_keys,
             )
             table = self[parent.upper().encode()].subcommands if parent else self
             if command.name in table:

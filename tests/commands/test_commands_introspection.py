@@ -179,10 +179,26 @@ def test_list_filters(client: Client) -> None:
         ("RENAME a b", [b"a", b"b"]),
         ("OBJECT ENCODING a", [b"a"]),
         ("WATCH a b", [b"a", b"b"]),
+        ("LMPOP 2 a b LEFT COUNT 3", [b"a", b"b"]),
     ],
 )
 def test_getkeys(client: Client, request_: str, keys: list[bytes]) -> None:
     assert client.call("COMMAND", "GETKEYS", *request_.split()) == keys
+
+
+def test_a_number_of_keys_is_a_specification_of_its_own(client: Client) -> None:
+    [described] = client.call("COMMAND", "INFO", "LMPOP")
+    assert described[3:6] == [0, 0, 0]
+    assert described[8] == [
+        [
+            b"flags",
+            [b"RW", b"access", b"delete"],
+            b"begin_search",
+            [b"type", b"index", b"spec", [b"index", 1]],
+            b"find_keys",
+            [b"type", b"keynum", b"spec", [b"keynumidx", 0, b"firstkey", 1, b"keystep", 1]],
+        ]
+    ]
 
 
 def test_getkeysandflags(client: Client) -> None:
@@ -205,6 +221,9 @@ def test_getkeysandflags(client: Client) -> None:
         ("GETKEYS foo bar", "ERR Invalid command specified"),
         ("GETKEYS get a b", "ERR Invalid number of arguments specified for command"),
         ("GETKEYS ping a", "ERR The command has no key arguments"),
+        ("GETKEYS lmpop 0 a left", "ERR Invalid arguments specified for command"),
+        ("GETKEYS lmpop 3 a left", "ERR Invalid arguments specified for command"),
+        ("GETKEYSANDFLAGS lmpop x a left", "ERR Invalid arguments specified for command"),
         ("foo", "ERR unknown subcommand 'foo'. Try COMMAND HELP."),
     ],
 )

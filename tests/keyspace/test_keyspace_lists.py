@@ -162,7 +162,10 @@ def test_a_list_of_many_elements_goes_in_steps():
     assert bench.write("RPOP l 20000") == kept[:-20_001:-1]
     assert bench.write("LPOP l 20000") == kept[:-20_000]
     assert bench.write([b"LPUSH", b"l", *[b"same"] * 30_000]) == 30_000
-    assert bench.write("LREM l 0 same") == 30_000
+    keys = [b"%d" % number for number in range(3000)]
+    assert bench.write([b"LMPOP", b"3001", *keys, b"l", b"LEFT", b"COUNT", b"9000"]) == [b"l", [b"same"] * 9000]
+    assert bench.write([b"LMPOP", b"3000", *keys, b"LEFT"]) == NULL_ARRAY
+    assert bench.write("LREM l 0 same") == 21_000
     assert bench.read("EXISTS l") == 0
 
 

@@ -16,7 +16,7 @@ def test_what_is_told_of_a_command_agrees_with_itself(command):
     assert command.is_write == ("write" in command.flags) == ("write" in command.categories)
     assert ("readonly" in command.flags) == ("read" in command.categories)
     assert ("fast" in command.flags) == ("fast" in command.categories) != ("slow" in command.categories)
-    assert (command.keys[0] > 0) == bool(command.key_flags)
+    assert command.has_keys == bool(command.key_flags)
     assert command.summary
     assert command.complexity
     assert command.function.__doc__

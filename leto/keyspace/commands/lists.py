@@ -8,10 +8,13 @@ from leto.keyspace.database import Database
 from leto.keyspace.types.list import PAGE, List, pages
 from leto.vocabulary.numbers import positive_integer
 from leto.vocabulary.registry import KEYSPACE, wrong_arity
-from leto.vocabulary.replies import NULL_ARRAY, SYNTAX_ERROR, Refused, Reply
-from leto.vocabulary.steps import LONG, STEP, Steps
+from leto.vocabulary.replies import NULL_ARRAY, SYNTAX_ERROR, Error, Refused, Reply
+from leto.vocabulary.steps import LONG, STEP, Steps, all_steps, exhaust
 
 FEW = 8  # elements that are popped one by one
+
+NO_KEYS = Error(b"ERR numkeys should be greater than 0")
+NO_COUNT = Error(b"ERR count should be greater than 0")
 
 _PUSHES = "O(1) for each element added, so O(N) to add N elements when the command is called with multiple arguments."
 _POPS = "O(N) where N is the number of elements returned"
@@ -282,3 +285,48 @@ def _move(db: Database, source: bytes, destination: bytes, from_left: bool, to_l
             element = origin.pop(left=from_left)
             target.push(element, left=to_left)
         return element
+
+
+@KEYSPACE.add(
+    "LMPOP",
+    -4,
+    "write movablekeys",
+    numkeys=1,
+    group="list",
+    since="7.0.0",
+    summary="Returns multiple elements from a list after removing them. Deletes the list if the last element was"
+    " popped.",
+    complexity="O(N+M) where N is the number of provided keys and M is the number of elements returned.",
+    syntax="numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
+    categories="write list slow",
+    key_flags="RW access delete",
+    level=2,
+)
+def lmpop(db: Database, argv: list[bytes]) -> Reply:
+    """redis.io/commands/lmpop"""
+    side = positive_integer(argv[1], 1, NO_KEYS) + 2
+    if side >= len(argv):
+        return SYNTAX_ERROR
+    left = is_left(argv[side])
+    count = 1
+    if len(argv) > side + 1:
+        if len(argv) < side + 3 or argv[side + 1].upper() != b"COUNT":
+            return SYNTAX_ERROR
+        count = positive_integer(argv[side + 2], 1, NO_COUNT)
+        if len(argv) > side + 3:
+            return SYNTAX_ERROR
+    steps = _pop_first(db, argv[2:side], count, left)
+    return Steps(steps) if side > LONG or count > PAGE else exhaust(steps)
+
+
+def _pop_first(db: Database, keys: list[bytes], count: int, left: bool) -> Generator[None, None, Reply]:
+    """Of the first of these that is a list."""
+    for number, key in enumerate(keys, 1):
+        found = pop_many(db, key, count, left=left)
+        if isinstance(found, Steps):
+            found = yield from all_steps(found)
+        if found is not None:
+            return [key, found]
+        if number % STEP == 0:
+            yield
+    return NULL_ARRAY
