@@ -66,6 +66,11 @@ def _span(argv: Sequence[bytes], length: int) -> int:
     return max(0, end - start)
 
 
+def length_of_first(db: Database, argv: Sequence[bytes]) -> int:
+    """Of the value under the command's first key."""
+    return _length(db, argv[1])
+
+
 WEIGHED: Final[dict[bytes, Callable[[Database, Sequence[bytes]], int]]] = {
     b"KEYS": _keys,
     b"SCAN": _scan,
@@ -76,6 +81,11 @@ WEIGHED: Final[dict[bytes, Callable[[Database, Sequence[bytes]], int]]] = {
     b"LRANGE": _list_range,
     b"LPOS": _list_search,
 }
+
+
+def weigh(name: bytes, cost: Callable[[Database, Sequence[bytes]], int]) -> None:
+    """Have such reads weighed: for a family's file to call."""
+    WEIGHED[name] = cost
 
 
 def refusal(db: Database, reads: Iterable[Sequence[bytes]]) -> str:

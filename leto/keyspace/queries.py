@@ -12,7 +12,6 @@ from leto.vocabulary.replies import NULL_ARRAY, Error, Refused, Reply
 from leto.vocabulary.steps import LONG, Steps, all_steps, exhaust, timed
 
 SHORT = 64  # commands of a transaction of reads that is evaluated in one go
-_LONG_READS = frozenset((b"KEYS", b"SCAN", b"RANDOMKEY", b"LCS", b"LRANGE", b"LPOS"))  # however few words they have
 WRITE_IN_READ = Error(b"ERR a write command cannot be run as a read")
 
 
@@ -63,7 +62,7 @@ class Queries:
         """query_transaction(), or the steps of one that is not short, all of them at one instant. `took` receives the
         seconds of each command."""
         names = {command[0].upper() for command in commands[:SHORT]}
-        if len(commands) <= SHORT and sum(map(len, commands)) <= LONG and names.isdisjoint(_LONG_READS):
+        if len(commands) <= SHORT and sum(map(len, commands)) <= LONG and names.isdisjoint(costs.WEIGHED):
             return exhaust(self._query_in_steps(commands, watched, clock_ms, took))
         return Steps(self._query_in_steps(commands, watched, clock_ms, took), holds=True)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from leto.keyspace.commands import strings
+from leto.vocabulary.numbers import double_text
 from leto.vocabulary.registry import KEYSPACE, Command
-from leto.vocabulary.replies import Error, Status
+from leto.vocabulary.replies import Error, Pairs, Set, Status
 from tests.keyspace.batches import Bench
 from tests.keyspace.case_files import FAMILIES, all_scripts, facts
 from tests.keyspace.tally import COMMANDS
@@ -19,8 +20,14 @@ for _command in KEYSPACE.values():
 
 
 def plain(reply):
-    """A map as RESP2 shows it."""
-    return [item for pair in reply.items() for item in pair] if isinstance(reply, dict) else reply
+    """As RESP2 shows it: maps, sets and pairs are arrays, doubles are strings."""
+    if isinstance(reply, dict):
+        reply = [item for pair in reply.items() for item in pair]
+    elif isinstance(reply, Pairs | Set):
+        reply = reply.items
+    if isinstance(reply, list):
+        return [plain(item) for item in reply]
+    return double_text(reply) if isinstance(reply, float) else reply
 
 
 @pytest.mark.parametrize("steps", SCRIPTS)

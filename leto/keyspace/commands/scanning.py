@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator
 from itertools import islice
 
@@ -10,24 +9,13 @@ from leto.keyspace.database import Database
 from leto.keyspace.packing import key_of
 from leto.keyspace.records import BUCKETS
 from leto.keyspace.types.value import type_name
-from leto.vocabulary.glob import WINDOW, Compiled, PatternTooLong, compile_pattern
-from leto.vocabulary.numbers import integer
+from leto.keyspace.walks import compiled, matching, parse_cursor, parse_scan_options
+from leto.vocabulary.glob import Compiled
 from leto.vocabulary.registry import KEYSPACE
-from leto.vocabulary.replies import SYNTAX_ERROR, Error, Refused, Reply
+from leto.vocabulary.replies import Reply
 from leto.vocabulary.steps import LONG, STEP, Steps, exhaust
 
-INVALID_CURSOR = Error(b"ERR invalid cursor")
 DRAWS = 100  # keys that RANDOMKEY draws before it looks for one that is not expired
-
-_CURSOR = re.compile(rb"[+-]?[0-9]+\Z|\Z").match  # what strtoul takes
-
-
-def _compiled(pattern: bytes) -> Compiled:
-    """Raises Refused for one that takes too long to take apart."""
-    try:
-        return compile_pattern(pattern)
-    except PatternTooLong as error:
-        raise Refused(Error(f"ERR {error}".encode())) from error
 
 
 @KEYSPACE.add(
@@ -45,7 +33,7 @@ def _compiled(pattern: bytes) -> Compiled:
 )
 def keys(db: Database, argv: list[bytes]) -> Reply:
     """redis.io/commands/keys"""
-    pattern = _compiled(argv[1])
+    pattern = compiled(argv[1])
     if len(db.data) > LONG:
         return Steps(_keys_in_steps(db, pattern), holds=True)
     return exhaust(_keys_in_steps(db, pattern))
@@ -60,22 +48,10 @@ def _keys_in_steps(db: Database, pattern: Compiled) -> Generator[None, None, lis
         while some := list(islice(records, STEP)):
             if is_volatile:
                 some = [held for held in some if isinstance(held, bytes) or not 0 < held.expire_at < now]
-            found += yield from _matching(pattern, list(map(key_of, some)))
+            found += yield from matching(pattern, list(map(key_of, some)))
             yield
     finally:
         waste.walks -= 1
-    return found
-
-
-def _matching(pattern: Compiled, keys: list[bytes]) -> Generator[None, None, list[bytes]]:
-    """Those of a few keys that match, in steps of a few bytes."""
-    if sum(map(len, keys)) <= WINDOW:
-        return list(filter(pattern.match, keys))
-    found = []
-    for key in keys:
-        yield
-        if pattern.match(key) if len(key) <= WINDOW else (yield from pattern.matching(key)):
-            found.append(key)
     return found
 
 
@@ -94,26 +70,10 @@ def _matching(pattern: Compiled, keys: list[bytes]) -> Generator[None, None, lis
 )
 def scan(db: Database, argv: list[bytes]) -> Reply:
     """redis.io/commands/scan. The cursor is the number of a bucket of keys: good on every node, and after a restart."""
-    if _CURSOR(argv[1]) is None or len(argv[1]) > 21:
-        return INVALID_CURSOR
-    cursor = int(argv[1] or b"0")
-    if abs(cursor) >= 1 << 64:
-        return INVALID_CURSOR
-    count, pattern, wanted = 10, b"*", None
-    for i in range(2, len(argv), 2):
-        option = argv[i].upper()
-        if option not in (b"COUNT", b"MATCH", b"TYPE") or i + 1 == len(argv):
-            return SYNTAX_ERROR
-        argument = argv[i + 1]
-        if option == b"COUNT":
-            count = integer(argument)
-            if count < 1:
-                return SYNTAX_ERROR
-        elif option == b"MATCH":
-            pattern = argument
-        else:
-            wanted = argument.lower()
-    walk = _scan_in_steps(db, cursor if 0 <= cursor <= BUCKETS else BUCKETS, count, _compiled(pattern), wanted)
+    cursor = parse_cursor(argv[1])
+    options = parse_scan_options(argv, 2, b"TYPE")
+    count, pattern = options.count, compiled(options.pattern)
+    walk = _scan_in_steps(db, cursor if 0 <= cursor <= BUCKETS else BUCKETS, count, pattern, options.type)
     return Steps(walk) if count > STEP else exhaust(walk)
 
 
@@ -128,7 +88,7 @@ def _scan_in_steps(
         while True:
             cursor, page = db.data.page(cursor, min(count, STEP))
             count -= len(page)
-            for key in (yield from _matching(pattern, page)):
+            for key in (yield from matching(pattern, page)):
                 db.now = now
                 record = db.find(key)
                 if record is not None and (wanted is None or type_name(record.value) == wanted):

@@ -9,7 +9,7 @@ while the map grows, shrinks, or becomes large.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, Self
 
@@ -18,6 +18,7 @@ import msgspec
 from leto.checksums import crc32
 from leto.keyspace.types.parts import FEW_ELEMENTS, PART_BYTES, PART_ELEMENTS, Loaded, Part, Parts
 from leto.keyspace.types.value import SMALL_BYTES, SMALL_ELEMENTS, Change, Value, element_sum
+from leto.vocabulary.steps import STEP
 
 END: Final = 1 << 32  # above every CRC-32
 ELEMENT: Final = 170  # bytes of memory that an element of a part takes beside its own
@@ -49,6 +50,11 @@ class CrcMap(Value):
             return _found(content, _find(content, crc32(field), field), field)
         return self._items().get(field)
 
+    def get_all(self, fields: Sequence[bytes]) -> list[bytes | None]:
+        """get() of each: a small map is taken apart once."""
+        content = self.content
+        return list(map(self.get if isinstance(content, Parts) else self._items().get, fields))
+
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Every field with what is under it, in the order that is the map's: to the end before anything changes. What
         goes on between entries walks by scan()."""
@@ -65,11 +71,11 @@ class CrcMap(Value):
         """From `cursor` (0: the beginning) at least `count` elements, if so many are left: (next cursor, elements).
 
         The next cursor is 0 when the walk is complete. What is in the map from the walk's beginning to its end is met
-        once. A small map is met in one go.
+        once. A small map is met in one go, whatever the cursor.
         """
         content = self.content
         if not isinstance(content, Parts):
-            return 0, [item for item in self._items().items() if crc32(item[0]) >= cursor]
+            return 0, list(self._items().items())
         found: list[tuple[bytes, bytes]] = []
         last = -1
         for part in islice(content.parts, _find(content, cursor, b""), None):
@@ -97,6 +103,42 @@ class CrcMap(Value):
             if place < len(items):  # else this part would be chosen more often than its elements are worth
                 return sorted(items)[place]
         raise LookupError("the map is empty")
+
+    def draw(self, count: int, random: Callable[[], float]) -> Generator[None, None, list[bytes]]:
+        """So many fields, -`count`, each chosen by itself: some may come more than once. The map must stay as it is
+        between the steps."""
+        content = self.content
+        fields: list[bytes] = [] if isinstance(content, Parts) else list(self._items())
+        drawn: list[bytes] = []
+        for number in range(-count):
+            drawn.append(fields[int(random() * len(fields))] if fields else self.choose(random))
+            if number % STEP == STEP - 1:
+                yield
+        return drawn
+
+    def sample(self, count: int, random: Callable[[], float]) -> Generator[None, None, list[bytes]]:
+        """`count` different fields, all there are if these are fewer. The map must stay as it is between the steps."""
+        size = len(self)
+        drawn: dict[bytes, None] = {}
+        if 3 * count < size:
+            while len(drawn) < count:
+                for _ in range(min(STEP, count - len(drawn))):
+                    drawn[self.choose(random)] = None
+                yield
+            return list(drawn)
+        fields: list[bytes] = []
+        walk = self.items()
+        while some := [field for field, _ in islice(walk, STEP)]:
+            fields += some
+            yield
+        if count >= size:
+            return fields
+        for number in range(count):  # the first steps of a shuffle
+            other = number + int(random() * (size - number))
+            fields[number], fields[other] = fields[other], fields[number]
+            if number % STEP == STEP - 1:
+                yield
+        return fields[:count]
 
     def digest(self) -> int:
         content = self.content
