@@ -19,6 +19,7 @@ DRAWN: Final = 128  # keys that RANDOMKEY looks at, unless most are expired
 CELLS: Final = 1 << 10  # of LCS's table that cost as much as a key
 BYTES: Final = 1 << 8  # of a range of a string that do: each node makes a copy
 ELEMENTS: Final = 4  # of a list that do
+SORTED: Final = 8  # keys that an element to be sorted costs as much as
 
 
 def _keys(db: Database, argv: Sequence[bytes]) -> int:
@@ -57,6 +58,10 @@ def _list_search(db: Database, argv: Sequence[bytes]) -> int:
     return _length(db, argv[1]) // ELEMENTS
 
 
+def _sort(db: Database, argv: Sequence[bytes]) -> int:
+    return _length(db, argv[1]) * (SORTED + sum(word.upper() in (b"BY", b"GET") for word in argv[2:]))
+
+
 def _span(argv: Sequence[bytes], length: int) -> int:
     """How much lies between the two places that the command names, of so much."""
     start, end = parse_integer(argv[2]), parse_integer(argv[3])
@@ -80,6 +85,8 @@ WEIGHED: Final[dict[bytes, Callable[[Database, Sequence[bytes]], int]]] = {
     b"SUBSTR": _range,
     b"LRANGE": _list_range,
     b"LPOS": _list_search,
+    b"SORT": _sort,
+    b"SORT_RO": _sort,
 }
 
 

@@ -25,7 +25,7 @@ ROOMY: Final = 1 << 10  # between those of blocks that are numbered anew
 ELEMENT: Final = 48  # bytes of memory that an element of a block takes beside its own
 BLOCK_ROOM: Final = 300  # bytes that a block does
 
-_pack: Final = msgspec.msgpack.Encoder().encode
+pack: Final = msgspec.msgpack.Encoder().encode
 _unpack: Final = msgspec.msgpack.Decoder(tuple[int, list[bytes]]).decode
 
 
@@ -174,7 +174,7 @@ class Blocks(Value):
         elif sum(map(len, content.items)) > SMALL_BYTES:
             self._grow()
         else:
-            self.content = _pack((content.start, content.items)) if content.items else b""
+            self.content = pack((content.start, content.items)) if content.items else b""
 
     def _block(self) -> Block:
         """A small list's only one, with what it says of itself left out."""
@@ -325,14 +325,14 @@ class Blocks(Value):
     @classmethod
     def decode(cls, data: bytes) -> Self:
         start, items = _unpack(data)
-        if not items or _pack((start, items)) != data:
+        if not items or pack((start, items)) != data:
             raise ValueError(f"a {cls.type_name.decode()} is not as it is written")
         return cls(data)
 
     @classmethod
     def encode_part(cls, part: Part) -> bytes:
         assert isinstance(part, Block)
-        return _pack((part.start, part.items))
+        return pack((part.start, part.items))
 
     @classmethod
     def decode_part(cls, low: Any, data: bytes) -> Loaded:

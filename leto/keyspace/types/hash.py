@@ -23,3 +23,6 @@ class Hash(CrcMap):
             return b"hashtable"
         longest = max((max(len(field), len(value)) for field, value in self.items()), default=0)
         return b"hashtable" if longest > LISTPACK_BYTES else b"listpack"
+
+    def field(self, name: bytes) -> bytes | None:
+        return self.get(name)

@@ -6,9 +6,9 @@ from collections.abc import Generator, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, ClassVar, Final
 
-from leto.keyspace.types.blocks import Block, Blocks, sum_of
-from leto.keyspace.types.parts import Parts
-from leto.keyspace.types.value import Change, register
+from leto.keyspace.types.blocks import GAP, Block, Blocks, pack, sum_of
+from leto.keyspace.types.parts import PART_BYTES, PART_ELEMENTS, Part, Parts
+from leto.keyspace.types.value import SMALL_BYTES, SMALL_ELEMENTS, Change, register
 from leto.vocabulary.numbers import parse_integer
 
 LISTPACK_BYTES: Final = 8 << 10  # Redis's list-max-listpack-size -2
@@ -23,6 +23,10 @@ class List(Blocks):
     """Elements by index from 0."""
 
     type_name: ClassVar[bytes] = b"list"
+    sorts: ClassVar[bool] = True
+
+    def members(self) -> Iterator[bytes]:
+        return iter(self)
 
     def encoding(self) -> bytes:
         """What Redis has of a list that grew to this content: one listpack of up to 8 KiB, or a quicklist."""
@@ -141,3 +145,28 @@ def pages(value: List, start: int, stop: int) -> Generator[None, None, list[byte
         found += value.range(at, min(at + PAGE, stop))
         yield
     return found
+
+
+def built(elements: list[bytes], index: int) -> Generator[None, None, List]:
+    """A list of these, which are some, made in steps while the entry at `index` is applied."""
+    if len(elements) <= SMALL_ELEMENTS and sum(map(len, elements)) <= SMALL_BYTES:
+        return List(pack((0, elements)))
+    parts: list[Part] = []
+    items: list[bytes] = []
+    weight = 0
+    for element in elements:
+        if items and (len(items) == PART_ELEMENTS or weight + len(element) > PART_BYTES):
+            parts.append(_block(len(parts) * GAP, items, weight, index))
+            items, weight = [], 0
+            if len(parts) % CHANGE == 0:
+                yield
+        items.append(element)
+        weight += len(element)
+    parts.append(_block(len(parts) * GAP, items, weight, index))
+    return List(Parts(parts, len(elements)))
+
+
+def _block(low: int, items: list[bytes], weight: int, index: int) -> Block:
+    block = Block(low, items, index, 0, weight, 0)
+    block.sum = sum_of(block)
+    return block

@@ -52,6 +52,9 @@ class Value(msgspec.Struct, gc=False, eq=False):
     type_name: ClassVar[bytes]  # what TYPE answers: b"list"
     type_code: ClassVar[int]  # set by register(); its number in snapshots, for ever
 
+    sorts: ClassVar[bool] = False  # whether SORT takes it
+    is_ordered: ClassVar[bool] = True  # whether its own order means something: what SORT does not sort keeps it
+
     content: Any = b""  # packed in `bytes` while it is small, and Parts from then on; within an edit, unpacked
     edit: Change | None = None
 
@@ -63,6 +66,14 @@ class Value(msgspec.Struct, gc=False, eq=False):
     def encoding(self) -> bytes:
         """What OBJECT ENCODING answers."""
         raise NotImplementedError
+
+    def members(self) -> Iterator[bytes]:
+        """What SORT sorts, in the value's own order: of a type that says so by `sorts`."""
+        raise NotImplementedError
+
+    def field(self, name: bytes) -> bytes | None:
+        """What is under that name in it, where SORT's patterns look for it: nothing in most types."""
+        return None
 
     def digest(self) -> int:
         """The sum of its elements' checksums, the same in every process (never built on hash()). Constant work for a
