@@ -37,29 +37,30 @@ def _random_key(db: Database, argv: Sequence[bytes]) -> int:
     return DRAWN + (len(db.data) if 2 * db.volatile > len(db.data) else 0)
 
 
-def _length(db: Database, key: bytes) -> int:
+def length_of(db: Database, key: bytes) -> int:
+    """Of the value under the key, in elements or bytes."""
     record = db.find(key)
     return len(record.value) if record is not None else 0
 
 
 def _lcs(db: Database, argv: Sequence[bytes]) -> int:
-    return _length(db, argv[1]) * _length(db, argv[2]) // CELLS
+    return length_of(db, argv[1]) * length_of(db, argv[2]) // CELLS
 
 
 def _range(db: Database, argv: Sequence[bytes]) -> int:
-    return _span(argv, _length(db, argv[1])) // BYTES
+    return _span(argv, length_of(db, argv[1])) // BYTES
 
 
 def _list_range(db: Database, argv: Sequence[bytes]) -> int:
-    return _span(argv, _length(db, argv[1])) // ELEMENTS
+    return _span(argv, length_of(db, argv[1])) // ELEMENTS
 
 
 def _list_search(db: Database, argv: Sequence[bytes]) -> int:
-    return _length(db, argv[1]) // ELEMENTS
+    return length_of(db, argv[1]) // ELEMENTS
 
 
 def _sort(db: Database, argv: Sequence[bytes]) -> int:
-    return _length(db, argv[1]) * (SORTED + sum(word.upper() in (b"BY", b"GET") for word in argv[2:]))
+    return length_of(db, argv[1]) * (SORTED + sum(word.upper() in (b"BY", b"GET") for word in argv[2:]))
 
 
 def _span(argv: Sequence[bytes], length: int) -> int:
@@ -73,7 +74,7 @@ def _span(argv: Sequence[bytes], length: int) -> int:
 
 def length_of_first(db: Database, argv: Sequence[bytes]) -> int:
     """Of the value under the command's first key."""
-    return _length(db, argv[1])
+    return length_of(db, argv[1])
 
 
 WEIGHED: Final[dict[bytes, Callable[[Database, Sequence[bytes]], int]]] = {

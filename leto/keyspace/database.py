@@ -324,8 +324,9 @@ class Database:
         if len(tombstones) >= TOMBSTONES:
             for oldest in list(islice(tombstones, max(1, TOMBSTONES // 64))):
                 self.floor = tombstones.pop(oldest)
-        if self.noting is not None:
-            self.noting.changed(b"expired" if 0 < old.expire_at < self.now else event, key)
+        event = b"expired" if 0 < old.expire_at < self.now else event
+        if event and self.noting is not None:
+            self.noting.changed(event, key)
         return old
 
     def _settle(self, key: bytes, record: Record | None, value: Value, delta: int, event: bytes) -> None:
