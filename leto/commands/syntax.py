@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 _WORD = re.compile(r"\[|\]|<|>|\||\.\.\.|[^\s\[\]<>|]+")
-_KEYS = frozenset(("key", "newkey", "source", "destination", "key1", "key2"))
-_INTEGERS = """client-id count cursor decrement destination-db end increment index len maxage milliseconds
-    numreplicas offset protover seconds start timeout version"""
+_KEYS = frozenset(("key", "newkey", "source", "destination", "destkey", "key1", "key2"))
+_INTEGERS = """bit client-id count cursor decrement destination-db end increment index len maxage milliseconds
+    num-matches numkeys numreplicas offset protover rank seconds start stop timeout version"""
 _TYPES = dict.fromkeys(_INTEGERS.split(), "integer") | {
     "pattern": "pattern",
     "unix-time-seconds": "unix-time",

@@ -51,6 +51,10 @@ def _range(db: Database, argv: Sequence[bytes]) -> int:
     return _span(argv, length_of(db, argv[1])) // BYTES
 
 
+def _bitmap(db: Database, argv: Sequence[bytes]) -> int:
+    return length_of(db, argv[1]) // BYTES
+
+
 def _list_range(db: Database, argv: Sequence[bytes]) -> int:
     return _span(argv, length_of(db, argv[1])) // ELEMENTS
 
@@ -84,6 +88,8 @@ WEIGHED: Final[dict[bytes, Callable[[Database, Sequence[bytes]], int]]] = {
     b"LCS": _lcs,
     b"GETRANGE": _range,
     b"SUBSTR": _range,
+    b"BITCOUNT": _bitmap,
+    b"BITPOS": _bitmap,
     b"LRANGE": _list_range,
     b"LPOS": _list_search,
     b"SORT": _sort,

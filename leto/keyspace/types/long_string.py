@@ -7,13 +7,14 @@ their parts, once they are changed, are views of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, Final
 
 from leto.checksums import adler32
 
 PART: Final = 1 << 16  # bytes of every part but the last
 LONG_STRING: Final = 2 * PART  # bytes from which a string is changed in parts
+SUMMED: Final = 16  # parts whose checksum one step computes
 MODULUS: Final = 65521  # of Adler-32 (RFC 1950)
 
 Part = bytes | memoryview
@@ -36,6 +37,16 @@ class LongString:
         """The same bytes, in parts: no copy is made."""
         view = memoryview(value)
         return cls([view[at : at + PART] for at in range(0, len(value), PART)], len(value), adler32(value))
+
+    @classmethod
+    def joining(cls, parts: list[Part]) -> Generator[None, None, LongString]:
+        """Made of parts of PART bytes, but for the last one, in steps."""
+        adler = 1
+        for number, part in enumerate(parts, 1):
+            adler = adler32(part, adler)
+            if number % SUMMED == 0:
+                yield
+        return cls(parts, (len(parts) - 1) * PART + len(parts[-1]), adler)
 
     def __len__(self) -> int:
         return self._length
