@@ -19,6 +19,8 @@ class Set(CrcMap):
     """redis.io/docs/data-types/sets. Nothing is under a member."""
 
     type_name: ClassVar[bytes] = b"set"
+    sorts: ClassVar[bool] = True
+    is_ordered: ClassVar[bool] = False
 
     def members(self) -> Iterator[bytes]:
         """All, in the order that is the set's: to the end before anything changes."""
