@@ -9,11 +9,12 @@ BIN := .venv/bin
 # The tests start hundreds of nodes: each would compile all its modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test lint types unit chaos bench bench-sweep bench-compare clean
+.PHONY: help run test lint types unit conformance chaos bench bench-sweep bench-compare clean
 
 help:
 	@echo 'make run     a cluster of three nodes on ports 5379, 6379 and 7379, data in ./data; Ctrl-C stops it'
 	@echo 'make test    lint, types and tests (PYTEST_ARGS="-k word" for some of them)'
+	@echo 'make conformance  a million random commands, at this node and at a redis-server, with the same replies'
 	@echo 'make chaos   faults against real nodes (ARGS="--nodes 3,5 --jobs 4 --seed 7 --minutes 30")'
 	@echo 'make bench   throughput, latency, cost and failover of three nodes (BENCH_ARGS="--quick" within a minute)'
 	@echo 'make bench-sweep    the same with clients, values, mixes, keys, reads and nodes varied (SWEEP="nodes,reads")'
@@ -34,10 +35,15 @@ types: .venv/test.stamp
 
 unit: .venv/test.stamp
 	@command -v redis-cli >/dev/null || scripts/apt-install redis-tools || \
-		echo 'leto: no redis-cli on PATH; the tests that drive it will say so' >&2
+		echo 'leto: no redis-cli on PATH; the tests that drive it, or redis-server, will say so' >&2
 	@command -v strace >/dev/null || scripts/apt-install strace || \
 		echo 'leto: no strace on PATH; the tests of disk errors let the calls fail in the process instead' >&2
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+
+# The same streams of random commands at a node in memory and at a redis-server: ARGS="--first 5000 --families lists".
+conformance: .venv/test.stamp
+	@command -v redis-server redis-check-rdb >/dev/null || scripts/apt-install redis-tools
+	$(BIN)/python -m tests.conformance --commands 1000000 $(ARGS)
 
 # Kills, pauses, partitions and the rest against real processes; every reply is held against linearizability.
 chaos: .venv/test.stamp

@@ -31,7 +31,8 @@ class ScanOptions:
 
 
 def parse_cursor(text: bytes) -> int:
-    """Raises Refused."""
+    """As C reads it, up to a NUL. Raises Refused."""
+    text = text.split(b"\0", 1)[0]
     if _CURSOR(text) is None or len(text) > 21:
         raise Refused(INVALID_CURSOR)
     cursor = int(text or b"0")
