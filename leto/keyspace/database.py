@@ -329,19 +329,25 @@ class Database:
             self.noting.changed(event, key)
         return old
 
-    def _settle(self, key: bytes, record: Record | None, value: Value, delta: int, event: bytes) -> None:
+    def _settle(self, key: bytes, crc: int, record: Record | None, value: Value, delta: int, event: bytes) -> None:
         """The value under the key, whose record was that one, has changed; `delta` is what its digest grew by. Raises
         RuntimeError if the key was stored or deleted meanwhile."""
-        crc = crc32(key)
-        if self.data.held(key, crc) is not record:
+        data = self.data
+        segment, name = data.segments[crc >> data.shift], NAMES[crc & SLOT]
+        is_alone = segment.get(name) is record  # with its name
+        if not is_alone and data.held(key, crc) is not record:
             raise RuntimeError("a key was stored or deleted while its value was edited")
         if record is None:
             if value:
                 self.store(key, value, event=event)
             return
         self.check_sum += (crc + KEY_OFFSET) * delta
-        self.data.replace(key, crc, Unpacked(value, self.index, key, record.expire_at))
-        if event and self.noting is not None:
+        held = Unpacked(value, self.index, key, record.expire_at)
+        if is_alone:
+            segment[name] = held
+        else:
+            data.replace(key, crc, held)
+        if self.noting is not None and event:
             self.noting.changed(event, key)
         if not value:
             self.delete(key)
@@ -382,6 +388,7 @@ class Edit(Generic[E]):
     """Database.edit()'s block, and the account of what changes in it (leto.keyspace.types.value.Change)."""
 
     __slots__ = (
+        "_crc",
         "_creates",
         "_database",
         "_event",
@@ -401,8 +408,6 @@ class Edit(Generic[E]):
         self._type = type_
         self._creates = creates
         self._event = event
-        self._record: Record | None = None
-        self._value: Value | None = None
         self.index = database.index
         self.delta = 0
         self.packed = b""
@@ -410,33 +415,43 @@ class Edit(Generic[E]):
 
     def __enter__(self) -> E:
         database, key = self._database, self._key
-        if key in database._edited:
+        if database._edited and key in database._edited:
             raise RuntimeError("a value that is being edited is edited once more")
-        self._record = record = database.touch(key)
+        self._crc = crc = crc32(key)
+        data = database.data
+        held: Any = data.segments[crc >> data.shift].get(NAMES[crc & SLOT])  # touch() without its calls, for most
+        record: Record | None
+        if held.__class__ is Unpacked and held.key == key and not held.expire_at:
+            record = held
+        else:
+            record = database.touch(key)
         value: Any
         if record is not None:
             value = record.value
             if value.__class__ is not self._type:
+                self._value = None
                 raise Refused(WRONG_TYPE)
         elif self._creates:
             value = self._type()
         else:
+            self._value = None
             return None  # type: ignore[return-value]
+        self._record = record
         self._value = value
         value.edit = self
         database._edited.append(key)
         return value  # type: ignore[no-any-return]
 
     def __exit__(self, *exception: object) -> None:
-        value, key = self._value, self._key
+        value = self._value
         if value is None:
             return
         database = self._database
-        database._edited.remove(key)
+        database._edited.remove(self._key)
         value.close()
         value.edit = None
         if self.begun:
-            database._settle(key, self._record, value, self.delta, self._event)
+            database._settle(self._key, self._crc, self._record, value, self.delta, self._event)
 
     def begin(self) -> None:
         """See leto.keyspace.types.value.Change."""

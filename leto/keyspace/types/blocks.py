@@ -48,6 +48,12 @@ class Blocks(Value):
         content = self.content
         return content.count if isinstance(content, Parts) else len(self._block().items)
 
+    def __bool__(self) -> bool:
+        content = self.content
+        if content.__class__ is bytes:  # which need not be taken apart for this
+            return bool(content)
+        return content.count > 0 if isinstance(content, Parts) else bool(content.items)
+
     def __iter__(self) -> Iterator[bytes]:
         content = self.content
         for block in content.parts if isinstance(content, Parts) else (self._block(),):
@@ -91,19 +97,24 @@ class Blocks(Value):
 
     def push(self, value: bytes, *, left: bool) -> None:
         """Put it before the first element, or behind the last one."""
-        content = self._opened()
+        content = self.content
+        if content.__class__ is not Block:
+            content = self._opened()
         change = self.changing()
         block = self._end_for(content, len(value), left, change) if isinstance(content, Parts) else content
         items: list[bytes] = block.items
         if left:
-            block.start -= 1
+            block.start = number = block.start - 1
             items.insert(0, value)
-            number = block.start
         else:
             number = block.start + len(items)
             items.append(value)
-        self._account(block, change, 1, _element_sum(block.low, number, value), len(value))
-        if block is self.content and len(items) > SMALL_ELEMENTS:
+        delta = _element_sum(block.low, number, value)
+        if block is not content:
+            self._account(block, change, 1, delta, len(value))
+            return
+        change.delta += delta
+        if len(items) > SMALL_ELEMENTS:
             self._grow()
 
     def pop(self, *, left: bool) -> bytes:
@@ -117,11 +128,15 @@ class Blocks(Value):
         if left:
             number = block.start
             value: bytes = items.pop(0)
-            block.start += 1
+            block.start = number + 1
         else:
             value = items.pop()
             number = block.start + len(items)
-        self._account(block, change, -1, -_element_sum(block.low, number, value), -len(value))
+        delta = -_element_sum(block.low, number, value)
+        if block is content:
+            change.delta += delta
+            return value
+        self._account(block, change, -1, delta, -len(value))
         if isinstance(content, Parts) and not items:
             content.remove(0 if left else len(content.parts) - 1)
         return value
@@ -171,10 +186,14 @@ class Blocks(Value):
             return
         if not change.begun:
             self.content = change.packed
-        elif sum(map(len, content.items)) > SMALL_BYTES:
-            self._grow()
+        elif not content.items:
+            self.content = b""
         else:
-            self.content = pack((content.start, content.items)) if content.items else b""
+            packed = pack((content.start, content.items))
+            if len(packed) > SMALL_BYTES and sum(map(len, content.items)) > SMALL_BYTES:
+                self._grow()
+            else:
+                self.content = packed
 
     def _block(self) -> Block:
         """A small list's only one, with what it says of itself left out."""

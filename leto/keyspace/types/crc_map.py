@@ -43,6 +43,10 @@ class CrcMap(Value):
     def __contains__(self, field: bytes) -> bool:
         return self.get(field) is not None
 
+    def __bool__(self) -> bool:
+        content = self.content
+        return content.count > 0 if isinstance(content, Parts) else bool(content)
+
     def get(self, field: bytes) -> bytes | None:
         """What is under the field, None for nothing."""
         content = self.content
@@ -190,11 +194,14 @@ class CrcMap(Value):
         if not change.begun:
             self.content = change.packed
             return
-        weight = sum(map(len, content)) + sum(map(len, content.values()))
-        if weight > SMALL_BYTES:
+        if not content:
+            self.content = b""
+            return
+        packed = _pack(content)
+        if len(packed) > SMALL_BYTES and sum(map(len, content)) + sum(map(len, content.values())) > SMALL_BYTES:
             self._grow()
         else:
-            self.content = _pack(content) if content else b""
+            self.content = packed
 
     def _items(self) -> dict[bytes, bytes]:
         """Of a small map."""
