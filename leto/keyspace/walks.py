@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from leto.keyspace.database import Database
 from leto.keyspace.types.crc_map import CrcMap
+from leto.keyspace.types.sorted_set import SortedSet
 from leto.vocabulary.glob import WINDOW, Compiled, PatternTooLong, compile_pattern
 from leto.vocabulary.numbers import integer
 from leto.vocabulary.replies import SYNTAX_ERROR, Error, Refused, Reply
@@ -86,7 +87,9 @@ def matching(pattern: Compiled, names: list[bytes]) -> Generator[None, None, lis
     return found
 
 
-def scan_value(db: Database, argv: Sequence[bytes], type_: type[CrcMap], *, pairs: bool, more: bytes = b"") -> Reply:
+def scan_value(
+    db: Database, argv: Sequence[bytes], type_: type[CrcMap | SortedSet], *, pairs: bool, more: bytes = b""
+) -> Reply:
     """HSCAN and SSCAN: argv is their key, cursor and options. `pairs`: each field is followed by what is under it."""
     cursor = parse_cursor(argv[2])
     if db.read(argv[1], type_) is None:
@@ -97,7 +100,7 @@ def scan_value(db: Database, argv: Sequence[bytes], type_: type[CrcMap], *, pair
 
 
 def _pages(
-    db: Database, key: bytes, type_: type[CrcMap], cursor: int, count: int, pattern: Compiled, pairs: bool
+    db: Database, key: bytes, type_: type[CrcMap | SortedSet], cursor: int, count: int, pattern: Compiled, pairs: bool
 ) -> Generator[None, None, Reply]:
     """Each step is one page more, as of that moment."""
     found: list[bytes] = []

@@ -47,6 +47,32 @@ def _as_whole_walks(command: Command, ours: Node, theirs: Node) -> bool:
     return sorted(map(repr, ours.items[1].items)) == sorted(map(repr, theirs.items[1].items))
 
 
+def _as_scores(command: Command, ours: Node, theirs: Node) -> bool:
+    """A walk through a sorted set, whose scores there have 17 digits once it is no listpack."""
+    if len(ours.items) != 2 or len(theirs.items) != 2 or ours.items[0] != theirs.items[0]:
+        return False
+    one, other = (
+        sorted((node.items[1].items[at].text or b"", float(node.items[1].items[at + 1].text or b"nan"))
+               for at in range(0, len(node.items[1].items), 2))
+        for node in (ours, theirs)
+    )  # fmt: skip
+    return one == other
+
+
+def _same_numbers(command: Command, ours: Node, theirs: Node) -> bool:
+    """Scores that read as the same number."""
+    if (ours.mark, len(ours.items), ours.text is None) != (theirs.mark, len(theirs.items), theirs.text is None):
+        return False
+    if ours.items:
+        return all(_same_numbers(command, *each) for each in zip(ours.items, theirs.items, strict=True))
+    if ours.text == theirs.text:
+        return True
+    try:
+        return float(ours.text or b"x") == float(theirs.text or b"x")
+    except ValueError:
+        return False
+
+
 def _as_draws(command: Command, ours: Node, theirs: Node) -> bool:
     """As many elements of the same kinds."""
     shape = [node.mark for node in ours.items] == [node.mark for node in theirs.items]
@@ -85,6 +111,13 @@ RULES = (
     _rule("SMEMBERS SINTER SUNION SDIFF KEYS HKEYS HVALS", _as_sets, "their order is arbitrary"),
     _rule("HGETALL", _as_maps, "the order of fields is arbitrary"),
     _rule("SCAN HSCAN SSCAN ZSCAN", _as_whole_walks, "the order of a walk is arbitrary"),
+    _rule("ZSCAN", _as_scores, "scores have all their 17 digits there"),
+    _rule(
+        "ZADD ZINCRBY ZSCORE ZMSCORE ZRANGE ZREVRANGE ZRANGEBYSCORE ZREVRANGEBYSCORE ZPOPMIN ZPOPMAX ZMPOP ZUNION"
+        " ZINTER ZDIFF",
+        _same_numbers,
+        "there a zero keeps its sign where it is no listpack's, and some last digits are not the nearest",
+    ),
     _rule("RANDOMKEY SRANDMEMBER HRANDFIELD ZRANDMEMBER SPOP", _as_draws, "drawn at random"),
     _rule("LSET", _far_away, "there the largest and the smallest index overflow to another one"),
     _rule("TTL EXPIRETIME PTTL PEXPIRETIME", _near, "the two read their clocks one after the other"),

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from leto.keyspace import costs
 from leto.keyspace.database import Database
+from leto.keyspace.types.drawing import draw, sample
 from leto.keyspace.types.hash import Hash
 from leto.keyspace.walks import scan_value
 from leto.vocabulary.numbers import (
@@ -442,7 +443,7 @@ def hrandfield(db: Database, argv: list[bytes]) -> Reply:
     fields = db.read(argv[1], Hash)
     if fields is None or not count:
         return []
-    chosen = fields.draw(count, db.random) if count < 0 else fields.sample(count, db.random)
+    chosen = draw(fields, -count, db.random) if count < 0 else sample(fields, count, db.random)
     drawn = _drawn(fields, chosen, pairs)
     return Steps(drawn, holds=True) if fields.is_large or abs(count) > STEP else exhaust(drawn)
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from leto.keyspace import costs
 from leto.keyspace.database import Database
+from leto.keyspace.types.drawing import draw, sample
 from leto.keyspace.types.set import Set
 from leto.keyspace.walks import scan_value
 from leto.vocabulary import replies
@@ -243,7 +244,7 @@ def spop(db: Database, argv: list[bytes]) -> Reply:
         members = db.read(argv[1], Set)
         if members is None or not count:
             return replies.Set([])
-        chosen = _popped(db, argv[1], members.sample(count, db.random))
+        chosen = _popped(db, argv[1], sample(members, count, db.random))
         return Steps(chosen) if members.is_large else exhaust(chosen)
     with db.edit_existing(argv[1], Set, b"spop") as popped:
         if popped is None:
@@ -291,7 +292,7 @@ def srandmember(db: Database, argv: list[bytes]) -> Reply:
     members = db.read(argv[1], Set)
     if members is None or not count:
         return []
-    chosen = members.draw(count, db.random) if count < 0 else members.sample(count, db.random)
+    chosen = draw(members, -count, db.random) if count < 0 else sample(members, count, db.random)
     return Steps(chosen, holds=True) if members.is_large or abs(count) > STEP else exhaust(chosen)
 
 

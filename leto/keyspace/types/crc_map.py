@@ -9,7 +9,7 @@ while the map grows, shrinks, or becomes large.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, Self
 
@@ -18,7 +18,6 @@ import msgspec
 from leto.checksums import crc32
 from leto.keyspace.types.parts import FEW_ELEMENTS, PART_BYTES, PART_ELEMENTS, Loaded, Part, Parts
 from leto.keyspace.types.value import SMALL_BYTES, SMALL_ELEMENTS, Change, Value, element_sum
-from leto.vocabulary.steps import STEP
 
 END: Final = 1 << 32  # above every CRC-32
 ELEMENT: Final = 170  # bytes of memory that an element of a part takes beside its own
@@ -108,41 +107,9 @@ class CrcMap(Value):
                 return sorted(items)[place]
         raise LookupError("the map is empty")
 
-    def draw(self, count: int, random: Callable[[], float]) -> Generator[None, None, list[bytes]]:
-        """So many fields, -`count`, each chosen by itself: some may come more than once. The map must stay as it is
-        between the steps."""
-        content = self.content
-        fields: list[bytes] = [] if isinstance(content, Parts) else list(self._items())
-        drawn: list[bytes] = []
-        for number in range(-count):
-            drawn.append(fields[int(random() * len(fields))] if fields else self.choose(random))
-            if number % STEP == STEP - 1:
-                yield
-        return drawn
-
-    def sample(self, count: int, random: Callable[[], float]) -> Generator[None, None, list[bytes]]:
-        """`count` different fields, all there are if these are fewer. The map must stay as it is between the steps."""
-        size = len(self)
-        drawn: dict[bytes, None] = {}
-        if 3 * count < size:
-            while len(drawn) < count:
-                for _ in range(min(STEP, count - len(drawn))):
-                    drawn[self.choose(random)] = None
-                yield
-            return list(drawn)
-        fields: list[bytes] = []
-        walk = self.items()
-        while some := [field for field, _ in islice(walk, STEP)]:
-            fields += some
-            yield
-        if count >= size:
-            return fields
-        for number in range(count):  # the first steps of a shuffle
-            other = number + int(random() * (size - number))
-            fields[number], fields[other] = fields[other], fields[number]
-            if number % STEP == STEP - 1:
-                yield
-        return fields[:count]
+    def members(self) -> Iterator[bytes]:
+        """Every field, as items()."""
+        return (field for field, _ in self.items())
 
     def digest(self) -> int:
         content = self.content

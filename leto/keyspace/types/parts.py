@@ -10,7 +10,7 @@ Parts are in order, each beginning at its `low`; what orders them is the contain
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
@@ -70,9 +70,9 @@ class Parts:
             self.shared = index
         return self.parts.copy()
 
-    def fork(self, index: int) -> Parts:
+    def fork(self, index: int) -> Self:
         """The same parts for another value."""
-        other = Parts.__new__(Parts)
+        other = self.__class__.__new__(self.__class__)
         other.parts, other.lows = self.share(index), self.lows.copy()
         other.count, other.sum, other.weight, other.shared = self.count, self.sum, self.weight, self.shared
         return other

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import ClassVar, Final
 
 from leto.keyspace.types.crc_map import CrcMap
@@ -21,10 +20,6 @@ class Set(CrcMap):
     type_name: ClassVar[bytes] = b"set"
     sorts: ClassVar[bool] = True
     is_ordered: ClassVar[bool] = False
-
-    def members(self) -> Iterator[bytes]:
-        """All, in the order that is the set's: to the end before anything changes."""
-        return (member for member, _ in self.items())
 
     def add(self, member: bytes) -> bool:
         """Whether it is new."""
