@@ -109,8 +109,25 @@ def _rule(words: str, same: Same, reason: str) -> Rule:
 
 RULES = (
     _rule("SMEMBERS SINTER SUNION SDIFF KEYS HKEYS HVALS", _as_sets, "their order is arbitrary"),
+    _rule(
+        "SORT SORT_RO",
+        lambda command, ours, theirs: (
+            any(b"\0" in (node.text or b"") for node in ours.items) and _as_sets(command, ours, theirs)
+        ),
+        "texts are compared there up to a NUL",
+    ),
     _rule("HGETALL", _as_maps, "the order of fields is arbitrary"),
     _rule("SCAN HSCAN SSCAN ZSCAN", _as_whole_walks, "the order of a walk is arbitrary"),
+    _rule(
+        "LPOS",
+        lambda command, ours, theirs: b"-9223372036854775808" in command and ours.mark == b"-",
+        "before 7.2 the least integer was a RANK",
+    ),
+    _rule(
+        "ZRANK ZREVRANK",
+        lambda command, ours, theirs: len(command) == 4 and (theirs.text or b"").startswith(b"ERR wrong number of"),
+        "before 7.2 they had no WITHSCORE",
+    ),
     _rule("ZSCAN", _as_scores, "scores have all their 17 digits there"),
     _rule(
         "ZADD ZINCRBY ZSCORE ZMSCORE ZRANGE ZREVRANGE ZRANGEBYSCORE ZREVRANGEBYSCORE ZPOPMIN ZPOPMAX ZMPOP ZUNION"

@@ -54,6 +54,8 @@ class SortedSet(Value):
     """redis.io/docs/data-types/sorted-sets. A walk comes to its end before anything changes."""
 
     type_name: ClassVar[bytes] = b"zset"
+    sorts: ClassVar[bool] = True
+    is_ordered: ClassVar[bool] = True
 
     # reading --------------------------------------------------------------------------------------
 

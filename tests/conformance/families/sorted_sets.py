@@ -44,7 +44,7 @@ makes(b"ZCARD")(lambda s: [s.key()])
 makes(b"ZSCORE")(lambda s: [s.key(), s.field()])
 makes(b"ZMSCORE")(lambda s: [s.key(), *s.some(s.field)])
 for _name in (b"ZRANK", b"ZREVRANK"):
-    makes(_name)(lambda s: [s.key(), s.field(), *s.maybe(b"WITHSCORE")])
+    makes(_name)(lambda s: [s.key(), s.field()])  # WITHSCORE is since 7.2
 for _name in (b"ZPOPMIN", b"ZPOPMAX"):
     makes(_name)(lambda s: [s.key(), *s.maybe(s.integer())])
 makes(b"ZMPOP")(
