@@ -20,6 +20,7 @@ class Rule(NamedTuple):
     commands: frozenset[bytes]
     same: Same
     reason: str
+    is_needed: bool = True  # by a long run, beside whichever version
 
 
 def _sorted(node: Node) -> Node:
@@ -40,7 +41,7 @@ def _as_maps(command: Command, ours: Node, theirs: Node) -> bool:
 
 def _as_whole_walks(command: Command, ours: Node, theirs: Node) -> bool:
     """Both walks end with this call, and have met the same, if it is their first."""
-    if command[1 if command[0].upper() == b"SCAN" else 2] != b"0":
+    if command[1 if command[0].upper() == b"SCAN" else 2] != b"0" or (theirs.items and theirs.items[0].text != b"0"):
         return ours.mark == theirs.mark == b"*" and len(ours.items) == len(theirs.items) == 2
     if len(ours.items) != 2 or len(theirs.items) != 2 or ours.items[0] != theirs.items[0]:
         return False
@@ -91,6 +92,7 @@ def _more_compact(command: Command, ours: Node, theirs: Node) -> bool:
     return (ours.text, theirs.text) in {
         (b"embstr", b"raw"),
         (b"int", b"embstr"),
+        (b"int", b"raw"),
         (b"listpack", b"hashtable"),
         (b"listpack", b"quicklist"),
         (b"listpack", b"skiplist"),
@@ -103,8 +105,8 @@ def _far_away(command: Command, ours: Node, theirs: Node) -> bool:
     return ours.mark == b"-" and abs(int(command[2])) >= 2**63 - 1
 
 
-def _rule(words: str, same: Same, reason: str) -> Rule:
-    return Rule(frozenset(words.encode().split()), same, reason)
+def _rule(words: str, same: Same, reason: str, *, is_needed: bool = True) -> Rule:
+    return Rule(frozenset(words.encode().split()), same, reason, is_needed)
 
 
 RULES = (
@@ -122,11 +124,13 @@ RULES = (
         "LPOS",
         lambda command, ours, theirs: b"-9223372036854775808" in command and ours.mark == b"-",
         "before 7.2 the least integer was a RANK",
+        is_needed=False,
     ),
     _rule(
         "ZRANK ZREVRANK",
         lambda command, ours, theirs: len(command) == 4 and (theirs.text or b"").startswith(b"ERR wrong number of"),
         "before 7.2 they had no WITHSCORE",
+        is_needed=False,
     ),
     _rule("ZSCAN", _as_scores, "scores have all their 17 digits there"),
     _rule(

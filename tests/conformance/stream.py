@@ -19,9 +19,10 @@ INTEGERS = [
     *[b"%d" % number for number in (0, 1, -1, 2, 3, -2, 5, 7, 10, 100)],
     b"9223372036854775807", b"-9223372036854775808", b"9223372036854775808", b"x", b"", b"1.0", b" 1", b"01", b"-0",
 ]  # fmt: skip
+# None is too large for a double: a redis-server that has read one refuses whatever it sorts from then on.
 FLOATS = [
     b"0", b"1", b"-1", b"1.5", b"-2.25", b"0.1", b"3e2", b"1e-5", b"1e308", b"inf", b"-inf", b"+inf", b"nan", b"x", b"",
-    b"-0", b"1e400", b"0x10", b"12345678901234567", b"3.0000000000000004",
+    b"-0", b"0x10", b"12345678901234567", b"3.0000000000000004",
 ]  # fmt: skip
 WHOLE = frozenset((b"ZRANK", b"ZREVRANK"))  # they take a word more since 7.2
 DAMAGES = 0.04  # of all commands
@@ -101,7 +102,8 @@ def commands(seed: int, count: int, families: list[str], known: Callable[[bytes]
     for _ in range(count):
         name, make = source.choice(makers)
         command = [source.cased(name), *make(source)]
-        yield damaged(source, command) if source.random() < DAMAGES and name not in WHOLE else command
+        is_damaged = source.random() < DAMAGES and name not in WHOLE and command[1:2] not in ([b"alike1"], [b"alike2"])
+        yield damaged(source, command) if is_damaged else command
 
 
 def damaged(source: Source, command: Command) -> Command:

@@ -25,7 +25,9 @@ for _name in (b"DEL", b"UNLINK", b"EXISTS", b"TOUCH"):
     makes(_name)(lambda s: s.some(s.key))
 for _name in (b"RENAME", b"RENAMENX"):
     makes(_name)(lambda s: [s.key(), s.key()])
-makes(b"COPY")(lambda s: [s.key(), s.key(), *s.maybe(b"REPLACE", chance=0.6), *s.maybe(b"DB", b"0", chance=0.1)])
+makes(b"COPY")(
+    lambda s: [s.key(), s.key(), *s.maybe(b"REPLACE", chance=0.6), *s.maybe(b"DB", s.one(b"0", b"0", b"1"), chance=0.1)]
+)
 makes(b"KEYS")(lambda s: [s.one(*PATTERNS)])
 makes(b"RANDOMKEY")(lambda s: [])
 makes(b"OBJECT")(lambda s: [s.one(b"ENCODING", b"REFCOUNT", b"encoding", b"BOGUS"), s.key()])

@@ -1,6 +1,7 @@
 """Clients of a simulated cluster, and the history of what they asked and were told.
 
-Keys come in groups: registers a and b, a counter c. Each group is used for a while and then left, so that its history
+Keys come in groups: registers a and b, a counter c, and one of each collection (tests.simulation.whole.collections).
+Each group is used for a while and then left, so that its history
 can be checked for linearizability as a whole. Every write carries a token ~operation.request~, unique for all time.
 """
 
@@ -24,9 +25,11 @@ from leto.errors import (
     Stopping,
 )
 from leto.twins.disk import PowerLost
+from leto.vocabulary.levels import BASE
 from leto.vocabulary.replies import NULL_ARRAY, OK
+from tests.simulation.whole import collections
 from tests.simulation.whole.linearizability import NEVER, UNKNOWN, Event, Model
-from tests.simulation.whole.versions import PUT
+from tests.simulation.whole.versions import LATER, PUT
 
 if TYPE_CHECKING:
     from tests.simulation.whole.host import Host
@@ -34,9 +37,10 @@ if TYPE_CHECKING:
     from tests.simulation.whole.world import World
 
 Command = list[bytes]
-State = tuple[bytes | None, bytes | None, int | None]
-NOTHING: State = (None, None, None)
+State = tuple[Any, ...]
+NOTHING: State = (None,) * 7
 GROUP_OPERATIONS = 40
+CHANCE_OF_COLLECTIONS = 0.2  # of all operations
 PATIENCE = (1.0, 8.0)  # seconds a client waits for an answer
 LONGEST_LIFE = 2.0  # seconds that a key lives which expires
 VOLATILE = -1  # the group of keys that expire: each is written once, and read until it is gone
@@ -123,7 +127,7 @@ class Client:
         if operation.is_read:
             waiting = replica.read()
             waiting.addCallback(self._query, operation, process)
-        elif operation.commands[0][0] == PUT and replica.machine.level < self.world.demanded_level:
+        elif LATER[operation.commands[0][0]].level > BASE and replica.machine.level < self.world.demanded_level:
             waiting = fail(RequestRefused("as a session would"))
         else:
             payload, count = packed(operation)
@@ -154,7 +158,7 @@ class Client:
             operation.output = result
             world.counts["answered"] += 1
             if not operation.is_read:
-                world.counts["of the later level"] += operation.commands[0][0] == PUT
+                world.counts["of the later level"] += LATER[operation.commands[0][0]].level > BASE
                 world.oracle.answered(operation, result)
                 if operation.commands[0][0] == b"SETRANGE":
                     if result[0]:
@@ -194,6 +198,10 @@ class Client:
         id_ = world.operations
         name = b"g%d" % group
         a, b, c = name + b"a", name + b"b", name + b"c"
+        knows = host.process.replica.machine.understands > BASE
+        if world.collections.random() < CHANCE_OF_COLLECTIONS and knows:
+            command, is_read = collections.choose(world.collections, name, token(id_, 0))
+            return Operation(id_, group, host.name, [command], is_read)
         kind = random.choices(
             ["set", "get", "both", "del", "append", "nx", "incr", "pair", "pipeline", "watch", "expire", "peek"],
             [20, 25, 12, 4, 8, 4, 10, 10, 6, 10, 4, 6],
@@ -306,12 +314,12 @@ def step(state: State, operation: Operation, output: Any) -> State | None:
         place = _PLACES[argv[1][-1:]]
         value = values[place]
         expected, values[place] = _COMMANDS[argv[0]](value, argv)
-        if output is not UNKNOWN and output[number] != expected:
+        if output is not UNKNOWN and expected != output[number]:
             return None
-    return values[0], values[1], values[2]  # type: ignore[return-value]
+    return tuple(values)
 
 
-_PLACES = {b"a": 0, b"b": 1, b"c": 2}
+_PLACES = {end: place for place, end in enumerate((b"a", b"b", b"c", *collections.KINDS))}
 
 
 def _get(value: Any, argv: Command) -> tuple[Any, Any]:
@@ -345,6 +353,7 @@ _COMMANDS: dict[bytes, Callable[[Any, Command], tuple[Any, Any]]] = {
     b"DEL": _del,
     b"APPEND": _append,
     b"INCR": _incr,
+    **collections.CHANGES,
 }
 MODEL: Model[State] = Model(NOTHING, step)
 

@@ -16,6 +16,7 @@ from leto.keyspace.admission import checking
 from leto.keyspace.database import Database
 from leto.keyspace.machine import Machine
 from leto.keyspace.snapshot import Writer
+from leto.keyspace.types.list import List
 from leto.keyspace.types.value import checksum
 from leto.raft import clock
 from leto.raft.messages import AppendEntriesReply, Entry, SnapshotMeta
@@ -239,8 +240,13 @@ def _bare_wall_clock_stamp(stack: ExitStack) -> None:
 
 
 # Those of the core's bugs that whole nodes show too, and what as; the core's own simulation finds the others.
-# What is believed is not sent again: a standstill is often the first to be seen of that one.
-_ALSO = {"lane-believes-more-than-is-answered": "no progress"}
+# What else follows from some, and may be seen first: what is believed to be there is not sent again; what is not
+# written holds no term either; and what was read too early may be in no order of a history.
+_ALSO = {
+    "acknowledge-before-durable": "but spoke of term",
+    "lane-believes-more-than-is-answered": "no progress",
+    "read-before-own-term-commit": "is not linearizable",
+}
 for _name, _shows_as in {
     "acknowledge-before-durable": "an acknowledgement before the disk|was acknowledged",
     "clock-stands-still": "outlive|though only .* is wrong",
@@ -258,7 +264,7 @@ for _name, _shows_as in {
     bug(_name, _shows_as, _ALSO.get(_name, ""))(CORE_BUGS.plant(_name))
 
 
-@bug("append-above-the-level", "is of a later version")
+@bug("append-above-the-level", "is of a later version", also="holds strings alone")
 def _append_above_the_level(stack: ExitStack) -> type[World]:
     """A command is appended that one of the members may not understand: nobody asks for the cluster's level."""
 
@@ -297,3 +303,16 @@ def _forgotten_digest(stack: ExitStack) -> None:
             self.check_sum = check_sum
 
     stack.enter_context(patch.object(Database, "delete", delete))
+
+
+@bug("list-pushed-at-the-wrong-end", "differs from what it was elsewhere: digest")
+def _lists_without_order(stack: ExitStack) -> None:
+    """One node's list is pushed to at the wrong end now and then: its digest must say so."""
+    push = List.push
+    pushes = [0]
+
+    def wrong(self: Any, value: bytes, *, left: bool) -> None:
+        pushes[0] += 1
+        push(self, value, left=left != (pushes[0] % 7 == 0))
+
+    stack.enter_context(patch.object(List, "push", wrong))

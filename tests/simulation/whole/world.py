@@ -87,6 +87,7 @@ class World(Flaps):
         self.busy = draw.random() < 0.3  # applying takes time
         self.lease = draw.random() < 0.2
         self.versions = Random(f"{plan.seed} versions")
+        self.collections = Random(f"{plan.seed} collections")
         self.mixed = self.versions.random() < 0.25  # members of two versions; who is started may be replaced
         self.slow_snapshots = draw.random() < 0.3
         self.flaps = draw.random() < 0.2  # of leadership, more than anything else
