@@ -1,6 +1,7 @@
 """What documents tell of commands and settings, made from their tables.
 
-`python -m leto.ctl.reference README.md docs/options.md` renews the README's table of commands, and the page of options.
+`python -m leto.ctl.reference README.md docs/options.md docs/compatibility.md` renews the README's table of commands,
+and the pages of options and of compatibility.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from leto.commands import CONNECTION
 from leto.commands.inert_settings import INERT
 from leto.config.kinds import UNBOUNDED
 from leto.config.settings import Option, groups
+from leto.ctl import compatibility
 from leto.vocabulary.registry import KEYSPACE, Command
 
 BEGIN = "<!-- commands: made by `python -m leto.ctl.reference README.md`; a test keeps it true -->"
@@ -129,7 +131,45 @@ def _bounds(option: Option) -> str:
     return f"{show(int(of.least))} or more" if of.least else ""
 
 
-DOCUMENTS: Mapping[str, Callable[[str], str]] = {"README.md": renewed, "options.md": lambda _: options_page()}
+_COMPATIBILITY = """\
+# Compatibility with Redis
+
+Made by `python -m leto.ctl.reference README.md docs/options.md docs/compatibility.md` from the command table. A test \
+keeps it true.
+
+Every command of Redis up to 7.4 stands here, and those on hashes of 8.0, with whether Leto has it. What it has \
+answers as Redis does: random commands at both are compared, byte for byte \
+([reliability](reliability.md#the-replies-of-redis)).
+"""
+
+
+def compatibility_page() -> str:
+    """docs/compatibility.md."""
+    there = compatibility.here({**KEYSPACE, **CONNECTION})
+    pages = {group: list(compatibility.rows(group, there)) for group in compatibility.COMMANDS}
+    all_rows = [row for page in pages.values() for row in page]
+    has = sum(not about.startswith("no") for _, about in all_rows)
+    lines = [_COMPATIBILITY, f"Leto has {has} of the {len(all_rows)} names, subcommands included."]
+    for group, page in pages.items():
+        lines += ["", f"## {TITLES.get(group, group.capitalize())}", ""]
+        plain = [f"`{name}`" for name, about in page if about == "yes"]
+        if plain:
+            lines.append("As in Redis: " + ", ".join(plain) + ".")
+        said: dict[str, list[str]] = {}
+        for name, about in page:
+            if about != "yes":
+                said.setdefault(about, []).append(f"`{name}`")
+        if said:
+            lines += ["", "| commands | |", "|---|---|"]
+            lines += [f"| {', '.join(names)} | {about} |" for about, names in said.items()]
+    return "\n".join(lines) + "\n"
+
+
+DOCUMENTS: Mapping[str, Callable[[str], str]] = {
+    "README.md": renewed,
+    "options.md": lambda _: options_page(),
+    "compatibility.md": lambda _: compatibility_page(),
+}
 """By the names of their files: what becomes of their text."""
 
 if __name__ == "__main__":

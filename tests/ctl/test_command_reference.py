@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from leto.config.settings import OPTIONS
-from leto.ctl.reference import DOCUMENTS, options_page, renewed, table
-from leto.vocabulary.registry import Registry
+from leto.ctl.compatibility import COMMANDS, DIFFERENCES, MISSING, _names, here, rows
+from leto.ctl.reference import DOCUMENTS, compatibility_page, options_page, renewed, table
+from leto.vocabulary.registry import KEYSPACE, Registry
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -27,6 +28,25 @@ def test_the_page_of_options_shows_the_settings_there_are():
     assert {row.split("`")[1].removeprefix("--") for row in rows if "*runtime*" in row} == {
         name for name, option in OPTIONS.items() if option.of.settable
     }
+
+
+def test_the_page_of_compatibility_has_every_command():
+    text = (ROOT / "docs" / "compatibility.md").read_text()
+    assert text == compatibility_page()
+    said = {name for words in (*MISSING, *DIFFERENCES) for name in _names(words)}
+    listed = {name for words in COMMANDS.values() for name in _names(words)} | set(
+        " ".join(COMMANDS.values()).split("|")
+    )
+    containers = {word.partition("|")[0] for words in COMMANDS.values() for word in words.split()}
+    assert said <= listed | containers, "said of a command that Redis does not have"
+
+
+def test_a_command_that_is_missing_without_a_reason_is_told():
+    assert dict(rows("list", here(KEYSPACE)))["BLPOP"].startswith("no: planned")
+    with pytest.raises(ValueError, match="LLEN is missing, and nothing says why"):
+        list(rows("list", here(KEYSPACE) - {"LLEN"}))
+    with pytest.raises(ValueError, match="BLPOP is here, and said to be missing"):
+        list(rows("list", here(KEYSPACE) | {"BLPOP"}))
 
 
 def test_every_group_has_its_commands():
