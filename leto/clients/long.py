@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final
 
 from leto.interfaces.replica import Replica
 from leto.keyspace.types.long_string import LongString
-from leto.resp.codec import encode
+from leto.resp.codec import ONLY_STRINGS, encode, strings
 from leto.vocabulary.replies import Error, NullArray, Pairs, Reply, Set, Status
 from leto.vocabulary.steps import Steps
 
-MANY: Final = 512  # elements of a reply that are encoded in one go
+MANY: Final = 2048  # elements of a reply that are encoded in one go
 LARGE: Final = 1 << 18  # bytes of a string that is handed on as it is
 
 LONG_KINDS: Final = frozenset((list, Pairs, Steps, LongString))  # is_long() of nothing else
@@ -131,6 +131,21 @@ def encode_in_pieces(reply: Reply, resp3: bool) -> Iterator[bytes]:
         return
     parts = [b"%b%d\r\n" % (mark, count)]
     size = 0
+    while some := list(islice(items, MANY)):
+        if ONLY_STRINGS(map(type, some)) and sum(map(len, some)) <= LARGE:
+            parts.append(strings(some))
+            yield b"".join(parts)
+            parts, size = [], 0
+        else:
+            parts, size = yield from _mixed(some, resp3, parts, size)
+    if parts:
+        yield b"".join(parts)
+
+
+def _mixed(
+    items: list[Any], resp3: bool, parts: list[bytes], size: int
+) -> Generator[bytes, None, tuple[list[bytes], int]]:
+    """Pieces of these, behind what is made already and has so many bytes: what is left, and its size."""
     for item in items:
         if type(item) is bytes and len(item) <= LARGE or type(item) in _SHORT:
             parts.append(b"*2\r\n" if item is _TWO else encode(item, resp3))
@@ -143,8 +158,7 @@ def encode_in_pieces(reply: Reply, resp3: bool) -> Iterator[bytes]:
                 yield b"".join(parts)
                 parts, size = [], 0
             yield from encode_in_pieces(item, resp3)
-    if parts:
-        yield b"".join(parts)
+    return parts, size
 
 
 _SHORT: Final = frozenset((int, type(None), bool, float, Status, Error, NullArray))

@@ -30,6 +30,7 @@ _LENGTHS = tuple(b"$%d" % n for n in range(4096))  # bulk headers of short argum
 _LENGTH_OF = {header: length for length, header in enumerate(_LENGTHS)}
 _KNOWN_LENGTHS = len(_LENGTHS)
 _PARTS = {header: 2 * count + 2 for header, count in _COUNTS.items() if count}  # split at CRLF, if none holds one
+ONLY_STRINGS = frozenset((bytes,)).issuperset  # of the types of some replies
 _LARGE_REQUEST = 1 << 16
 _LONG_ARGUMENT = 256  # on average
 _LONG_LENGTH = re.compile(rb"\$[1-9][0-9]{3,9}").fullmatch
@@ -128,6 +129,12 @@ class RequestReader:
         self._is_cut = strict.busy
         self.raw = b"".join(map(pack, requests))
         return requests
+
+
+def strings(items: Sequence[bytes]) -> bytes:
+    """Bulk strings, one behind another."""
+    packed = pack(items)
+    return packed[packed.index(b"\n") + 1 :]
 
 
 def split_requests(data: bytes, parts: list[bytes]) -> tuple[list[Request], int]:
@@ -238,11 +245,18 @@ def _bulk(text: bytes) -> bytes:
 
 
 def _items(mark: bytes, items: Sequence[Any], resp3: bool) -> bytes:
+    if len(items) > 1 and ONLY_STRINGS(map(type, items)):
+        packed = pack(items)  # an array of strings is what a request is
+        return packed if mark == b"*" else mark + packed[1:]
     return b"%b%d\r\n%b" % (mark, len(items), b"".join([encode(item, resp3) for item in items]))
 
 
 def _pairs(items: dict[Any, Any], resp3: bool) -> bytes:
-    body = b"".join([encode(part, resp3) for pair in items.items() for part in pair])
+    flat = [part for pair in items.items() for part in pair]
+    if flat and ONLY_STRINGS(map(type, flat)):
+        body = strings(flat)
+    else:
+        body = b"".join([encode(part, resp3) for part in flat])
     return b"%%%d\r\n%b" % (len(items), body) if resp3 else b"*%d\r\n%b" % (2 * len(items), body)
 
 

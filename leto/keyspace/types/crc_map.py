@@ -8,7 +8,7 @@ while the map grows, shrinks, or becomes large.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, Self
@@ -26,6 +26,21 @@ PART_ROOM: Final = 300  # bytes that a part does
 _pack: Final = msgspec.msgpack.Encoder().encode
 _unpack: Final = msgspec.msgpack.Decoder(dict[bytes, bytes]).decode
 _pairs: Final = msgspec.msgpack.Decoder(list[bytes]).decode
+
+
+class Fields(Part, gc=False):
+    """Some fields that follow each other."""
+
+    order: list[bytes] | None = None  # all of them, once one was drawn here
+
+    def copy(self, version: int) -> Fields:
+        return Fields(self.low, self.items.copy(), version, self.sum, self.weight)
+
+    def at(self, place: int) -> bytes:
+        """The field at that place of an order that is no dictionary's."""
+        if self.order is None:
+            self.order = sorted(self.items)
+        return self.order[place]
 
 
 class CrcMap(Value):
@@ -101,10 +116,11 @@ class CrcMap(Value):
             return fields[int(random() * len(fields))]
         parts = content.parts
         while parts:
-            items: dict[bytes, bytes] = parts[int(random() * len(parts))].items
+            part: Any = parts[int(random() * len(parts))]
             place = int(random() * PART_ELEMENTS)
-            if place < len(items):  # else this part would be chosen more often than its elements are worth
-                return sorted(items)[place]
+            if place < len(part.items):  # else this part would be chosen more often than its elements are worth
+                field: bytes = part.at(place)
+                return field
         raise LookupError("the map is empty")
 
     def members(self) -> Iterator[bytes]:
@@ -194,7 +210,7 @@ class CrcMap(Value):
         items: dict[bytes, bytes] = self.content
         index = self.changing().index
         weight = sum(map(len, items)) + sum(map(len, items.values()))
-        self.content = content = Parts([Part((0, b""), items, index, _sum_of(items), weight)], len(items))
+        self.content = content = Parts([Fields((0, b""), items, index, _sum_of(items), weight)], len(items))
         _split(content, 0, index)
 
     def _put_in_part(self, content: Parts, field: bytes, value: bytes) -> bytes | None:
@@ -212,10 +228,12 @@ class CrcMap(Value):
             weight += len(field)
             content.count += 1
         if content.parts:
-            part = content.own(number, change.index)
+            part: Any = content.own(number, change.index)
         else:
-            part = Part((0, b""), {}, change.index, 0, 0)
+            part = Fields((0, b""), {}, change.index, 0, 0)
             content.insert(0, part)
+        if old is None and part.order is not None:
+            insort(part.order, field)
         part.items[field] = value
         _account(content, part, change, delta, weight)
         if part.weight > PART_BYTES or len(part.items) > PART_ELEMENTS:
@@ -229,8 +247,10 @@ class CrcMap(Value):
         if old is None:
             return None
         change = self.changing()
-        part = content.own(number, change.index)
+        part: Any = content.own(number, change.index)
         del part.items[field]
+        if part.order is not None:
+            del part.order[bisect_left(part.order, field)]
         content.count -= 1
         _account(content, part, change, -element_sum(crc, old), -len(field) - len(old))
         if not part.items:
@@ -266,7 +286,7 @@ class CrcMap(Value):
         if not order or [field for _, field in order] != pairs[::2]:
             raise ValueError("a part is empty, or its elements are out of order")
         total = sum(element_sum(crc, items[field]) for crc, field in order)
-        part = Part(begin, items, 0, total, sum(map(len, pairs)))
+        part = Fields(begin, items, 0, total, sum(map(len, pairs)))
         return Loaded(part, order[0], order[-1])
 
     def complaints(self) -> Iterator[str | None]:
@@ -311,10 +331,11 @@ def _account(content: Parts, part: Part, change: Change, delta: int, weight: int
 
 def _split(content: Parts, number: int, index: int) -> None:
     """Make two of a part that is too large, and of each of these that is. It is the value's own."""
-    part = content.parts[number]
+    part: Any = content.parts[number]
     items = part.items
     if len(items) <= PART_ELEMENTS and (part.weight <= PART_BYTES or len(items) == 1):
         return
+    part.order = None
     order = _ordered(items)
     middle = len(order) // 2
     upper = {field: items[field] for _, field in order[middle:]}
@@ -323,7 +344,7 @@ def _split(content: Parts, number: int, index: int) -> None:
     part.items = {field: items[field] for _, field in order[:middle]}
     part.sum -= total
     part.weight -= weight
-    content.insert(number + 1, Part(order[middle], upper, index, total, weight))
+    content.insert(number + 1, Fields(order[middle], upper, index, total, weight))
     _split(content, number + 1, index)
     _split(content, number, index)
 
@@ -335,7 +356,8 @@ def _join(content: Parts, number: int, index: int) -> None:
             continue
         one, other = content.parts[left : left + 2]
         if len(one.items) + len(other.items) <= PART_ELEMENTS // 2 and one.weight + other.weight <= PART_BYTES // 2:
-            part = content.own(left, index)
+            part: Any = content.own(left, index)
+            part.order = None
             part.items.update(other.items)
             part.sum += other.sum
             part.weight += other.weight
@@ -355,6 +377,8 @@ def _complaints(content: Parts) -> Iterator[str | None]:
             yield f"has a part of {len(order)} elements and {part.weight} bytes"
         if order and ((number and order[0] < part.low) or (before is not None and before >= part.low)):
             yield "has an element in the wrong part"
+        if isinstance(part, Fields) and part.order is not None and part.order != sorted(items):
+            yield "has a part whose order is not its elements'"
         if part.sum != _sum_of(items):
             yield "has a part whose sum is not its elements'"
         if part.weight != sum(map(len, items)) + sum(map(len, items.values())):
