@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 from hiredis import pack_command
@@ -30,6 +31,7 @@ _LENGTHS = tuple(b"$%d" % n for n in range(4096))  # bulk headers of short argum
 _LENGTH_OF = {header: length for length, header in enumerate(_LENGTHS)}
 _KNOWN_LENGTHS = len(_LENGTHS)
 _PARTS = {header: 2 * count + 2 for header, count in _COUNTS.items() if count}  # split at CRLF, if none holds one
+_BULKS = tuple(b"\r\n$%d\r\n" % n for n in range(512))  # between two short strings
 ONLY_STRINGS = frozenset((bytes,)).issuperset  # of the types of some replies
 _LARGE_REQUEST = 1 << 16
 _LONG_ARGUMENT = 256  # on average
@@ -132,9 +134,16 @@ class RequestReader:
 
 
 def strings(items: Sequence[bytes]) -> bytes:
-    """Bulk strings, one behind another."""
-    packed = pack(items)
-    return packed[packed.index(b"\n") + 1 :]
+    """Bulk strings, one behind another; there is one, at least."""
+    lengths = set(map(len, items))
+    longest = max(lengths)
+    if longest >= len(_BULKS):
+        packed = pack(items)  # as a request, whose head is left out
+        return packed[packed.index(b"\n") + 1 :]
+    if len(lengths) == 1:
+        head = _BULKS[longest]
+        return b"%b%b\r\n" % (head[2:], head.join(items))
+    return b"".join(chain.from_iterable(zip(map(_BULKS.__getitem__, map(len, items)), items, strict=True)))[2:] + CRLF
 
 
 def split_requests(data: bytes, parts: list[bytes]) -> tuple[list[Request], int]:
@@ -246,8 +255,7 @@ def _bulk(text: bytes) -> bytes:
 
 def _items(mark: bytes, items: Sequence[Any], resp3: bool) -> bytes:
     if len(items) > 1 and ONLY_STRINGS(map(type, items)):
-        packed = pack(items)  # an array of strings is what a request is
-        return packed if mark == b"*" else mark + packed[1:]
+        return b"%b%d\r\n%b" % (mark, len(items), strings(items))
     return b"%b%d\r\n%b" % (mark, len(items), b"".join([encode(item, resp3) for item in items]))
 
 

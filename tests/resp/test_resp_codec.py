@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leto.errors import ProtocolError
-from leto.resp.codec import RequestReader, encode, pack, split_requests
+from leto.resp.codec import RequestReader, encode, pack, split_requests, strings
 from leto.resp.inline import split_line
 from leto.resp.strict import StrictReader
 from leto.vocabulary.replies import NULL_ARRAY, OK, Error, Pairs, Push, Set, Status, Verbatim
@@ -213,3 +213,20 @@ def test_a_value_that_is_no_reply_is_refused() -> None:
 def test_large_requests_are_packed_like_small_ones(size: int) -> None:
     words = (b"SET", b"key", b"", b"x" * size)
     assert pack(words) == hiredis.pack_command(words) == pack(list(words))
+
+
+_TEXTS = st.one_of(st.binary(max_size=4), st.binary(min_size=3, max_size=3), st.sampled_from([b"x" * 511, b"y" * 512]))
+
+
+@given(st.lists(_TEXTS, max_size=9))
+def test_strings_together_are_encoded_as_each_by_itself(items: list[bytes]) -> None:
+    body = b"".join(map(encode, items))
+    for resp3 in (False, True):
+        assert encode(items, resp3) == b"*%d\r\n" % len(items) + body
+        assert encode(Set(items), resp3) == (b"~" if resp3 else b"*") + b"%d\r\n" % len(items) + body
+        fields = dict(zip(items, items, strict=True))
+        flat = b"".join(encode(part) for pair in fields.items() for part in pair)
+        head = b"%%%d\r\n" % len(fields) if resp3 else b"*%d\r\n" % (2 * len(fields))
+        assert encode(fields, resp3) == head + flat
+    if items:
+        assert strings(items) == body
