@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import signal
 import sys
 import tempfile
 import time
@@ -21,6 +22,7 @@ CHUNK = 20  # seeds that a worker takes at a time
 def compared(arguments: tuple[int, int, list[str]]) -> tuple[Tally, list[tuple[int, str]]]:
     """So many seeds from the first on."""
     first, count, families = arguments
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))  # whoever ends it has its server ended too
     load()
     tally, found = Tally(), []
     with tempfile.TemporaryDirectory(prefix="leto-conformance-") as directory:

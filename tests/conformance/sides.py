@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -23,6 +25,7 @@ from tests.conformance.stream import Command
 
 SERVER = os.environ.get("LETO_CONFORMANCE_SERVER", "redis-server")
 TOOL = "redis-check-rdb"  # Debian's redis-tools has the server's program by this name; it goes by what it is called
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PATIENCE = 20.0
 TURNS = 100_000
 
@@ -62,6 +65,11 @@ class Leto:
         raise AssertionError(f"no reply to {command}")
 
 
+def _end_with_parent() -> None:
+    """However this process ends, its server does not stay behind."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _draw(state: list[int]) -> float:
     state[0] = (state[0] * 6364136223846793005 + 1442695040888963407) % 2**64
     return (state[0] >> 11) / 2**53
@@ -76,7 +84,14 @@ class Redis:
             raise Incomparable(f"there is no {SERVER} on PATH, nor {TOOL}")
         self._path = os.path.join(directory, "redis.sock")
         options = ["--port", "0", "--unixsocket", self._path, "--save", "", "--dir", directory, "--daemonize", "no"]
-        self._process = subprocess.Popen(["redis-server", *options], executable=program, stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            ["redis-server", *options],
+            executable=program,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=_end_with_parent,
+        )
         self._socket: socket.socket | None = None
         deadline = time.monotonic() + PATIENCE
         while self._socket is None:
