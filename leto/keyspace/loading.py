@@ -177,6 +177,8 @@ class _Reading(_ReadingStrings):
 
     def _take_head(self, head: _Head) -> None:
         _check_number(head.database)
+        if not 0 <= head.version <= self._database.index:
+            raise ValueError("a value is of an entry that it cannot be of")
         self._written += 1
         if head.key not in self._database.data:
             self._heads[head.key] = head
@@ -220,6 +222,9 @@ def _check_number(database: int) -> None:
 def _load(database: Database, items: _Items, versions: dict[int, int], volatile: list[tuple[int, bytes]]) -> None:
     """Store the records. `versions` lets records of one entry that are not packed share the number, 32 bytes per key,
     as they did before."""
+    of_entries = [item[1] for item in items]
+    if items and not 0 <= min(of_entries) <= max(of_entries) <= database.index:
+        raise ValueError("a record is of an entry that it cannot be of")
     if len(versions) > 1 << 16:
         versions.clear()
     data, counts = database.data, database.data.counts
@@ -258,6 +263,8 @@ def _bury(database: Database, pairs: list[bytes | int]) -> None:
     for key, version in zip(pairs[::2], pairs[1::2], strict=True):
         if not isinstance(key, bytes) or not isinstance(version, int):
             raise ValueError("a tombstone is no pair of key and version")
+        if not 0 <= version <= database.index:
+            raise ValueError("a tombstone is of an entry that it cannot be of")
         database.tombstones[key] = version
 
 

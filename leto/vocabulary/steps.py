@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, Final, TypeVar
 
+from leto.vocabulary.replies import Refused
+
 T = TypeVar("T")
 
 LONG: Final = 1024  # words of a command from which it is cut into steps
@@ -27,11 +29,14 @@ class Steps:
         self.reply: Any = None
 
     def advance(self) -> bool:
-        """One more step: whether that was the last, and `reply` is there."""
+        """One more step: whether that was the last, and `reply` is there. What a step refuses is the reply."""
         try:
             next(self._generator)
         except StopIteration as end:
             self.reply = end.value
+            return True
+        except Refused as refused:
+            self.reply = refused.error
             return True
         return False
 

@@ -314,3 +314,20 @@ def test_a_long_string_is_sent_in_pieces_and_never_joined(node: Node) -> None:
     replies = parse(client.say(exec_of([pack((b"APPEND", b"s", b"!")), pack((b"GET", b"s"))])))
     assert replies[-1] == [len(expected) + 1, expected + b"!"]
     assert client.call("GETDEL", "s") == expected + b"!"
+
+
+def test_what_a_later_step_refuses_is_the_reply() -> None:
+    """It was a fault of the connection once, which was closed."""
+    node = Node()
+    node.replica.machine.level = 2
+    client = node.client()
+    client.pipeline(("RPUSH", "list", *range(3000), "no number"))
+    client.send(pack((b"SORT_RO", b"list")))
+    heard = b""
+    for _ in range(1000):
+        heard += client.hear()
+        if heard:
+            break
+        node.clock.advance(0.001)
+    assert heard == b"-ERR One or more scores can't be converted into double\r\n"
+    assert not client.is_closed
